@@ -1,0 +1,51 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// System libraries are named once, here, with the Debian package that brings each.
+// scripts/install-dependencies reads the `.apt` lines, so this list is the only one.
+let liburing: [SystemPackageProvider] = [
+    .apt(["liburing-dev"])
+]
+
+// Every Swift target: Swift 6 language mode, unsafe code spelled out, existentials spelled out.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let package = Package(
+    name: "ringway",
+    products: [
+        .executable(name: "ringway", targets: ["ringway"]),
+        .library(name: "Ringway", targets: ["Server", "Filters", "Upstream", "Engine", "HTTP", "Config"]),
+    ],
+    dependencies: [
+        // Exact versions: a build today and a build next year read the same sources.
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+    ],
+    targets: [
+        .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: liburing),
+        .target(name: "CIOUring", dependencies: ["Cliburing"]),
+        .target(name: "HTTP", swiftSettings: strict),
+        .target(name: "Config", dependencies: [.product(name: "Yams", package: "Yams")], swiftSettings: strict),
+        .target(name: "Engine", dependencies: ["CIOUring"], swiftSettings: strict),
+        .target(name: "Upstream", dependencies: ["Engine", "HTTP", "Config"], swiftSettings: strict),
+        .target(name: "Filters", dependencies: ["Engine", "HTTP", "Upstream", "Config"], swiftSettings: strict),
+        .target(
+            name: "Server",
+            dependencies: ["Filters", "Upstream", "Engine", "HTTP", "Config", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "ringway",
+            dependencies: ["Server", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: strict),
+        .testTarget(name: "HTTPTests", dependencies: ["HTTP"], swiftSettings: strict),
+        .testTarget(name: "ConfigTests", dependencies: ["Config"], swiftSettings: strict),
+        .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: strict),
+    ]
+)
