@@ -3,8 +3,8 @@ import PackageDescription
 
 // System libraries are named once, here, with the Debian package that brings each.
 // scripts/install-dependencies reads the `.apt` lines, so this list is the only one.
-let liburing: [SystemPackageProvider] = [
-    .apt(["liburing-dev"])
+let systemLibraries: [Target] = [
+    .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])])
 ]
 
 // Every Swift target: Swift 6 language mode, unsafe code spelled out, existentials spelled out.
@@ -28,9 +28,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
     ],
-    targets: [
-        .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: liburing),
-        .target(name: "CIOUring", dependencies: ["Cliburing"]),
+    targets: systemLibraries + [
+        .target(name: "CIOUring", dependencies: ["Cliburing"], linkerSettings: [.linkedLibrary("uring")]),
         .target(name: "HTTP", swiftSettings: strict),
         .target(name: "Config", dependencies: [.product(name: "Yams", package: "Yams")], swiftSettings: strict),
         .target(name: "Engine", dependencies: ["CIOUring"], swiftSettings: strict),
