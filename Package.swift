@@ -14,6 +14,8 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("InternalImportsByDefault"),
+    // Spans that leave a property: confined to Lease.
+    .enableExperimentalFeature("Lifetimes"),
 ]
 
 let package = Package(

@@ -1,6 +1,13 @@
 #define _GNU_SOURCE
 #include "CIOUring.h"
 
+#include <linux/sockios.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+
+_Static_assert(RW_POLLRDHUP == POLLRDHUP, "poll's hang-up bit");
+
 // The engine reads these structures by field; a layout that moved would corrupt data silently.
 _Static_assert(sizeof(struct io_uring_sqe) == 64, "submission entries are 64 bytes");
 _Static_assert(sizeof(struct io_uring_cqe) == 16, "completion entries are 16 bytes");
@@ -103,4 +110,17 @@ int rw_accept(int socket) {
 int rw_eventfd(void) {
   int descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   return descriptor < 0 ? -errno : descriptor;
+}
+
+int rw_unsent_bytes(int socket) {
+  int count = 0;
+  return ioctl(socket, SIOCOUTQ, &count) < 0 ? 0 : count;
+}
+
+const char *rw_error_text(int error, char *text, size_t room) { return strerror_r(error, text, room); }
+
+int64_t rw_memlock_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0) return 0;
+  return limit.rlim_cur == RLIM_INFINITY ? -1 : (int64_t)limit.rlim_cur;
 }

@@ -153,3 +153,10 @@ int rw_allowed_cpus(int32_t *cpus, int limit);
 /// One readv-like accept on a listening socket, non-blocking and close-on-exec, or a negative errno.
 int rw_accept(int socket);
 int rw_eventfd(void);
+/// RLIMIT_MEMLOCK's soft limit in bytes; negative when there is none.
+int64_t rw_memlock_limit(void);
+#define RW_POLLRDHUP 0x2000
+/// Bytes in a socket's send queue that the peer has not acknowledged; 0 when that cannot be told.
+int rw_unsent_bytes(int socket);
+/// The thread-safe text for an errno; returns `text` or a static string.
+const char *rw_error_text(int error, char *text, size_t room);

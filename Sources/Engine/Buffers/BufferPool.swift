@@ -1,0 +1,147 @@
+internal import Glibc
+
+/// The receive buffers of one worker, and memory for bytes that the proxy makes itself.
+///
+/// Receive buffers are slices of one reserved range. The kernel picks one when data arrives, so an idle
+/// connection holds none. The ring of provided buffers is first in, first out and walks through all it was
+/// given: a small ring stays in the cache, so the pool starts small and doubles when receivers find it
+/// empty (`grow`), up to a bound. Buffers come back when the last slice of them was sent or discarded.
+///
+/// Buffer numbers: below `receiveLimit` a receive buffer; from `heapBase` on a block of heap memory.
+@safe
+package struct BufferPool {
+    package let bufferSize: Int
+    package let countMax: Int
+    /// Buffers given out to the ring so far, in use or not.
+    package private(set) var count = 0
+    /// Buffers of which at least one slice is held.
+    package private(set) var heldCount = 0
+    /// Bytes of heap blocks that are alive.
+    package private(set) var heapBytes = 0
+
+    private let memory: UnsafeMutableRawPointer
+    /// Slices alive per receive buffer.
+    private let references: UnsafeMutablePointer<UInt16>
+    private var blocks: [HeapBlock] = []
+    private var freeBlocks: [UInt32] = []
+    private var hasUnpublished = false
+
+    @safe
+    private struct HeapBlock {
+        var start: UnsafeMutableRawPointer?
+        var size: Int
+        var references: UInt32
+    }
+
+    package static let countStart = 64
+    package static let heapBase: UInt32 = 0x8000_0000
+
+    /// - Parameters:
+    ///   - bufferSize: bytes a buffer.
+    ///   - bytesMax: bound of the whole pool; the ring has a place for each buffer, at most 32,768.
+    package init(bufferSize: Int, bytesMax: Int) {
+        self.bufferSize = bufferSize
+        countMax = Self.places(bufferSize: bufferSize, bytesMax: bytesMax)
+        unsafe memory = ReservedMemory.map(bytes: bufferSize * countMax)
+        unsafe references = ReservedMemory.map(bytes: countMax * MemoryLayout<UInt16>.stride)
+            .bindMemory(to: UInt16.self, capacity: countMax)
+    }
+
+    /// The largest power of two of buffers that stays within the bound.
+    private static func places(bufferSize: Int, bytesMax: Int) -> Int {
+        let wanted = min(max(bytesMax / bufferSize, 16), 32768)
+        return 1 << (Int.bitWidth - 1 - wanted.leadingZeroBitCount)
+    }
+
+    // MARK: Receive buffers
+
+    /// Provides more buffers: the starting number, then twice as many. False when the bound is reached.
+    package mutating func grow(on backend: IOBackend) -> Bool {
+        guard count < countMax else { return false }
+        let target = min(max(count * 2, Self.countStart), countMax)
+        for index in count..<target { provide(UInt16(index), on: backend) }
+        count = target
+        return true
+    }
+
+    /// Takes the buffer that the kernel filled.
+    package mutating func received(_ buffer: UInt16, count: Int) -> Lease {
+        heldCount += 1
+        unsafe references[Int(buffer)] = 1
+        return unsafe Lease(start: memory + Int(buffer) * bufferSize, count: count, buffer: UInt32(buffer))
+    }
+
+    /// Makes buffers that came back during the turn available again.
+    package mutating func publish(on backend: IOBackend) {
+        guard hasUnpublished else { return }
+        hasUnpublished = false
+        backend.publishBuffers()
+    }
+
+    package var freeCount: Int { count - heldCount }
+
+    private mutating func provide(_ buffer: UInt16, on backend: IOBackend) {
+        unsafe backend.provide(buffer, memory + Int(buffer) * bufferSize, bufferSize)
+        hasUnpublished = true
+    }
+
+    // MARK: Heap blocks
+
+    /// A block of exactly `count` bytes for what the proxy says itself, or for bytes that a slow reader
+    /// leaves behind.
+    package mutating func allocate(count: Int) -> Lease {
+        let start = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 16)
+        let block = unsafe HeapBlock(start: start, size: count, references: 1)
+        heapBytes += count
+        let index: UInt32
+        if let free = freeBlocks.popLast() {
+            index = free
+            blocks[Int(index)] = block
+        } else {
+            index = UInt32(blocks.count)
+            blocks.append(block)
+        }
+        return unsafe Lease(start: start, count: count, buffer: Self.heapBase + index)
+    }
+
+    // MARK: Slices
+
+    /// Adds a slice of `buffer`'s bytes.
+    package mutating func retain(_ buffer: UInt32) {
+        if buffer < Self.heapBase {
+            unsafe references[Int(buffer)] += 1
+        } else {
+            blocks[Int(buffer - Self.heapBase)].references += 1
+        }
+    }
+
+    /// Gives a slice back; the last one of a receive buffer provides it again.
+    @inline(__always)
+    package mutating func release(_ buffer: UInt32, on backend: IOBackend) {
+        if buffer < Self.heapBase {
+            let left = unsafe references[Int(buffer)] - 1
+            unsafe references[Int(buffer)] = left
+            if left == 0 {
+                heldCount -= 1
+                provide(UInt16(buffer), on: backend)
+            }
+        } else {
+            releaseBlock(Int(buffer - Self.heapBase))
+        }
+    }
+
+    private mutating func releaseBlock(_ index: Int) {
+        blocks[index].references -= 1
+        guard blocks[index].references == 0 else { return }
+        unsafe blocks[index].start!.deallocate()
+        heapBytes -= blocks[index].size
+        unsafe blocks[index].start = nil
+        freeBlocks.append(UInt32(index))
+    }
+
+    package func destroy() {
+        unsafe munmap(memory, bufferSize * countMax)
+        unsafe munmap(references, countMax * MemoryLayout<UInt16>.stride)
+        for block in blocks { unsafe block.start?.deallocate() }
+    }
+}
