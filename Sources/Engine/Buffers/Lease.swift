@@ -2,12 +2,12 @@
 ///
 /// A lease is moved, never shared: to the next filter, to another connection's `write`, or back with
 /// `discard`. One that is merely dropped keeps its buffer from the pool for good, which is why the type is
-/// noncopyable and why tests count leases. Slices of one buffer are leases of their own (`split`).
+/// noncopyable and why tests count leases. Slices of one buffer are leases of their own (`takeFront`).
 @safe
 public struct Lease: ~Copyable {
-    package let start: UnsafeMutableRawPointer
+    package private(set) var start: UnsafeMutableRawPointer
     /// Bytes in the slice.
-    public let count: Int
+    public private(set) var count: Int
     /// The buffer that the slice keeps from being reused; see `BufferPool`.
     package let buffer: UInt32
 
@@ -15,6 +15,12 @@ public struct Lease: ~Copyable {
         unsafe self.start = start
         self.count = count
         self.buffer = buffer
+    }
+
+    /// Makes this the rest of the slice, without its first `count` bytes.
+    mutating func dropFirst(_ count: Int) {
+        unsafe start += count
+        self.count -= count
     }
 
     /// Reads the bytes in place. Nothing of the span may outlive `body`.

@@ -1,5 +1,5 @@
 /// Why a connection ended. Every reason is a label value of `ringway_connection_closes_total`.
-public enum CloseReason: UInt8, CaseIterable, Sendable {
+public enum CloseReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     /// Both sides ended their streams in order.
     case finished
     /// The peer of this connection reset it.

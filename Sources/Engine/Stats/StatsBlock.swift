@@ -6,7 +6,7 @@ internal import Synchronization
 /// Other threads read them at any time. A relaxed load and a relaxed store are plain moves on the machines
 /// we run on, so counting takes no lock and no locked instruction, and a scrape never holds a worker up.
 @safe
-package struct StatsBlock: @unchecked Sendable {
+package struct StatsBlock: BitwiseCopyable, @unchecked Sendable {
     private let cells: UnsafeMutablePointer<Atomic<UInt64>>
 
     /// Cells a worker can have: the bound on counters, gauges and histogram buckets together.
@@ -40,7 +40,7 @@ package struct StatsBlock: @unchecked Sendable {
 
 /// Some consecutive cells of one worker's block: the numbers of one listener, cluster or endpoint.
 @safe
-package struct StatsScope: Sendable {
+package struct StatsScope: BitwiseCopyable, Sendable {
     private let block: StatsBlock
     private let base: Int
 

@@ -1,0 +1,144 @@
+internal import Glibc
+
+/// Send: a queue of slices, exactly one send in flight. What queues up behind it leaves in one vectored send.
+///
+/// Two sends in flight on one stream may be reordered by the kernel, and a gathered send costs little more
+/// than a single one; so data that arrives in one turn is sent at its end, together (`flush`).
+extension Connection {
+    /// Above this the producer is told to stop, per connection.
+    package static let highWaterBytes = 256 * 1024
+    package static let lowWaterBytes = 64 * 1024
+    /// Slices count too: a small message keeps a whole receive buffer until it is sent.
+    package static let highWaterSegments: UInt32 = 48
+    package static let lowWaterSegments: UInt32 = 12
+
+    /// Queues `data` and sends it at the end of the turn. On a connection that is closing it is discarded.
+    public func write(_ data: consuming Lease) {
+        guard isOpen, state.flags.isDisjoint(with: [.finishing, .writeEnded, .closeWhenSent]) else {
+            worker.discard(data)
+            return
+        }
+        let isQueued = unsafe state.queue.append(
+            data.start, data.count, data.buffer, in: &worker.core.value.segments)
+        guard isQueued else {
+            worker.discard(data)
+            close(.limit)
+            return
+        }
+        markDirty()
+        let isAbove = state.queue.bytes > Self.highWaterBytes || state.queue.segments > Self.highWaterSegments
+        if isAbove, !state.flags.contains(.aboveHighWatermark) {
+            state.flags.insert(.aboveHighWatermark)
+            if let source = relaySource { source.pauseReading() } else { notify { $0.onAboveHighWatermark(self) } }
+        }
+    }
+
+    /// Copies `bytes` into memory of their own and queues them: for what the proxy says itself.
+    public func write(copying bytes: RawSpan) {
+        guard bytes.byteCount > 0 else { return }
+        write(worker.copy(bytes))
+    }
+
+    /// Ends our stream when all that is queued was sent.
+    public func finishWriting() {
+        guard isOpen, state.flags.isDisjoint(with: [.finishing, .writeEnded]) else { return }
+        state.flags.insert(.finishing)
+        finishIfSent()
+    }
+
+    /// The connection whose received bytes this one sends, when they are relayed without a handler.
+    private var relaySource: Connection? {
+        guard let source = peer, source.state.flags.contains(.relaying) else { return nil }
+        return source
+    }
+
+    @inline(__always)
+    func markDirty() {
+        if state.flags.contains(.dirty) { return }
+        state.flags.insert(.dirty)
+        worker.core.value.dirty.append(index)
+    }
+
+    /// Submits a send of all that is queued, unless one is in flight.
+    func flush() {
+        guard state.flags.isDisjoint(with: [.sending, .connecting, .closing]), !state.queue.isEmpty else { return }
+        state.flags.insert(.sending)
+        state.inFlight += 1
+        state.sendStartedNs = worker.nowNs
+        let first = worker.core.value.segments[state.queue.head]
+        if state.queue.segments == 1 {
+            worker.io { unsafe $0.send(state.socket, first.start, Int(first.count), id(.send)) }
+        } else {
+            let vector = gather()
+            worker.io { $0.send(state.socket, vector, id(.send)) }
+        }
+    }
+
+    private func gather() -> SendVector {
+        let vectorIndex = worker.core.value.vectors.take()
+        state.vector = vectorIndex
+        let vector = worker.core.value.vectors[vectorIndex]
+        var count = 0
+        var segmentIndex = state.queue.head
+        while segmentIndex != Segment.none, count < SendVector.slicesMax {
+            let segment = worker.core.value.segments[segmentIndex]
+            unsafe vector.set(count, segment.start, Int(segment.count))
+            count += 1
+            segmentIndex = segment.next
+        }
+        vector.finish(count: count)
+        return vector
+    }
+
+    /// The answer of the send in flight.
+    func sent(_ completion: Completion) {
+        state.inFlight -= 1
+        let wasCancelled = state.flags.contains(.sendCancelled)
+        state.flags.remove([.sending, .sendCancelled])
+        if state.vector != ConnectionState.none {
+            worker.core.value.vectors.giveBack(state.vector)
+            state.vector = ConnectionState.none
+        }
+        if state.flags.contains(.closing) {
+            worker.endWhenIdle(self)
+            return
+        }
+        if completion.result < 0, !(completion.result == -ECANCELED && wasCancelled) {
+            close(.of(error: -completion.result))
+            return
+        }
+        if completion.result > 0 { advance(by: Int(completion.result)) }
+        if wasCancelled { worker.copyOut(self) }
+        if state.queue.isEmpty { drained() } else { markDirty() }
+    }
+
+    @inline(__always)
+    private func advance(by count: Int) {
+        state.lastActiveNs = worker.nowNs
+        state.counters.add(UInt64(count), to: ConnectionStat.bytesSent)
+        state.queue.advance(by: count, in: &worker.core.value.segments) { buffer in
+            worker.core.value.buffers.release(buffer, on: worker.backend)
+        }
+        let isBelow = state.queue.bytes <= Self.lowWaterBytes && state.queue.segments <= Self.lowWaterSegments
+        if isBelow, state.flags.contains(.aboveHighWatermark) {
+            state.flags.remove([.aboveHighWatermark, .copiedOut])
+            if let source = relaySource { source.resumeReading() } else { notify { $0.onBelowLowWatermark(self) } }
+        }
+    }
+
+    private func drained() {
+        finishIfSent()
+        if state.flags.contains(.closeWhenSent) { linger() }
+        if let source = relaySource, source.state.flags.contains(.spliceWanted) { source.startSplicingWhenDrained() }
+    }
+
+    private func finishIfSent() {
+        guard state.flags.contains(.finishing), !state.flags.contains(.writeEnded), state.queue.isEmpty,
+            !state.flags.contains(.sending), !state.flags.contains(.connecting), !state.flags.contains(.closing)
+        else { return }
+        state.flags.insert(.writeEnded)
+        // When the peer has ended its stream as well, closing says the same with one call less.
+        if !state.flags.contains(.readEnded) { worker.io { $0.shutdownWrite(state.socket) } }
+        closeIfBothEnded()
+    }
+}

@@ -1,0 +1,37 @@
+/// Who is told what happens on a connection.
+///
+/// All hooks run on the connection's worker and must not block. A hook may call anything on any connection
+/// of its worker; `onClose` comes once, at the end of the turn, never from inside another hook, and is the
+/// last one.
+open class ConnectionHandler {
+    public init() {}
+
+    /// An upstream connection is established; or a downstream connection was accepted.
+    open func onConnected(_ connection: Connection) {}
+
+    /// Bytes arrived. The handler owns the lease: it writes it to a connection or discards it.
+    open func onData(_ data: consuming Lease, on connection: Connection) {
+        connection.worker.discard(data)
+    }
+
+    /// The peer ended its stream; what it sent before was delivered. Unless the handler ends our stream too
+    /// (`finishWriting`), the connection stays half open.
+    open func onEnd(_ connection: Connection) {
+        connection.finishWriting()
+    }
+
+    /// The connection does not take bytes as fast as they come: stop producing them.
+    open func onAboveHighWatermark(_ connection: Connection) {}
+    /// Go on.
+    open func onBelowLowWatermark(_ connection: Connection) {}
+
+    /// No bytes in either direction for the idle timeout.
+    open func onIdle(_ connection: Connection) {
+        connection.close(.idleTimeout)
+    }
+
+    /// The listener of this connection is draining: finish what is in flight and close soon.
+    open func onDrain(_ connection: Connection) {}
+
+    open func onClose(_ connection: Connection, _ reason: CloseReason) {}
+}

@@ -1,0 +1,82 @@
+/// What the engine keeps of one socket, in a slot of its worker's table that never moves.
+///
+/// A proxied connection is two of these, and thousands of them are idle at any time: the struct is kept
+/// small and plain, and everything that only busy connections need (segments, vectors, pipes, buffers) is
+/// borrowed from the worker's pools.
+@safe
+package struct ConnectionState: BitwiseCopyable {
+    package var socket: Int32
+    /// Which use of the slot this is; see `OperationID`.
+    package var generation: UInt32
+    package var flags: Flags
+    /// Operations that the kernel has not finished with. The slot is reused only at zero.
+    package var inFlight: UInt32
+
+    /// Retained. Released when the slot is given back, never earlier: a hook may be running.
+    package var handler: Unmanaged<ConnectionHandler>?
+    package var counters: StatsScope
+    /// Whose connection this is: the listener's slot, or `none` for upstream connections.
+    package var listener: UInt32
+
+    package var queue: SendQueue
+    package var vector: UInt32
+
+    /// The other end of a relay (`Flags.relaying`), or `none`.
+    package var peer: UInt32
+    /// The pipe that holds bytes of this direction, or `none`.
+    package var pipe: UInt32
+    package var pipeBytes: UInt32
+    /// How much this direction looks like a stream; see `SpliceRelay`.
+    package var streamScore: UInt8
+
+    package var closeReason: CloseReason
+    package var timer: TimerWheel.ID
+    package var idleTimeoutNs: UInt64
+    /// Last time bytes went either way; while lingering, when to give up.
+    package var lastActiveNs: UInt64
+    /// When the send in flight was submitted.
+    package var sendStartedNs: UInt64
+
+    package static let none = UInt32.max
+
+    package struct Flags: OptionSet, BitwiseCopyable, Sendable {
+        package let rawValue: UInt32
+        package init(rawValue: UInt32) { self.rawValue = rawValue }
+
+        package static let connecting = Flags(rawValue: 1 << 0)
+        /// A receive is armed, or its last answer has not come yet.
+        package static let receiving = Flags(rawValue: 1 << 1)
+        package static let receiveCancelled = Flags(rawValue: 1 << 2)
+        package static let readPaused = Flags(rawValue: 1 << 3)
+        /// Waits for a receive buffer.
+        package static let parked = Flags(rawValue: 1 << 4)
+        /// The peer ended its stream.
+        package static let readEnded = Flags(rawValue: 1 << 5)
+        package static let sending = Flags(rawValue: 1 << 6)
+        package static let sendCancelled = Flags(rawValue: 1 << 7)
+        /// In the list of connections that have something to do at the end of the turn.
+        package static let dirty = Flags(rawValue: 1 << 8)
+        package static let aboveHighWatermark = Flags(rawValue: 1 << 9)
+        /// End our stream when the queue is empty.
+        package static let finishing = Flags(rawValue: 1 << 10)
+        package static let writeEnded = Flags(rawValue: 1 << 11)
+        /// What is received goes straight to `peer`.
+        package static let relaying = Flags(rawValue: 1 << 12)
+        package static let spliceWanted = Flags(rawValue: 1 << 13)
+        package static let splicing = Flags(rawValue: 1 << 14)
+        /// A readiness poll for this direction's source, or destination, is armed.
+        package static let pollingReadable = Flags(rawValue: 1 << 15)
+        package static let pollingWritable = Flags(rawValue: 1 << 16)
+        package static let pollCancelled = Flags(rawValue: 1 << 17)
+        /// Close when all is sent, then wait for the peer's end for a moment.
+        package static let closeWhenSent = Flags(rawValue: 1 << 18)
+        package static let lingering = Flags(rawValue: 1 << 19)
+        package static let resetOnClose = Flags(rawValue: 1 << 20)
+        package static let closing = Flags(rawValue: 1 << 21)
+        package static let closeNotified = Flags(rawValue: 1 << 22)
+        package static let inEndingList = Flags(rawValue: 1 << 23)
+        package static let allCancelled = Flags(rawValue: 1 << 24)
+        /// What is queued was copied out of receive buffers already.
+        package static let copiedOut = Flags(rawValue: 1 << 25)
+    }
+}

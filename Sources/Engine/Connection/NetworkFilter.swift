@@ -1,0 +1,80 @@
+/// A filter at layer 3 or 4. Subclass it, override the hooks that matter, and add one registration line.
+///
+/// One instance serves one connection; what it needs to know it keeps in its own properties. The filters of
+/// a connection form a chain in the order of the configuration; the last one is terminal: it does something
+/// with the bytes (proxies, answers) and forwards nothing. Each hook's default passes the event on. A filter
+/// that holds an event back (to wait for a timer, or an answer) passes it on later by itself.
+///
+///     accept ─▶ onConnected ─▶ … ─▶ terminal filter
+///     bytes  ─▶ onData      ─▶ … ─▶ terminal filter     (observesData only)
+///     bytes  ◀─ onWrite     ◀─ … ◀─ terminal filter     (observesWrites only)
+///
+/// A filter that observes nothing costs nothing per byte: bytes then go from one side to the other without
+/// passing through the chain, and large streams without passing through user space.
+open class NetworkFilter: ConnectionHandler {
+    /// The downstream connection.
+    public let connection: Connection
+    // Set once while the chain is built.
+    package final var next: NetworkFilter?
+    package final unowned(unsafe) var previous: NetworkFilter?
+
+    public init(connection: Connection) {
+        self.connection = connection
+        super.init()
+    }
+
+    /// Whether this filter wants to see bytes from downstream. Asked when the chain has connected.
+    open var observesData: Bool { false }
+    /// Whether this filter wants to see bytes to downstream.
+    open var observesWrites: Bool { false }
+
+    open override func onConnected(_ connection: Connection) { next?.onConnected(connection) }
+
+    open override func onData(_ data: consuming Lease, on connection: Connection) { forward(data) }
+
+    /// Bytes on their way to downstream.
+    open func onWrite(_ data: consuming Lease) { forwardWrite(data) }
+
+    open override func onEnd(_ connection: Connection) { next?.onEnd(connection) }
+    open override func onAboveHighWatermark(_ connection: Connection) { next?.onAboveHighWatermark(connection) }
+    open override func onBelowLowWatermark(_ connection: Connection) { next?.onBelowLowWatermark(connection) }
+    open override func onIdle(_ connection: Connection) {
+        if let next { next.onIdle(connection) } else { connection.close(.idleTimeout) }
+    }
+    open override func onDrain(_ connection: Connection) { next?.onDrain(connection) }
+    open override func onClose(_ connection: Connection, _ reason: CloseReason) { next?.onClose(connection, reason) }
+
+    // MARK: For subclasses
+
+    /// Passes bytes from downstream on to the next filter.
+    public final func forward(_ data: consuming Lease) {
+        if let next { next.onData(data, on: connection) } else { connection.worker.discard(data) }
+    }
+
+    /// Passes bytes to downstream on to the filter before this one; the first one's go to the connection.
+    public final func forwardWrite(_ data: consuming Lease) {
+        if let previous = unsafe previous { previous.onWrite(data) } else { connection.write(data) }
+    }
+
+    /// For terminal filters: whether an earlier filter wants to see bytes in that direction.
+    public final var isDataObserved: Bool { anyEarlier { $0.observesData } }
+    public final var isWriteObserved: Bool { anyEarlier { $0.observesWrites } }
+
+    private func anyEarlier(_ condition: (NetworkFilter) -> Bool) -> Bool {
+        var filter = unsafe previous
+        while let current = filter {
+            if condition(current) { return true }
+            filter = unsafe current.previous
+        }
+        return false
+    }
+
+    /// Links the filters of a chain. Answers the first, which keeps the others alive.
+    package static func link(_ filters: [NetworkFilter]) -> NetworkFilter {
+        for (filter, following) in zip(filters, filters.dropFirst()) {
+            filter.next = following
+            unsafe following.previous = filter
+        }
+        return filters[0]
+    }
+}

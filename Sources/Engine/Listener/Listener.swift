@@ -1,0 +1,230 @@
+internal import Glibc
+
+/// What makes the filters of a connection that was accepted: one per listener and worker.
+open class FilterChainFactory {
+    public init() {}
+
+    /// The first filter of a new connection's chain; see `NetworkFilter`.
+    package func makeChain(for connection: Connection) -> NetworkFilter { fatalError("abstract") }
+}
+
+/// A bound on connections that holds for all workers together.
+///
+/// Each worker counts its own; the sum is read when a connection is accepted. Two workers that accept in
+/// the same moment may overshoot by one each, which is the price for not sharing a counter.
+package struct ConnectionLimit: Sendable {
+    package var max: UInt64
+    /// The scope of the listener or cluster in each worker's stats.
+    package var scopes: [StatsScope]
+
+    package init(max: UInt64, scopes: [StatsScope]) {
+        self.max = max
+        self.scopes = scopes
+    }
+
+    package var active: UInt64 {
+        var sum: UInt64 = 0
+        for scope in scopes { sum &+= scope.read(ConnectionStat.active) }
+        return sum
+    }
+
+    package var isReached: Bool { active >= max }
+    /// Low enough to accept again after a pause.
+    var isRelaxed: Bool { active <= max - Swift.max(1, max / 20) }
+}
+
+/// A worker's end of a listener.
+struct ListenerState {
+    var socket: Int32
+    var generation: UInt32
+    var isInUse: Bool
+    var isArmed = false
+    var isPaused = false
+    var isDraining = false
+    /// Another worker accepts from the same socket (Unix sockets have no SO_REUSEPORT groups).
+    var isShared: Bool
+    var counters: StatsScope
+    var limit: ConnectionLimit?
+    var factory: FilterChainFactory
+}
+
+/// Which listener of a worker; stays valid until it is removed.
+package struct ListenerID: Hashable, Sendable {
+    let slot: UInt32
+}
+
+extension Worker {
+    /// How long a listener waits before it accepts again after the process ran out of descriptors.
+    static let acceptBackOffNs: UInt64 = 100_000_000
+    static let limitPollNs: UInt64 = 20_000_000
+
+    /// Starts accepting from `socket`, which listens already. The worker closes it with the listener.
+    package func addListener(
+        socket: Int32, isShared: Bool, counters: StatsScope, limit: ConnectionLimit?, factory: FilterChainFactory
+    ) -> ListenerID {
+        let free = core.value.listeners.firstIndex { !$0.isInUse }
+        let generation = free.map { core.value.listeners[$0].generation &+ 1 } ?? 0
+        let listener = ListenerState(
+            socket: socket, generation: generation & OperationID.generationMask, isInUse: true, isShared: isShared,
+            counters: counters, limit: limit, factory: factory)
+        let slot = free ?? core.value.listeners.count
+        if free == nil { core.value.listeners.append(listener) } else { core.value.listeners[slot] = listener }
+        armAccept(slot)
+        return ListenerID(slot: UInt32(slot))
+    }
+
+    /// New connections get `factory`'s filters from now on; open ones keep theirs.
+    package func updateListener(_ id: ListenerID, limit: ConnectionLimit?, factory: FilterChainFactory) {
+        core.value.listeners[Int(id.slot)].limit = limit
+        core.value.listeners[Int(id.slot)].factory = factory
+    }
+
+    /// Stops accepting. Connections that the kernel has accepted already are taken first; those of the
+    /// listener go on and are told to drain.
+    package func removeListener(_ id: ListenerID) {
+        let slot = Int(id.slot)
+        guard core.value.listeners[slot].isInUse, !core.value.listeners[slot].isDraining else { return }
+        core.value.listeners[slot].isDraining = true
+        drainConnections(of: id)
+        if core.value.listeners[slot].isArmed {
+            io { $0.cancel(acceptID(slot)) }
+        } else {
+            closeListener(slot)
+        }
+    }
+
+    /// Tells the open connections of a listener (nil: of all) to finish.
+    package func drainConnections(of id: ListenerID?) {
+        forEachConnection { connection in
+            let listener = connection.state.listener
+            guard listener != ConnectionState.none, id == nil || id!.slot == listener else { return }
+            connection.notify { $0.onDrain(connection) }
+        }
+    }
+
+    /// Closes the connections of a listener (nil: of all) that are still open when the drain time is over.
+    package func closeConnections(of id: ListenerID?, _ reason: CloseReason) {
+        forEachConnection { connection in
+            let listener = connection.state.listener
+            guard listener != ConnectionState.none, id == nil || id!.slot == listener else { return }
+            connection.close(reason)
+        }
+    }
+
+    /// Open connections that were accepted by a listener (nil: by any).
+    package func acceptedConnectionCount(of id: ListenerID?) -> Int {
+        var count = 0
+        forEachConnection { connection in
+            let listener = connection.state.listener
+            if listener != ConnectionState.none, id == nil || id!.slot == listener { count += 1 }
+        }
+        return count
+    }
+
+    // MARK: Accepting
+
+    private func acceptID(_ slot: Int) -> OperationID {
+        OperationID(.accept, slot: UInt32(slot), generation: core.value.listeners[slot].generation)
+    }
+
+    private func armAccept(_ slot: Int) {
+        core.value.listeners[slot].isArmed = true
+        let socket = core.value.listeners[slot].socket
+        let isShared = core.value.listeners[slot].isShared
+        io { $0.accept(socket, multishot: !isShared, acceptID(slot)) }
+    }
+
+    func accepted(_ completion: Completion) {
+        let slot = Int(completion.id.slot)
+        guard slot < core.value.listeners.count, core.value.listeners[slot].generation == completion.id.generation
+        else {
+            if completion.result >= 0 { io { $0.close(completion.result) } }
+            return
+        }
+        if !completion.flags.contains(.more) { core.value.listeners[slot].isArmed = false }
+        if completion.result >= 0 {
+            welcome(completion.result, slot)
+        } else {
+            acceptFailed(-completion.result, slot)
+        }
+        guard !core.value.listeners[slot].isArmed else { return }
+        if core.value.listeners[slot].isDraining {
+            closeListener(slot)
+        } else if !core.value.listeners[slot].isPaused {
+            armAccept(slot)
+        }
+    }
+
+    private func welcome(_ socket: Int32, _ slot: Int) {
+        let counters = core.value.listeners[slot].counters
+        if let limit = core.value.listeners[slot].limit, limit.isReached {
+            counters.add(to: ListenerStat.rejectedLimit)
+            io { $0.close(socket) }
+            pauseAccept(slot, forNs: Self.limitPollNs)
+            return
+        }
+        guard let connection = open(socket, counters: counters, listener: UInt32(slot)) else {
+            counters.add(to: ListenerStat.rejectedTable)
+            pauseAccept(slot, forNs: Self.acceptBackOffNs)
+            return
+        }
+        let first = core.value.listeners[slot].factory.makeChain(for: connection)
+        connection.setHandler(first)
+        connection.notify { $0.onConnected(connection) }
+    }
+
+    private func acceptFailed(_ error: Int32, _ slot: Int) {
+        let counters = core.value.listeners[slot].counters
+        switch error {
+        case ECANCELED: break
+        case EMFILE, ENFILE, ENOBUFS, ENOMEM:
+            // Arming again at once would spin: the queue stays full until somebody closes a descriptor.
+            counters.add(to: ListenerStat.rejectedDescriptors)
+            pauseAccept(slot, forNs: Self.acceptBackOffNs)
+        default:
+            // The connection died in the queue (ECONNABORTED and relatives): the next one may be fine.
+            counters.add(to: ListenerStat.acceptErrors)
+        }
+    }
+
+    private func pauseAccept(_ slot: Int, forNs delayNs: UInt64) {
+        guard !core.value.listeners[slot].isPaused, !core.value.listeners[slot].isDraining else { return }
+        core.value.listeners[slot].isPaused = true
+        if core.value.listeners[slot].isArmed { io { $0.cancel(acceptID(slot)) } }
+        scheduleListenerTimer(slot, afterNs: delayNs)
+    }
+
+    private func scheduleListenerTimer(_ slot: Int, afterNs delayNs: UInt64) {
+        let generation = core.value.listeners[slot].generation
+        let token = OperationID(.listenerTimer, slot: UInt32(slot), generation: generation)
+        _ = core.value.timers.schedule(atNs: nowNs + delayNs, token: token)
+    }
+
+    func listenerTimerFired(_ slot: UInt32, generation: UInt32) {
+        let slot = Int(slot)
+        guard core.value.listeners[slot].isInUse, core.value.listeners[slot].generation == generation,
+            core.value.listeners[slot].isPaused
+        else { return }
+        if let limit = core.value.listeners[slot].limit, !limit.isRelaxed {
+            scheduleListenerTimer(slot, afterNs: Self.limitPollNs)
+            return
+        }
+        core.value.listeners[slot].isPaused = false
+        if !core.value.listeners[slot].isArmed, !core.value.listeners[slot].isDraining { armAccept(slot) }
+    }
+
+    private func closeListener(_ slot: Int) {
+        // Handshakes that are complete wait in this socket's own queue and would be reset with it.
+        let socket = core.value.listeners[slot].socket
+        if !core.value.listeners[slot].isShared {
+            while true {
+                let accepted = io { $0.acceptNow(socket) }
+                if accepted < 0 { break }
+                welcome(accepted, slot)
+            }
+            drainConnections(of: ListenerID(slot: UInt32(slot)))
+        }
+        io { $0.close(socket) }
+        core.value.listeners[slot].isInUse = false
+    }
+}

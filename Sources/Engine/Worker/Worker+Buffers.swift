@@ -1,0 +1,113 @@
+internal import Glibc
+
+/// What happens when receive buffers run short.
+///
+/// Policy, in this order: the pool grows up to its bound; beyond that receivers wait their turn for buffers
+/// that come back; and sends that stand still give theirs back, because a peer that does not read must not
+/// keep the others from receiving: the rest of such a send is copied into memory of its own, which the
+/// connection's high watermark bounds.
+extension Worker {
+    /// A send that has made no progress for this long counts as standing still when buffers are short.
+    static let stalledSendNs: UInt64 = 20_000_000
+
+    /// Takes a lease that nobody needs any more.
+    public func discard(_ lease: consuming Lease) {
+        core.value.buffers.release(lease.buffer, on: backend)
+    }
+
+    /// A lease of the first `count` bytes of `lease`, which keeps the rest. Nothing is copied.
+    public func takeFront(_ count: Int, of lease: inout Lease) -> Lease {
+        precondition(count >= 0 && count <= lease.count, "a lease is split within its bytes")
+        core.value.buffers.retain(lease.buffer)
+        let front = unsafe Lease(start: lease.start, count: count, buffer: lease.buffer)
+        lease.dropFirst(count)
+        return front
+    }
+
+    /// Memory of its own with a copy of `bytes`: for bytes that the proxy makes itself.
+    public func copy(_ bytes: RawSpan) -> Lease {
+        let lease = core.value.buffers.allocate(count: bytes.byteCount)
+        unsafe bytes.withUnsafeBytes { source in
+            guard let base = source.baseAddress else { return }
+            unsafe lease.start.copyMemory(from: base, byteCount: source.count)
+        }
+        return lease
+    }
+
+    /// Memory of its own, filled by `write`, which answers how many of the `capacity` bytes it used.
+    public func make(capacity: Int, _ write: (UnsafeMutableRawBufferPointer) -> Int) -> Lease {
+        let block = core.value.buffers.allocate(count: capacity)
+        let used = unsafe write(UnsafeMutableRawBufferPointer(start: block.start, count: capacity))
+        precondition(used >= 0 && used <= capacity, "a lease holds at most its capacity")
+        return unsafe Lease(start: block.start, count: used, buffer: block.buffer)
+    }
+
+    func giveBack(buffer: UInt16) {
+        discard(core.value.buffers.received(buffer, count: 0))
+    }
+
+    /// `connection` found no buffer and the pool is at its bound.
+    func park(_ connection: Connection) {
+        guard !connection.state.flags.contains(.parked) else { return }
+        core.value.own.add(to: WorkerStat.bufferWaits)
+        connection.state.flags.insert(.parked)
+        core.value.parked.append(connection.id(.receive))
+        reclaimStalledSends()
+    }
+
+    /// Arms receivers again, oldest first, as many as there are free buffers.
+    func wakeParked() {
+        guard !core.value.parked.isEmpty else { return }
+        var free = core.value.buffers.freeCount
+        while free > 0, let id = core.value.parked.popFirst() {
+            let connection = Connection(worker: self, index: id.slot)
+            guard connection.generation == id.generation else { continue }
+            connection.state.flags.remove(.parked)
+            if connection.isOpen {
+                connection.armReceive()
+                free -= 1
+            }
+        }
+        if !core.value.parked.isEmpty { reclaimStalledSends() }
+    }
+
+    /// Cancels sends that stand still, so that `copyOut` frees their buffers. At most once every few
+    /// milliseconds: it looks at every connection.
+    private func reclaimStalledSends() {
+        guard nowNs >= core.value.lastReclaimNs + Self.stalledSendNs / 4 else { return }
+        core.value.lastReclaimNs = nowNs
+        forEachConnection { connection in
+            let flags = connection.state.flags
+            guard flags.contains(.sending), flags.isDisjoint(with: [.sendCancelled, .copiedOut]),
+                nowNs >= connection.state.sendStartedNs + Self.stalledSendNs
+            else { return }
+            connection.state.flags.insert(.sendCancelled)
+            io { $0.cancel(connection.id(.send)) }
+        }
+    }
+
+    /// Moves what `connection` has queued out of receive buffers.
+    ///
+    /// Copied because the buffers are shared by all connections of the worker and this peer does not read.
+    func copyOut(_ connection: Connection) {
+        let total = connection.state.queue.bytes
+        guard total > 0 else { return }
+        core.value.own.add(to: WorkerStat.sendsCopied)
+        let block = core.value.buffers.allocate(count: total)
+        var offset = 0
+        var index = connection.state.queue.head
+        while index != Segment.none {
+            let segment = core.value.segments[index]
+            unsafe (block.start + offset).copyMemory(from: segment.start, byteCount: Int(segment.count))
+            offset += Int(segment.count)
+            index = segment.next
+        }
+        connection.state.queue.removeAll(in: &core.value.segments) { buffer in
+            core.value.buffers.release(buffer, on: backend)
+        }
+        // Segments were just given back, so one is there.
+        let isQueued = unsafe connection.state.queue.append(block.start, total, block.buffer, in: &core.value.segments)
+        precondition(isQueued, "a segment was free a moment ago")
+        connection.state.flags.insert(.copiedOut)
+    }
+}

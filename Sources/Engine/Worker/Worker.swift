@@ -1,0 +1,155 @@
+/// One worker: a thread pinned to a CPU, with one ring that does its accepts, reads, writes and timers.
+///
+/// This is the handle that everything on the worker's thread passes around: one pointer, no reference
+/// count. The loop is `run`; a turn reads the clock, fires timers, takes all completions, hands each to its
+/// connection, and then does what was put off: flush sends, end connections, return buffers. One system
+/// call a turn submits it all and waits.
+@safe
+public struct Worker {
+    package let core: Stable<WorkerCore>
+
+    package init(
+        index: Int, backend: IOBackend, stats: StatsBlock, limits: WorkerLimits
+    ) throws(SystemLack) {
+        let nowNs = backend.nowNs()
+        core = unsafe Stable(
+            WorkerCore(
+                index: index,
+                backend: unsafe Unmanaged.passRetained(backend),
+                stats: stats,
+                own: StatsScope(block: stats, base: 0),
+                completions: CompletionBatch(),
+                connections: SlotTable(capacity: limits.connectionsMax),
+                segments: SlotTable(capacity: limits.segmentsMax),
+                buffers: BufferPool(bufferSize: limits.bufferSize, bytesMax: limits.bufferBytesMax),
+                timers: TimerWheel(nowNs: nowNs, capacity: limits.connectionsMax + 65536),
+                pipes: PipePool(countMax: limits.pipesMax, pipeBytes: limits.pipeBytes),
+                nowNs: nowNs))
+    }
+
+    /// Which worker of the process this is, from 0.
+    public var index: Int { core.value.index }
+    /// Monotonic time in nanoseconds as of the start of this turn.
+    @inline(__always)
+    public var nowNs: UInt64 { core.value.nowNs }
+
+    /// What a layer above keeps for this worker; owned by the worker.
+    package var context: AnyObject? {
+        get { core.value.context }
+        nonmutating set { core.value.context = newValue }
+    }
+
+    /// Runs an operation on the backend without touching its reference count.
+    @inline(__always)
+    package func io<R>(_ body: (IOBackend) -> R) -> R {
+        unsafe core.value.backend._withUnsafeGuaranteedRef(body)
+    }
+
+    package var backend: IOBackend { unsafe core.value.backend.takeUnretainedValue() }
+
+    // MARK: The loop
+
+    /// To be called first, on the worker's thread.
+    package func start() throws(SystemLack) {
+        try backend.start()
+        try backend.registerBuffers(entries: core.value.buffers.countMax)
+        _ = core.value.buffers.grow(on: backend)
+        core.value.buffers.publish(on: backend)
+    }
+
+    package func run() {
+        while core.value.isRunning { turn() }
+    }
+
+    package func stop() { core.value.isRunning = false }
+
+    /// One turn. Tests call it themselves, on a simulated backend.
+    package func turn() {
+        finishTurn()
+        let count = sleepAndReap()
+        for position in 0..<count { dispatch(core.value.completions[position]) }
+        while let token = core.value.timers.advance(toNs: nowNs) { timerFired(token) }
+    }
+
+    private func sleepAndReap() -> Int {
+        let own = core.value.own
+        let beforeNs = io { $0.nowNs() }
+        own.add(beforeNs - nowNs, to: WorkerStat.busyNs)
+        let wakeNs = core.value.dirty.isEmpty ? core.value.timers.nextWakeNs : beforeNs
+        let timeoutNs = wakeNs.map { $0 > beforeNs ? $0 - beforeNs : 0 }
+        let count = io { $0.wait(timeoutNs: timeoutNs, into: core.value.completions) }
+        let afterNs = io { $0.nowNs() }
+        own.add(afterNs - beforeNs, to: WorkerStat.idleNs)
+        own.add(to: WorkerStat.turns)
+        own.add(UInt64(count), to: WorkerStat.completions)
+        core.value.nowNs = afterNs
+        return count
+    }
+
+    private func dispatch(_ completion: Completion) {
+        let id = completion.id
+        guard let operation = id.operation else { return dropStale(completion) }
+        switch operation {
+        case .receive, .send, .connect, .readable, .writable:
+            let connection = Connection(worker: self, index: id.slot)
+            guard connection.generation == id.generation else { return dropStale(completion) }
+            switch operation {
+            case .receive: connection.received(completion)
+            case .send: connection.sent(completion)
+            case .connect: connection.connected(completion)
+            case .readable: connection.sourceReady(completion)
+            default: connection.destinationReady(completion)
+            }
+        case .accept: accepted(completion)
+        case .mailbox: readMailbox(completion)
+        case .connectionTimer, .listenerTimer: timerFired(id)
+        case .housekeeping: break  // a cancel that found nothing, a close that failed: nobody waits
+        }
+    }
+
+    private func timerFired(_ token: OperationID) {
+        if token.operation == .listenerTimer {
+            listenerTimerFired(token.slot, generation: token.generation)
+            return
+        }
+        let connection = Connection(worker: self, index: token.slot)
+        if connection.generation == token.generation { connection.timerFired() }
+    }
+
+    /// An answer for a use of a slot that is over. Its buffer still goes back, its descriptor is closed.
+    private func dropStale(_ completion: Completion) {
+        core.value.own.add(to: WorkerStat.staleCompletions)
+        if completion.flags.contains(.buffer) { giveBack(buffer: completion.buffer) }
+    }
+
+    /// What was put off while completions were handled.
+    private func finishTurn() {
+        // Endings come first and last: closing one connection may write to or close another.
+        endConnections()
+        for _ in 0..<core.value.dirty.count {
+            guard let index = core.value.dirty.popFirst() else { break }
+            let connection = Connection(worker: self, index: index)
+            connection.state.flags.remove(.dirty)
+            if connection.state.flags.contains(.splicing) { connection.pump() }
+            connection.flush()
+        }
+        endConnections()
+        core.value.buffers.publish(on: backend)
+        wakeParked()
+        publishStats()
+    }
+
+    private func publishStats() {
+        let own = core.value.own
+        let backend = io { $0.statistics() }
+        own.set(backend.enters, in: WorkerStat.enters)
+        own.set(backend.overflows, in: WorkerStat.overflows)
+        own.set(UInt64(core.value.connections.inUse), in: WorkerStat.connectionsActive)
+        own.set(UInt64(core.value.buffers.heldCount), in: WorkerStat.buffersInUse)
+        own.set(UInt64(core.value.buffers.count), in: WorkerStat.buffersProvided)
+        own.set(UInt64(core.value.buffers.heapBytes), in: WorkerStat.heapBytes)
+        own.set(UInt64(core.value.segments.inUse), in: WorkerStat.segmentsInUse)
+        own.set(UInt64(core.value.timers.count), in: WorkerStat.timersArmed)
+        own.set(UInt64(core.value.pipes.openCount), in: WorkerStat.pipesOpen)
+    }
+}
