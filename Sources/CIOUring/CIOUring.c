@@ -4,6 +4,7 @@
 #include <linux/sockios.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 _Static_assert(RW_POLLRDHUP == POLLRDHUP, "poll's hang-up bit");
@@ -82,6 +83,8 @@ int rw_pipe(int ends[2], int capacity) {
   // Beyond fs.pipe-user-pages-soft the kernel refuses to grow a pipe; what it has is still usable.
   return granted > 0 ? granted : fcntl(ends[1], F_GETPIPE_SZ);
 }
+
+void rw_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 int rw_pin_thread(int cpu) {
   cpu_set_t set;

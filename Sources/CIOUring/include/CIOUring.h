@@ -148,6 +148,8 @@ ssize_t rw_splice(int from, int to, size_t count, int more);
 /// A non-blocking, close-on-exec pipe of about `capacity` bytes; returns its real capacity or a negative errno.
 int rw_pipe(int ends[2], int capacity);
 int rw_pin_thread(int cpu);
+/// Names the calling thread, for `top -H` and debuggers; at most 15 bytes are kept.
+void rw_name_thread(const char *name);
 /// The CPUs this process may run on, ascending. Returns how many there are (at most `limit` are written).
 int rw_allowed_cpus(int32_t *cpus, int limit);
 /// One readv-like accept on a listening socket, non-blocking and close-on-exec, or a negative errno.

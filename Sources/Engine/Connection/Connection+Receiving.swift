@@ -92,7 +92,7 @@ extension Connection {
         case 0:
             sawEnd()
         case ENOBUFS:
-            if !worker.core.value.buffers.grow(on: worker.backend) { worker.park(self) }
+            worker.park(self)
         case ECANCELED:
             break  // paused, or about to splice; a resume that came meanwhile arms it again
         default:

@@ -68,13 +68,34 @@ open class NetworkFilter: ConnectionHandler {
         }
         return false
     }
+}
 
-    /// Links the filters of a chain. Answers the first, which keeps the others alive.
-    package static func link(_ filters: [NetworkFilter]) -> NetworkFilter {
-        for (filter, following) in zip(filters, filters.dropFirst()) {
-            filter.next = following
-            unsafe following.previous = filter
+/// Makes one kind of filter, with one configuration, on one worker.
+open class NetworkFilterFactory {
+    public init() {}
+
+    open func makeFilter(for connection: Connection) -> NetworkFilter { fatalError("makeFilter is abstract") }
+}
+
+/// The filters that connections of a listener get on one worker, the terminal one last.
+package final class NetworkFilterChain {
+    private let factories: [NetworkFilterFactory]
+
+    package init(_ factories: [NetworkFilterFactory]) {
+        precondition(!factories.isEmpty, "a chain has a terminal filter")
+        self.factories = factories
+    }
+
+    /// New filters for `connection`, linked. Answers the first, which keeps the others alive.
+    package func makeFilters(for connection: Connection) -> NetworkFilter {
+        let first = factories[0].makeFilter(for: connection)
+        var last = first
+        for factory in factories.dropFirst() {
+            let filter = factory.makeFilter(for: connection)
+            last.next = filter
+            unsafe filter.previous = last
+            last = filter
         }
-        return filters[0]
+        return first
     }
 }

@@ -1,13 +1,5 @@
 internal import Glibc
 
-/// What makes the filters of a connection that was accepted: one per listener and worker.
-open class FilterChainFactory {
-    public init() {}
-
-    /// The first filter of a new connection's chain; see `NetworkFilter`.
-    package func makeChain(for connection: Connection) -> NetworkFilter { fatalError("abstract") }
-}
-
 /// A bound on connections that holds for all workers together.
 ///
 /// Each worker counts its own; the sum is read when a connection is accepted. Two workers that accept in
@@ -45,7 +37,7 @@ struct ListenerState {
     var isShared: Bool
     var counters: StatsScope
     var limit: ConnectionLimit?
-    var factory: FilterChainFactory
+    var chain: NetworkFilterChain
 }
 
 /// Which listener of a worker; stays valid until it is removed.
@@ -60,23 +52,23 @@ extension Worker {
 
     /// Starts accepting from `socket`, which listens already. The worker closes it with the listener.
     package func addListener(
-        socket: Int32, isShared: Bool, counters: StatsScope, limit: ConnectionLimit?, factory: FilterChainFactory
+        socket: Int32, isShared: Bool, counters: StatsScope, limit: ConnectionLimit?, chain: NetworkFilterChain
     ) -> ListenerID {
         let free = core.value.listeners.firstIndex { !$0.isInUse }
         let generation = free.map { core.value.listeners[$0].generation &+ 1 } ?? 0
         let listener = ListenerState(
             socket: socket, generation: generation & OperationID.generationMask, isInUse: true, isShared: isShared,
-            counters: counters, limit: limit, factory: factory)
+            counters: counters, limit: limit, chain: chain)
         let slot = free ?? core.value.listeners.count
         if free == nil { core.value.listeners.append(listener) } else { core.value.listeners[slot] = listener }
         armAccept(slot)
         return ListenerID(slot: UInt32(slot))
     }
 
-    /// New connections get `factory`'s filters from now on; open ones keep theirs.
-    package func updateListener(_ id: ListenerID, limit: ConnectionLimit?, factory: FilterChainFactory) {
+    /// New connections get `chain`'s filters from now on; open ones keep theirs.
+    package func updateListener(_ id: ListenerID, limit: ConnectionLimit?, chain: NetworkFilterChain) {
         core.value.listeners[Int(id.slot)].limit = limit
-        core.value.listeners[Int(id.slot)].factory = factory
+        core.value.listeners[Int(id.slot)].chain = chain
     }
 
     /// Stops accepting. Connections that the kernel has accepted already are taken first; those of the
@@ -168,7 +160,7 @@ extension Worker {
             pauseAccept(slot, forNs: Self.acceptBackOffNs)
             return
         }
-        let first = core.value.listeners[slot].factory.makeChain(for: connection)
+        let first = core.value.listeners[slot].chain.makeFilters(for: connection)
         connection.setHandler(first)
         connection.notify { $0.onConnected(connection) }
     }

@@ -46,18 +46,20 @@ extension Worker {
         discard(core.value.buffers.received(buffer, count: 0))
     }
 
-    /// `connection` found no buffer and the pool is at its bound.
+    /// `connection` found no buffer: it is armed again at the end of the turn, or when buffers come back.
     func park(_ connection: Connection) {
         guard !connection.state.flags.contains(.parked) else { return }
-        core.value.own.add(to: WorkerStat.bufferWaits)
         connection.state.flags.insert(.parked)
         core.value.parked.append(connection.id(.receive))
-        reclaimStalledSends()
     }
 
     /// Arms receivers again, oldest first, as many as there are free buffers.
     func wakeParked() {
         guard !core.value.parked.isEmpty else { return }
+        while core.value.buffers.freeCount < core.value.parked.count {
+            guard core.value.buffers.grow(on: backend) else { break }
+        }
+        core.value.buffers.publish(on: backend)
         var free = core.value.buffers.freeCount
         while free > 0, let id = core.value.parked.popFirst() {
             let connection = Connection(worker: self, index: id.slot)
@@ -68,7 +70,9 @@ extension Worker {
                 free -= 1
             }
         }
-        if !core.value.parked.isEmpty { reclaimStalledSends() }
+        guard !core.value.parked.isEmpty else { return }
+        core.value.own.add(UInt64(core.value.parked.count), to: WorkerStat.bufferWaits)
+        reclaimStalledSends()
     }
 
     /// Cancels sends that stand still, so that `copyOut` frees their buffers. At most once every few

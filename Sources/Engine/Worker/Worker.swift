@@ -134,8 +134,8 @@ public struct Worker {
             connection.flush()
         }
         endConnections()
-        core.value.buffers.publish(on: backend)
         wakeParked()
+        core.value.buffers.publish(on: backend)
         publishStats()
     }
 

@@ -1,0 +1,115 @@
+internal import Synchronization
+
+/// Who has which cells of the workers' blocks. The same cells in every worker's block belong to one owner,
+/// so a sum over workers is a sum over one index.
+///
+/// Used when configuration changes and when somebody scrapes, never by workers.
+package final class StatsRegistry: Sendable {
+    package enum Kind: String, Sendable, CaseIterable {
+        case worker, listener, cluster, endpoint
+    }
+
+    package struct Owner: Hashable, Sendable {
+        package var kind: Kind
+        package var name: String
+
+        package init(_ kind: Kind, _ name: String) {
+            self.kind = kind
+            self.name = name
+        }
+    }
+
+    package struct Range: Sendable {
+        package let base: Int
+        package let count: Int
+    }
+
+    /// The process has more listeners, clusters and endpoints than there are cells.
+    package struct Full: Error, Sendable {}
+
+    private struct State {
+        var ranges: [Owner: Range] = [:]
+        /// Ranges whose owner is gone. They are used again once nothing counts in them any more.
+        var retired: [Range] = []
+        var nextCell = 0
+    }
+
+    package let blocks: [StatsBlock]
+    private let state = Mutex(State())
+
+    package init(blocks: [StatsBlock]) {
+        self.blocks = blocks
+        // Worker cells come first: `Worker` counts at base 0.
+        let own = try? range(for: Owner(.worker, ""), count: WorkerStat.cellCount)
+        precondition(own?.base == 0)
+    }
+
+    /// The owner's cells; the same ones as before when it had some.
+    package func range(for owner: Owner, count: Int) throws(Full) -> Range {
+        let found: Range? = state.withLock { state in
+            if let range = state.ranges[owner], range.count == count { return range }
+            let range: Range
+            if let index = state.retired.firstIndex(where: { $0.count == count && isQuiet($0) }) {
+                range = state.retired.remove(at: index)
+                clear(range)
+            } else {
+                guard state.nextCell + count <= StatsBlock.cellsMax else { return nil }
+                range = Range(base: state.nextCell, count: count)
+                state.nextCell += count
+            }
+            state.ranges[owner] = range
+            return range
+        }
+        guard let found else { throw Full() }
+        return found
+    }
+
+    /// Forgets owners that are not in `owners`: their series end.
+    package func retain(only owners: Set<Owner>) {
+        state.withLock { state in
+            for (owner, range) in state.ranges where owner.kind != .worker && !owners.contains(owner) {
+                state.ranges[owner] = nil
+                state.retired.append(range)
+            }
+        }
+    }
+
+    /// The scope of a range in one worker's block.
+    package func scope(_ range: Range, worker: Int) -> StatsScope {
+        StatsScope(block: blocks[worker], base: range.base)
+    }
+
+    package func scopes(_ range: Range) -> [StatsScope] {
+        blocks.map { StatsScope(block: $0, base: range.base) }
+    }
+
+    // MARK: Reading
+
+    /// The sum over workers; gauges count up and down in wrapping arithmetic, so sums are right for them too.
+    package func sum(_ range: Range, _ stat: some RawRepresentable<Int>) -> UInt64 {
+        blocks.reduce(0) { $0 &+ $1.read(range.base + stat.rawValue) }
+    }
+
+    /// Counts by bucket, and the sum of all values, of the histogram at `stat`.
+    package func histogram(_ range: Range, _ stat: some RawRepresentable<Int>) -> (buckets: [UInt64], sum: UInt64) {
+        let first = range.base + stat.rawValue
+        let buckets = (0..<Histogram.bucketCount).map { bucket in
+            blocks.reduce(0) { $0 &+ $1.read(first + bucket) }
+        }
+        let sum = blocks.reduce(0) { $0 &+ $1.read(first + Histogram.sumCell) }
+        return (buckets, sum)
+    }
+
+    // MARK: Reuse
+
+    /// No connection counts in the range any more, so it has no writer.
+    private func isQuiet(_ range: Range) -> Bool {
+        blocks.allSatisfy { $0.read(range.base + ConnectionStat.active.rawValue) == 0 }
+    }
+
+    private func clear(_ range: Range) {
+        for block in blocks {
+            for cell in range.base..<(range.base + range.count) { block.set(0, in: cell) }
+        }
+    }
+}
