@@ -54,7 +54,7 @@ extension String {
         hasPrefix(prefix) ? replacement + dropFirst(prefix.count) : self
     }
 
-    fileprivate func replacing(_ text: String, with replacement: String) -> String {
+    func replacing(_ text: String, with replacement: String) -> String {
         guard let range = self.firstRange(of: text) else { return self }
         return String(self[..<range.lowerBound] + replacement + self[range.upperBound...])
     }

@@ -37,7 +37,8 @@ extension ConfigurationDecoder {
                 at: max(tcpEntry.keyPosition, httpEntry.keyPosition))
         }
         if tcpEntry == nil, httpEntry == nil, object.entry("network_filters") == nil {
-            object.reportMissing("\"tcp\" or \"http\"", expected: "what to do with connections")
+            object.reportMissing(
+                "\"tcp\" or \"http\"", expected: "one of them, or \"network_filters\" with one that ends the chain")
         }
         return tcp.map(ProxyConfiguration.tcp) ?? http.map(ProxyConfiguration.http)
     }
@@ -77,7 +78,7 @@ extension ConfigurationDecoder {
             return clusterReference(object, "cluster").map { [WeightedCluster(cluster: $0)] } ?? []
         }
         if object.entry("weighted") == nil {
-            object.reportMissing("\"cluster\" or \"weighted\"", expected: "where connections go")
+            object.reportMissing("\"cluster\" or \"weighted\"", expected: "one of them")
         }
         return weighted ?? []
     }

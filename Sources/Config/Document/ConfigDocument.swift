@@ -29,7 +29,7 @@ package enum ConfigDocument {
             do throws(YAMLSyntaxError) {
                 return try composer.document()
             } catch {
-                diagnostics.report("invalid YAML: \(error.problem)", expected: "YAML or JSON", at: error.position)
+                diagnostics.report("invalid YAML: \(error.problem)", expected: error.expected, at: error.position)
                 return nil
             }
         }
@@ -189,11 +189,7 @@ private struct NodeComposer: ~Copyable {
     }
 
     private func checkDepth(_ depth: Int, at position: ConfigPosition) throws(YAMLSyntaxError) {
-        guard depth <= ConfigDocumentLimits.depth else {
-            throw YAMLSyntaxError(
-                problem: "more than \(ConfigDocumentLimits.depth) lists and objects within each other",
-                position: position)
-        }
+        guard depth <= ConfigDocumentLimits.depth else { throw .tooDeep(at: position) }
     }
 
     /// Reports every tag but the one that only repeats what the node is. True when that tag was written.

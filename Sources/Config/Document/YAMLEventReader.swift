@@ -28,7 +28,13 @@ struct YAMLProperties {
 /// The place where libyaml gave up, and why.
 struct YAMLSyntaxError: Error {
     let problem: String
+    var expected = "YAML or JSON"
     let position: ConfigPosition
+
+    static func tooDeep(at position: ConfigPosition) -> YAMLSyntaxError {
+        YAMLSyntaxError(
+            problem: "more than \(ConfigDocumentLimits.depth) lists and objects within each other", position: position)
+    }
 }
 
 /// Pulls events out of YAML text, one at a time. Owns the libyaml parser; borrows the text.
@@ -106,10 +112,22 @@ struct YAMLEventReader: ~Copyable {
             return YAMLSyntaxError(problem: problem, position: unsafe ConfigPosition(ofOffset: offset, in: bytes))
         }
         let mark = unsafe parser.pointee.problem_mark
-        let position = ConfigPosition(mark)
-        if byte(atScalar: mark.index) == UInt8(ascii: "\t") {
+        var position = ConfigPosition(mark)
+        switch byte(atScalar: mark.index) {
+        case nil:
+            // libyaml ends the last line itself when the file does not.
+            position = unsafe ConfigPosition(ofOffset: bytes.count, in: bytes)
+        case UInt8(ascii: "\t"):
             return YAMLSyntaxError(problem: "a tab cannot indent", position: position)
+        case UInt8(ascii: ":") where problem == "did not find expected node content":
+            // Fine by YAML 1.2, but not by libyaml. `:PORT` and `::1` are what meets it here.
+            return YAMLSyntaxError(
+                problem: "a value within { } or [ ] starts with :", expected: "it in quotes", position: position)
+        default:
+            break
         }
+        // libyaml scans ahead of its events and may meet its own bound of 1,000 levels before the composer meets its.
+        if problem.hasPrefix("Maximum nesting level") { return .tooDeep(at: position) }
         guard let context = unsafe parser.pointee.context else {
             return YAMLSyntaxError(problem: problem, position: position)
         }
@@ -122,7 +140,9 @@ struct YAMLEventReader: ~Copyable {
     /// libyaml counts scalars, the text is bytes: walks to the scalar with this number.
     private func byte(atScalar number: Int) -> UInt8? {
         var scalarsLeft = number
-        for unsafe byte in unsafe bytes where byte & 0xC0 != 0x80 {
+        for index in unsafe bytes.indices {
+            let byte = unsafe bytes[index]
+            if byte & 0xC0 == 0x80 { continue }
             if scalarsLeft == 0 { return byte }
             scalarsLeft -= 1
         }
@@ -139,7 +159,8 @@ extension ConfigPosition {
     fileprivate init(ofOffset offset: Int, in bytes: UnsafeBufferPointer<UInt8>) {
         var line = 1
         var column = 1
-        for unsafe byte in unsafe bytes[..<offset] {
+        for index in 0..<offset {
+            let byte = unsafe bytes[index]
             if byte == UInt8(ascii: "\n") {
                 line += 1
                 column = 1

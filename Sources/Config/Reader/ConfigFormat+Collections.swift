@@ -23,7 +23,8 @@ extension ConfigFormat {
                 return nil
             }
             if !count.contains(nodes.count) {
-                let bound = nodes.count < count.lowerBound ? "at least \(count.lowerBound)" : "at most \(count.upperBound)"
+                let bound =
+                    nodes.count < count.lowerBound ? "at least \(count.lowerBound)" : "at most \(count.upperBound)"
                 value.diagnostics.report(
                     "\(value.subject) has \(nodes.count) items", expected: bound, at: value.node.position)
             }

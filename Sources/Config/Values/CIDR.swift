@@ -49,7 +49,9 @@ public struct CIDR: Sendable, Hashable {
     }
 
     private static func prefixLength(_ digits: Substring) -> Int? {
-        guard (1...3).contains(digits.utf8.count), digits.utf8.allSatisfy({ $0.decimalDigit != nil }) else { return nil }
+        guard (1...3).contains(digits.utf8.count), digits.utf8.allSatisfy({ $0.decimalDigit != nil }) else {
+            return nil
+        }
         guard digits.utf8.count == 1 || digits.utf8.first != UInt8(ascii: "0") else { return nil }
         return Int(digits)
     }

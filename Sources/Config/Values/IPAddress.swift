@@ -35,7 +35,9 @@ public enum IPAddress: Sendable, Hashable {
         var address: UInt32 = 0
         var octets = 0
         for octet in bytes.split(separator: UInt8(ascii: "."), maxSplits: 4, omittingEmptySubsequences: false) {
-            guard (1...3).contains(octet.count), octet.count == 1 || octet.first != UInt8(ascii: "0") else { return nil }
+            guard (1...3).contains(octet.count), octet.count == 1 || octet.first != UInt8(ascii: "0") else {
+                return nil
+            }
             var value: UInt32 = 0
             for byte in octet {
                 guard let digit = byte.decimalDigit else { return nil }

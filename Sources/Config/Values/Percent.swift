@@ -15,7 +15,8 @@ public struct Percent: Sendable, Hashable, Comparable {
         let number = try LeadingNumber(text)
         guard number.unit == "%" else {
             throw ConfigProblem(
-                number.unit.isEmpty ? "a number without %" : nil, suggestion: number.unit == " %" ? "\(text.dropLast(2))%" : nil)
+                number.unit.isEmpty ? "a number without %" : nil,
+                suggestion: number.unit == " %" ? "\(text.dropLast(2))%" : nil)
         }
         switch number.scaled(by: 10_000) {
         case .exact(let partsPerMillion) where partsPerMillion <= 1_000_000:

@@ -72,10 +72,12 @@ public enum SocketAddress: Sendable, Hashable {
         if let last = labels.last, last.allSatisfy({ $0.decimalDigit != nil }) {
             throw ConfigProblem("which has no valid IP address")
         }
-        let isName = host.utf8.count <= 253 && labels.allSatisfy { label in
-            (1...63).contains(label.count) && label.first != UInt8(ascii: "-") && label.last != UInt8(ascii: "-")
-                && label.allSatisfy(\.isHostNameByte)
-        }
+        let isName =
+            host.utf8.count <= 253
+            && labels.allSatisfy { label in
+                (1...63).contains(label.count) && label.first != UInt8(ascii: "-") && label.last != UInt8(ascii: "-")
+                    && label.allSatisfy(\.isHostNameByte)
+            }
         guard isName else { throw ConfigProblem("which has no valid host") }
         return String(host)
     }

@@ -59,8 +59,9 @@ private func outline(_ node: ConfigNode?) -> String {
 }
 
 @Test func blocksAndStringTagsAreQuoted() {
-    #expect(outline(parse("a: |\n  x\n  y\nb: !!str 5\nc: ! 6\nd: >-\n  7\n").root)
-        == "1:1{1:1 a = 1:4'x\ny\n', 4:1 b = 4:4'5', 5:1 c = 5:4'6', 6:1 d = 6:4'7'}")
+    #expect(
+        outline(parse("a: |\n  x\n  y\nb: !!str 5\nc: ! 6\nd: >-\n  7\n").root)
+            == "1:1{1:1 a = 1:4'x\ny\n', 4:1 b = 4:4'5', 5:1 c = 5:4'6', 6:1 d = 6:4'7'}")
 }
 
 @Test func equalNodesMayStandElsewhere() {
@@ -84,35 +85,66 @@ private func outline(_ node: ConfigNode?) -> String {
     #expect(outline(root) == "1:1{1:1 a = 1:4{1:9 k = 1:12 1}, 2:1 b = 1:4{1:9 k = 1:12 1}}")
 }
 
-@Test(arguments: [
-    ("a: *x", ["1:4: unknown alias *x; expected an anchor &x before it"]),
-    ("a: &limits 1\nb: *limit", ["2:4: unknown alias *limit; expected an anchor &limit before it (did you mean \"limits\"?)"]),
-    ("a: &x [*x]", ["1:8: the alias *x stands within its own anchor; expected an anchor &x before it"]),
-    ("a: 1\nb: 2\na: 3\na: 4", [
-        "3:1: duplicate key \"a\", first written at 1:1; expected each key once",
-        "4:1: duplicate key \"a\", first written at 1:1; expected each key once",
-    ]),
-    ("x: {k: 1, k: 2}\ny: {\"k\": 1, k: 2}", [
-        "1:11: duplicate key \"k\", first written at 1:5; expected each key once",
-        "2:13: duplicate key \"k\", first written at 2:5; expected each key once",
-    ]),
-    ("? [a]\n: b\n? {c: d}\n: e", ["1:3: a key is a list; expected text", "3:3: a key is an object; expected text"]),
-    ("a: &x {b: 1}\nc: {<<: *x}", ["2:5: merge keys (\"<<\") are not supported; expected the keys written out"]),
-    ("a: !!int 5", ["1:4: the tag \"tag:yaml.org,2002:int\" is not supported; expected a value without a tag"]),
-    ("a: !secret x", ["1:4: the tag \"!secret\" is not supported; expected a value without a tag"]),
-    ("a: !pairs [x]", ["1:4: the tag \"!pairs\" is not supported; expected a value without a tag"]),
-    ("", ["1:1: the file is empty; expected a configuration"]),
-    (" \n# only a comment\n", ["1:1: the file is empty; expected a configuration"]),
-    ("---\n", ["1:1: the file is empty; expected a configuration"]),
-    ("a: 1\n---\nb: 2\n", ["2:1: a second document starts here; expected one document"]),
-    ("a: [1, 2", ["1:9: invalid YAML: did not find expected ',' or ']' while parsing a flow sequence that starts at 1:4; expected YAML or JSON"]),
-    ("a: 1\n b: 2", ["2:3: invalid YAML: mapping values are not allowed in this context; expected YAML or JSON"]),
-    ("a:\n\tb: 1", ["2:1: invalid YAML: a tab cannot indent; expected YAML or JSON"]),
-    ("é:\n\tb: 1", ["2:1: invalid YAML: a tab cannot indent; expected YAML or JSON"]),
-    ("a: 1\nb: \"x", ["2:6: invalid YAML: found unexpected end of stream while scanning a quoted scalar that starts at 2:4; expected YAML or JSON"]),
-    ("a: 1\nb: é\u{1}x", ["2:5: invalid YAML: control characters are not allowed; expected YAML or JSON"]),
-    ("a: @x", ["1:4: invalid YAML: found character that cannot start any token while scanning for the next token that starts at 1:4; expected YAML or JSON"]),
-] as [(String, [String])])
+@Test(
+    arguments: [
+        ("a: *x", ["1:4: unknown alias *x; expected an anchor &x before it"]),
+        (
+            "a: &limits 1\nb: *limit",
+            ["2:4: unknown alias *limit; expected an anchor &limit before it (did you mean \"limits\"?)"]
+        ),
+        ("a: &x [*x]", ["1:8: the alias *x stands within its own anchor; expected an anchor &x before it"]),
+        (
+            "a: 1\nb: 2\na: 3\na: 4",
+            [
+                "3:1: duplicate key \"a\", first written at 1:1; expected each key once",
+                "4:1: duplicate key \"a\", first written at 1:1; expected each key once",
+            ]
+        ),
+        (
+            "x: {k: 1, k: 2}\ny: {\"k\": 1, k: 2}",
+            [
+                "1:11: duplicate key \"k\", first written at 1:5; expected each key once",
+                "2:13: duplicate key \"k\", first written at 2:5; expected each key once",
+            ]
+        ),
+        (
+            "? [a]\n: b\n? {c: d}\n: e",
+            ["1:3: a key is a list; expected text", "3:3: a key is an object; expected text"]
+        ),
+        ("a: &x {b: 1}\nc: {<<: *x}", ["2:5: merge keys (\"<<\") are not supported; expected the keys written out"]),
+        ("a: !!int 5", ["1:4: the tag \"tag:yaml.org,2002:int\" is not supported; expected a value without a tag"]),
+        ("a: !secret x", ["1:4: the tag \"!secret\" is not supported; expected a value without a tag"]),
+        ("a: !pairs [x]", ["1:4: the tag \"!pairs\" is not supported; expected a value without a tag"]),
+        ("", ["1:1: the file is empty; expected a configuration"]),
+        (" \n# only a comment\n", ["1:1: the file is empty; expected a configuration"]),
+        ("---\n", ["1:1: the file is empty; expected a configuration"]),
+        ("a: 1\n---\nb: 2\n", ["2:1: a second document starts here; expected one document"]),
+        (
+            "a: [1, 2",
+            [
+                "1:9: invalid YAML: did not find expected ',' or ']' while parsing a flow sequence that starts at 1:4; expected YAML or JSON"
+            ]
+        ),
+        ("a: { b: :80 }", ["1:9: invalid YAML: a value within { } or [ ] starts with :; expected it in quotes"]),
+        ("a: [x, ::1]", ["1:8: invalid YAML: a value within { } or [ ] starts with :; expected it in quotes"]),
+        ("a: [::1]:80", ["1:5: invalid YAML: a value within { } or [ ] starts with :; expected it in quotes"]),
+        ("a: 1\n b: 2", ["2:3: invalid YAML: mapping values are not allowed in this context; expected YAML or JSON"]),
+        ("a:\n\tb: 1", ["2:1: invalid YAML: a tab cannot indent; expected YAML or JSON"]),
+        ("é:\n\tb: 1", ["2:1: invalid YAML: a tab cannot indent; expected YAML or JSON"]),
+        (
+            "a: 1\nb: \"x",
+            [
+                "2:6: invalid YAML: found unexpected end of stream while scanning a quoted scalar that starts at 2:4; expected YAML or JSON"
+            ]
+        ),
+        ("a: 1\nb: é\u{1}x", ["2:5: invalid YAML: control characters are not allowed; expected YAML or JSON"]),
+        (
+            "a: @x",
+            [
+                "1:4: invalid YAML: found character that cannot start any token while scanning for the next token that starts at 1:4; expected YAML or JSON"
+            ]
+        ),
+    ] as [(String, [String])])
 func whatIsWrongWithADocumentHasItsPlace(_ text: String, _ expected: [String]) {
     #expect(parse(text).errors == expected)
 }
@@ -123,11 +155,12 @@ func whatIsWrongWithADocumentHasItsPlace(_ text: String, _ expected: [String]) {
 
 @Test(arguments: ["[", "{a: ", "- ", "? "])
 func deepNestingIsRefused(_ opening: String) {
-    let errors = parse(String(repeating: opening, count: 100_000)).errors
     let column = ConfigDocumentLimits.depth * opening.count + 1
-    #expect(errors == [
-        "1:\(column): invalid YAML: more than 64 lists and objects within each other; expected YAML or JSON"
-    ])
+    let problem = "invalid YAML: more than 64 lists and objects within each other; expected YAML or JSON"
+    #expect(parse(String(repeating: opening, count: 100)).errors == ["1:\(column): \(problem)"])
+    // libyaml looks ahead along brackets and has a bound of its own there, at the first of them.
+    let farColumn = opening == "[" ? 1 : column
+    #expect(parse(String(repeating: opening, count: 100_000)).errors == ["1:\(farColumn): \(problem)"])
 }
 
 @Test func theDeepestAllowedDocumentIsRead() {
@@ -141,9 +174,10 @@ func deepNestingIsRefused(_ opening: String) {
     // Each line is one level deeper than the one before.
     var lines = ["- &a0 [x]"]
     for level in 1...ConfigDocumentLimits.depth { lines.append("- &a\(level) [*a\(level - 1)]") }
-    #expect(parse(lines.joined(separator: "\n")).errors == [
-        "64:9: invalid YAML: more than 64 lists and objects within each other; expected YAML or JSON"
-    ])
+    #expect(
+        parse(lines.joined(separator: "\n")).errors == [
+            "64:9: invalid YAML: more than 64 lists and objects within each other; expected YAML or JSON"
+        ])
 }
 
 @Test func aBillionLaughsAreRefused() {
@@ -154,15 +188,17 @@ func deepNestingIsRefused(_ opening: String) {
     }
     let errors = parse(lines.joined(separator: "\n")).errors
     #expect(errors.count == 1)
-    #expect(errors.first?.hasSuffix(
-        "invalid YAML: more than 1000000 values, aliases written out; expected YAML or JSON") == true)
+    #expect(
+        errors.first?.hasSuffix(
+            "invalid YAML: more than 1000000 values, aliases written out; expected YAML or JSON") == true)
 }
 
 @Test func tooManyNodesAreRefused() {
     let text = "[" + String(repeating: "1,", count: ConfigDocumentLimits.nodes) + "]"
-    #expect(parse(text).errors == [
-        "1:2000000: invalid YAML: more than 1000000 values, aliases written out; expected YAML or JSON"
-    ])
+    #expect(
+        parse(text).errors == [
+            "1:2000000: invalid YAML: more than 1000000 values, aliases written out; expected YAML or JSON"
+        ])
 }
 
 @Test func tooManyBytesAreRefused() {
