@@ -1,0 +1,66 @@
+/// A named set of endpoints that do the same work.
+package struct ClusterConfiguration: Sendable, Equatable {
+    /// Unique among clusters.
+    package var name: String
+    /// At least one; no address twice.
+    package var endpoints: [EndpointConfiguration]
+    package var loadBalancing: LoadBalancingPolicy
+    /// From the first SYN to the established connection.
+    package var connectTimeout: TimeSpan
+    package var pool: PoolConfiguration
+    package var origin: ConfigOrigin
+
+    package static let defaultConnectTimeout = TimeSpan.seconds(5)
+
+    package init(
+        name: String,
+        endpoints: [EndpointConfiguration],
+        loadBalancing: LoadBalancingPolicy = .roundRobin,
+        connectTimeout: TimeSpan = ClusterConfiguration.defaultConnectTimeout,
+        pool: PoolConfiguration = PoolConfiguration(),
+        origin: ConfigOrigin = ConfigOrigin()
+    ) {
+        self.name = name
+        self.endpoints = endpoints
+        self.loadBalancing = loadBalancing
+        self.connectTimeout = connectTimeout
+        self.pool = pool
+        self.origin = origin
+    }
+}
+
+package struct EndpointConfiguration: Sendable, Hashable {
+    package var address: SocketAddress
+    /// Its share is this weight by the sum of all weights in the cluster.
+    package var weight: Int
+    package var origin: ConfigOrigin
+
+    package static let defaultWeight = 1
+
+    package init(
+        address: SocketAddress, weight: Int = EndpointConfiguration.defaultWeight,
+        origin: ConfigOrigin = ConfigOrigin()
+    ) {
+        self.address = address
+        self.weight = weight
+        self.origin = origin
+    }
+}
+
+/// How an endpoint is chosen.
+package enum LoadBalancingPolicy: Sendable, Hashable {
+    case roundRobin
+    /// The less loaded of two taken at random: by requests in flight, or by open connections where bytes are proxied.
+    case leastRequest
+    case random
+}
+
+/// The circuit limits of a cluster.
+package struct PoolConfiguration: Sendable, Equatable {
+    /// Open connections to all endpoints of the cluster together; nil for no limit.
+    package var maxConnections: Int?
+
+    package init(maxConnections: Int? = nil) {
+        self.maxConnections = maxConnections
+    }
+}

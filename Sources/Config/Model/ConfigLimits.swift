@@ -1,0 +1,30 @@
+/// The range of every option that has one. The defaults are `static let`s beside the option they belong to.
+package enum ConfigLimits {
+    package static let workers = 1...1024
+    package static let drainTimeout = TimeSpan.zero ... .hours(24)
+    /// A power of two as well: the kernel indexes provided buffers by a mask.
+    package static let bufferSize = ByteSize.kibibytes(16) ... .kibibytes(256)
+    package static let buffersMaxPerWorker = ByteSize.mebibytes(1) ... .gibibytes(64)
+
+    package static let listeners = 1...1000
+    package static let connections = 1...10_000_000
+    package static let networkFilters = 1...64
+    package static let weight = 1...1_000_000
+
+    package static let weightedClusters = 1...1000
+    package static let connectAttempts = 1...10
+    /// Of idle time-outs and the like, where 0 means off.
+    package static let idleTimeout = TimeSpan.milliseconds(1) ... .days(30)
+
+    package static let requestTimeout = TimeSpan.milliseconds(1) ... .hours(24)
+    package static let headerBytes = ByteSize.kibibytes(1) ... .mebibytes(1)
+    package static let headers = 1...10_000
+    package static let routes = 1...10_000
+    package static let responseStatus = 200...599
+    package static let responseBodyBytesMax = 64 << 10
+    package static let responseHeadersMax = 64
+    package static let pathBytesMax = 8192
+
+    package static let endpoints = 1...10_000
+    package static let connectTimeout = TimeSpan.milliseconds(1) ... .hours(1)
+}

@@ -1,0 +1,64 @@
+/// An address to accept connections at, and what becomes of them.
+package struct ListenerConfiguration: Sendable, Equatable {
+    /// Unique among listeners.
+    package var name: String
+    package var address: SocketAddress
+    /// Open connections at one time, over all workers; nil for no limit.
+    package var maxConnections: Int?
+    package var access: AccessConfiguration
+    /// In the order of the chain, before `proxy`.
+    package var networkFilters: [NetworkFilterConfiguration]
+    /// The last of the chain; nil when the last of `networkFilters` takes that part.
+    package var proxy: ProxyConfiguration?
+    package var origin: ConfigOrigin
+
+    package init(
+        name: String,
+        address: SocketAddress,
+        maxConnections: Int? = nil,
+        access: AccessConfiguration = AccessConfiguration(),
+        networkFilters: [NetworkFilterConfiguration] = [],
+        proxy: ProxyConfiguration? = nil,
+        origin: ConfigOrigin = ConfigOrigin()
+    ) {
+        self.name = name
+        self.address = address
+        self.maxConnections = maxConnections
+        self.access = access
+        self.networkFilters = networkFilters
+        self.proxy = proxy
+        self.origin = origin
+    }
+}
+
+/// What a listener does with its connections in the end: `tcp` or `http`.
+package enum ProxyConfiguration: Sendable, Equatable {
+    case tcp(TCPProxyConfiguration)
+    case http(HTTPConfiguration)
+}
+
+/// Who may connect, by the peer's address. `deny` wins over `allow`; an empty `allow` is everybody.
+package struct AccessConfiguration: Sendable, Equatable {
+    package var allow: [CIDR]
+    package var deny: [CIDR]
+
+    package init(allow: [CIDR] = [], deny: [CIDR] = []) {
+        self.allow = allow
+        self.deny = deny
+    }
+}
+
+/// A filter by name, with a configuration that only the filter itself can read.
+package struct NetworkFilterConfiguration: Sendable, Equatable {
+    package var name: String
+    /// An empty object when the filter was named without a configuration.
+    package var config: ConfigNode
+    /// Where the name stands.
+    package var origin: ConfigOrigin
+
+    package init(name: String, config: ConfigNode = .emptyObject(at: .start), origin: ConfigOrigin = ConfigOrigin()) {
+        self.name = name
+        self.config = config
+        self.origin = origin
+    }
+}

@@ -1,0 +1,102 @@
+import Testing
+
+@testable import Config
+
+private let addressForms = "IP:PORT, [IPv6]:PORT, localhost:PORT or unix:PATH"
+
+@Test(
+    arguments: [
+        (
+            "connect_timeout: 1s",
+            [
+                "2:5: missing key \"endpoints\" in cluster; expected a list, each item \(addressForms), or an object"
+            ]
+        ),
+        ("endpoints: []", ["3:16: \"endpoints\" has 0 items; expected at least 1"]),
+        (
+            "endpoints: 10.0.0.1:1",
+            [
+                "3:16: \"endpoints\" is \"10.0.0.1:1\"; expected a list, each item \(addressForms), or an object"
+            ]
+        ),
+        (
+            "endpoints: [\"web:80\", \":1\", [], { weight: 1 }, { address: 10.0.0.1, weight: 0, wait: 1 }]",
+            [
+                "3:17: an item of \"endpoints\" is \"web:80\", which is a host name; expected \(addressForms)",
+                "3:27: an item of \"endpoints\" is \":1\", which has no host; expected \(addressForms) (did you mean \"127.0.0.1:1\"?)",
+                "3:33: an item of \"endpoints\" is a list; expected \(addressForms), or an object",
+                "3:37: missing key \"address\" in endpoint; expected \(addressForms)",
+                "3:63: \"address\" is \"10.0.0.1\", which has no port; expected \(addressForms)",
+                "3:81: \"weight\" is \"0\"; expected a whole number from 1 to 1000000",
+                "3:84: unknown key \"wait\" in endpoint; expected one of address, weight",
+            ]
+        ),
+        (
+            "endpoints: [\"10.0.0.1:1\", \"10.0.0.2:1\", { address: \"10.0.0.1:1\" }, \"127.0.0.1:1\", \"localhost:1\"]",
+            [
+                "3:56: duplicate endpoint 10.0.0.1:1, first written at 3:17; expected each address once",
+                "3:87: duplicate endpoint 127.0.0.1:1, first written at 3:72; expected each address once",
+            ]
+        ),
+        (
+            "endpoints: [\"10.0.0.1:1\"]\nload_balancing: least_requests",
+            [
+                "4:21: \"load_balancing\" is \"least_requests\"; expected one of round_robin, least_request, least_connections, random (did you mean \"least_request\"?)"
+            ]
+        ),
+        (
+            "endpoints: [\"10.0.0.1:1\"]\nload_balancing: maglev\nconnect_timeout: 0\npool: { max_connections: 0, max_pending: 1 }",
+            [
+                "4:21: \"load_balancing\" is \"maglev\"; expected one of round_robin, least_request, least_connections, random",
+                "5:22: \"connect_timeout\" is \"0\", which is out of range; expected a duration from 1ms to 1h, such as 250ms, 5s or 1m",
+                "6:30: \"max_connections\" is \"0\"; expected a whole number from 1 to 10000000",
+                "6:33: unknown key \"max_pending\" in pool; expected one of max_connections",
+            ]
+        ),
+        (
+            "endpoints: [\"10.0.0.1:1\"]\nhealth_check: {}",
+            [
+                "4:5: unknown key \"health_check\" in cluster; expected one of name, endpoints, load_balancing, connect_timeout, pool"
+            ]
+        ),
+    ] as [(String, [String])])
+func aWrongClusterIsExplained(_ keys: String, _ expected: [String]) {
+    #expect(errors(inCluster: keys) == expected)
+}
+
+@Test func twoClustersShareNoName() {
+    let text = """
+        listeners: [{ name: l, address: ":1", tcp: a }]
+        clusters:
+          - { name: a, endpoints: ["10.0.0.1:1"] }
+          - { name: a, endpoints: ["10.0.0.1:1"] }
+        """
+    #expect(errors(in: text) == ["4:13: duplicate cluster name \"a\", first used at 3:13; expected a unique name"])
+}
+
+@Test func aClusterWithABadNameIsStillMeant() {
+    let text = """
+        listeners: [{ name: l, address: ":1", tcp: a b }]
+        clusters: [{ name: a b, endpoints: ["10.0.0.1:1"] }]
+        """
+    #expect(errors(in: text) == ["2:20: \"name\" is \"a b\"; expected 1 to 64 letters, digits, _, . or -"])
+}
+
+@Test func referencesNeedClusters() {
+    let listeners = "listeners: [{ name: l, address: \":1\", tcp: a }]\n"
+    #expect(errors(in: listeners) == ["1:44: unknown cluster \"a\"; expected a cluster, but there are none"])
+    // What stands there may well hold the cluster, once it is a list.
+    #expect(
+        errors(in: listeners + "clusters: { name: a }") == [
+            "2:11: \"clusters\" is an object; expected a list, each item an object"
+        ])
+}
+
+@Test func clustersMayGoUnused() {
+    #expect(
+        errors(
+            in: """
+                listeners: [{ name: l, address: ":1", network_filters: [x] }]
+                clusters: [{ name: a, endpoints: ["10.0.0.1:1"] }]
+                """) == [])
+}
