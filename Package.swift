@@ -8,13 +8,20 @@ let liburing: [SystemPackageProvider] = [
 ]
 
 // Every Swift target: Swift 6 language mode, unsafe code spelled out, existentials spelled out.
-let strict: [SwiftSetting] = [
+var strict: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
     .strictMemorySafety(),
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("InternalImportsByDefault"),
 ]
+var strictC: [CSetting] = [.enableWarning("all"), .enableWarning("extra")]
+
+// `make lint` sets this. Not the default: a newer compiler knows new warnings, and what built must go on building.
+if Context.environment["RINGWAY_WARNINGS_AS_ERRORS"] != nil {
+    strict.append(.treatAllWarnings(as: .error))
+    strictC.append(.treatAllWarnings(as: .error))
+}
 
 let package = Package(
     name: "ringway",
@@ -30,7 +37,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: liburing),
-        .target(name: "CIOUring", dependencies: ["Cliburing"]),
+        .target(name: "CIOUring", dependencies: ["Cliburing"], cSettings: strictC),
         .target(name: "HTTP", swiftSettings: strict),
         .target(name: "Config", dependencies: [.product(name: "Yams", package: "Yams")], swiftSettings: strict),
         .target(name: "Engine", dependencies: ["CIOUring"], swiftSettings: strict),
@@ -38,7 +45,9 @@ let package = Package(
         .target(name: "Filters", dependencies: ["Engine", "HTTP", "Upstream", "Config"], swiftSettings: strict),
         .target(
             name: "Server",
-            dependencies: ["Filters", "Upstream", "Engine", "HTTP", "Config", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "Filters", "Upstream", "Engine", "HTTP", "Config", .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict),
         .executableTarget(
             name: "ringway",
