@@ -8,7 +8,7 @@ let systemLibraries: [Target] = [
 ]
 
 // Every Swift target: Swift 6 language mode, unsafe code spelled out, existentials spelled out.
-let strict: [SwiftSetting] = [
+var strict: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
     .strictMemorySafety(),
     .enableUpcomingFeature("ExistentialAny"),
@@ -17,6 +17,13 @@ let strict: [SwiftSetting] = [
     // Spans that leave a property: confined to Lease.
     .enableExperimentalFeature("Lifetimes"),
 ]
+var strictC: [CSetting] = [.enableWarning("all"), .enableWarning("extra")]
+
+// `make lint` sets this. Not the default: a newer compiler knows new warnings, and what built must go on building.
+if Context.environment["RINGWAY_WARNINGS_AS_ERRORS"] != nil {
+    strict.append(.treatAllWarnings(as: .error))
+    strictC.append(.treatAllWarnings(as: .error))
+}
 
 let package = Package(
     name: "ringway",
@@ -31,7 +38,9 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
     ],
     targets: systemLibraries + [
-        .target(name: "CIOUring", dependencies: ["Cliburing"], linkerSettings: [.linkedLibrary("uring")]),
+        .target(
+            name: "CIOUring", dependencies: ["Cliburing"], cSettings: strictC,
+            linkerSettings: [.linkedLibrary("uring")]),
         .target(name: "HTTP", swiftSettings: strict),
         .target(name: "Config", dependencies: [.product(name: "Yams", package: "Yams")], swiftSettings: strict),
         .target(name: "Engine", dependencies: ["CIOUring"], swiftSettings: strict),
@@ -39,7 +48,9 @@ let package = Package(
         .target(name: "Filters", dependencies: ["Engine", "HTTP", "Upstream", "Config"], swiftSettings: strict),
         .target(
             name: "Server",
-            dependencies: ["Filters", "Upstream", "Engine", "HTTP", "Config", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "Filters", "Upstream", "Engine", "HTTP", "Config", .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict),
         .executableTarget(
             name: "ringway",
