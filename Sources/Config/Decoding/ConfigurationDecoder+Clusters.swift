@@ -3,7 +3,7 @@ extension ConfigurationDecoder {
     func cluster(_ object: ConfigObject) -> ClusterConfiguration? {
         let name = object.required("name", .name)
         // A name that breaks the rules still is what references mean: one error is enough.
-        if case .scalar(let scalar) = object.node("name")?.value {
+        if case .scalar(let scalar) = object.node("name")?.value, !scalar.isNull {
             clusterNames.insert(scalar.text, at: object.position(of: "name"))
         }
         return ClusterConfiguration(

@@ -21,8 +21,8 @@ extension ConfigurationDecoder {
 
     private func access(_ object: ConfigObject) -> AccessConfiguration? {
         AccessConfiguration(
-            allow: object.value("allow", .list(of: .cidr), default: []),
-            deny: object.value("deny", .list(of: .cidr), default: []))
+            allow: object.value("allow", .list(of: .cidr, count: ConfigLimits.accessRanges), default: []),
+            deny: object.value("deny", .list(of: .cidr, count: ConfigLimits.accessRanges), default: []))
     }
 
     /// nil without `tcp` and `http`. Whether the last network filter can do without is for those who know filters.

@@ -1,21 +1,21 @@
 /// The bounds on a document, so that no file, however made, costs more than a moment and a few hundred megabytes.
-package enum ConfigDocumentLimits {
+public enum ConfigDocumentLimits {
     /// Bytes of a file: about a hundred thousand endpoints with all their keys.
-    package static let bytes = 16 << 20
+    public static let bytes = 16 << 20
     /// Lists and objects within each other.
-    package static let depth = 64
+    public static let depth = 64
     /// Scalars, lists, objects and keys. What an alias stands for counts each time it is used, which is what stops
     /// a few lines of aliases of aliases from becoming billions of nodes.
-    package static let nodes = 1_000_000
+    public static let nodes = 1_000_000
 }
 
 /// Turns YAML text, and JSON as a subset of it, into nodes.
-package enum ConfigDocument {
+public enum ConfigDocument {
     /// The root of the only document in `text`; nil when it is not one valid document, after reporting why.
     ///
     /// Duplicate keys, keys that are not text, unknown aliases and tags are reported and reading goes on;
     /// broken syntax and the bounds in ``ConfigDocumentLimits`` end it.
-    package static func parse(_ text: String, diagnostics: Diagnostics) -> ConfigNode? {
+    public static func parse(_ text: String, diagnostics: Diagnostics) -> ConfigNode? {
         var text = text
         if text.unicodeScalars.first == "\u{FEFF}" { text.unicodeScalars.removeFirst() }
         guard text.utf8.count <= ConfigDocumentLimits.bytes else {
@@ -79,7 +79,6 @@ private struct NodeComposer: ~Copyable {
 
     private mutating func node(from event: YAMLEvent, depth: Int) throws(YAMLSyntaxError) -> ConfigNode {
         try count(1, at: event.position)
-        deepest = max(deepest, depth)
         switch event.kind {
         case .alias(let name):
             return try alias(name, at: event.position, depth: depth)
@@ -110,15 +109,16 @@ private struct NodeComposer: ~Copyable {
     ) throws(YAMLSyntaxError) -> ConfigNode {
         try checkDepth(depth + 1, at: event.position)
         guard let anchor = properties.anchor else {
+            deepest = max(deepest, depth + 1)
             return ConfigNode(try content(&self, depth + 1), at: event.position)
         }
         let countBefore = nodeCount
         let deepestBefore = deepest
-        deepest = depth
+        deepest = depth + 1
         openAnchors.insert(anchor)
         let node = ConfigNode(try content(&self, depth + 1), at: event.position)
         openAnchors.remove(anchor)
-        remember(node, as: anchor, nodeCount: nodeCount - countBefore + 1, height: max(deepest - depth, 1))
+        remember(node, as: anchor, nodeCount: nodeCount - countBefore + 1, height: deepest - depth)
         deepest = max(deepest, deepestBefore)
         return node
     }

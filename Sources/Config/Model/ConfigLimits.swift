@@ -8,6 +8,8 @@ package enum ConfigLimits {
 
     package static let listeners = 1...1000
     package static let connections = 1...10_000_000
+    /// Of `allow` and of `deny`. An empty list would leave open whether it means everybody or nobody.
+    package static let accessRanges = 1...10_000
     package static let networkFilters = 1...64
     package static let weight = 1...1_000_000
 

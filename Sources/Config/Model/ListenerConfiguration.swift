@@ -37,7 +37,8 @@ package enum ProxyConfiguration: Sendable, Equatable {
     case http(HTTPConfiguration)
 }
 
-/// Who may connect, by the peer's address. `deny` wins over `allow`; an empty `allow` is everybody.
+/// Who may connect, by the peer's address. `deny` wins over `allow`; an empty `allow` is everybody, which a file says
+/// by leaving the key out.
 package struct AccessConfiguration: Sendable, Equatable {
     package var allow: [CIDR]
     package var deny: [CIDR]

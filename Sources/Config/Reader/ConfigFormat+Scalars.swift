@@ -103,32 +103,14 @@ extension ConfigFormat where Value == SocketAddress {
         text("HOST:PORT, [IPv6]:PORT, :PORT or unix:PATH", SocketAddress.init(parsing:))
     }
 
-    /// Where to listen. Port 0 asks the kernel for a free one.
+    /// Where to listen: see `SocketAddress.init(listeningAt:)`.
     public static var listenAddress: ConfigFormat {
-        text("IP:PORT, [IPv6]:PORT, localhost:PORT, :PORT or unix:PATH") { text throws(ConfigProblem) in
-            try SocketAddress(parsing: text).withoutHostName()
-        }
+        text(SocketAddress.listeningForms, SocketAddress.init(listeningAt:))
     }
 
-    /// Where to connect: one address with a port from 1, or a Unix socket.
+    /// Where to connect: see `SocketAddress.init(connectingTo:)`.
     public static var endpointAddress: ConfigFormat {
-        text("IP:PORT, [IPv6]:PORT, localhost:PORT or unix:PATH") { text throws(ConfigProblem) in
-            let address = try SocketAddress(parsing: text).withoutHostName()
-            if case .any(let port) = address {
-                throw ConfigProblem("which has no host", suggestion: "127.0.0.1:\(port)")
-            }
-            guard address.port != 0 else { throw ConfigProblem("which has port 0") }
-            return address
-        }
-    }
-}
-
-extension SocketAddress {
-    /// `localhost` is 127.0.0.1, without asking anybody (RFC 6761 §6.3); other names need a resolver.
-    fileprivate func withoutHostName() throws(ConfigProblem) -> SocketAddress {
-        guard case .host(let name, let port) = self else { return self }
-        guard name.lowercased() == "localhost" else { throw ConfigProblem("which is a host name") }
-        return .ip(.v4(0x7F00_0001), port: port)
+        text(SocketAddress.connectingForms, SocketAddress.init(connectingTo:))
     }
 }
 

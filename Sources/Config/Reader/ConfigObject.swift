@@ -46,7 +46,7 @@ public final class ConfigObject {
     /// The value of a key that must be there. nil after an error was reported.
     public func required<Value>(_ key: String, _ format: ConfigFormat<Value>) -> Value? {
         guard let entry = entry(key) else {
-            reportMissing("\(key.quotedForMessage)", expected: format.expectation)
+            reportMissing(key.quotedForMessage, expected: format.expectation)
             return nil
         }
         return read(entry, format)

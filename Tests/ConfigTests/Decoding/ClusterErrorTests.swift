@@ -82,6 +82,13 @@ func aWrongClusterIsExplained(_ keys: String, _ expected: [String]) {
     #expect(errors(in: text) == ["2:20: \"name\" is \"a b\"; expected 1 to 64 letters, digits, _, . or -"])
 }
 
+@Test func clustersWithoutNamesAreNoDuplicates() {
+    let cluster = "{ name: , endpoints: [\"10.0.0.1:1\"] }"
+    let text = "listeners: [{ name: l, address: \":1\", network_filters: [x] }]\nclusters: [\(cluster), \(cluster)]"
+    let problem = "\"name\" is empty; expected 1 to 64 letters, digits, _, . or -"
+    #expect(errors(in: text) == ["2:20: \(problem)", "2:59: \(problem)"])
+}
+
 @Test func referencesNeedClusters() {
     let listeners = "listeners: [{ name: l, address: \":1\", tcp: a }]\n"
     #expect(errors(in: listeners) == ["1:44: unknown cluster \"a\"; expected a cluster, but there are none"])

@@ -46,9 +46,10 @@ private let listenerKeys = "name, address, max_connections, access, network_filt
             ]
         ),
         (
-            "address: :1\naccess: { alow: [] }\ntcp: web",
+            "address: :1\naccess: { alow: [], deny: [] }\ntcp: web",
             [
-                "4:15: unknown key \"alow\" in access; expected one of allow, deny (did you mean \"allow\"?)"
+                "4:15: unknown key \"alow\" in access; expected one of allow, deny (did you mean \"allow\"?)",
+                "4:31: \"deny\" has 0 items; expected at least 1",
             ]
         ),
         (

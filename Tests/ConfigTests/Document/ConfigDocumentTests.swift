@@ -180,6 +180,13 @@ func deepNestingIsRefused(_ opening: String) {
         ])
 }
 
+@Test func aliasesOfEmptyListsHaveTheirDepthToo() {
+    let depth = ConfigDocumentLimits.depth
+    let nested = { (count: Int) in String(repeating: "[", count: count) + String(repeating: "]", count: count) }
+    #expect(parse("- &a \(nested(depth - 2))\n- [*a]").errors.isEmpty)
+    #expect(parse("- &a \(nested(depth - 1))\n- [*a]").errors.count == 1)
+}
+
 @Test func aBillionLaughsAreRefused() {
     var lines = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
     for level in 1...12 {

@@ -1,0 +1,57 @@
+import Foundation
+import Testing
+
+@testable import Config
+
+private let documentation: String = {
+    let root = URL(fileURLWithPath: #filePath).pathComponents.dropLast(4).joined(separator: "/")
+    return (try? String(contentsOfFile: "\(root)/docs/configuration.md", encoding: .utf8)) ?? ""
+}()
+
+@Test func everyExampleInTheDocumentationIsValid() {
+    let examples = documentation.components(separatedBy: "```yaml\n").dropFirst().map {
+        $0.components(separatedBy: "```")[0]
+    }
+    #expect(examples.count == 6)
+    for var example in examples {
+        if !example.contains("listeners:") {
+            example += "listeners: [{ name: l, address: \":1\", network_filters: [x] }]\n"
+        }
+        if !example.contains("clusters:") {
+            let endpoints = "endpoints: [\"10.0.0.1:1\"]"
+            example += "clusters: [{ name: pg, \(endpoints) }, { name: canary, \(endpoints) }]\n"
+        }
+        #expect(errors(in: example) == [], "\(example)")
+    }
+}
+
+@Test(arguments: [
+    ("drain_timeout", "`0` to `1d`", "`\(Configuration.defaultDrainTimeout)`"),
+    ("buffers.size", "`16KiB` to `256KiB`", "`\(BufferConfiguration.defaultSize)`"),
+    ("buffers.max_per_worker", "`1MiB` to `64GiB`", "`\(BufferConfiguration.defaultMaxPerWorker)`"),
+    ("listeners", "1 to \(ConfigLimits.listeners.upperBound)", "required"),
+    ("max_connections", "1 to \(ConfigLimits.connections.upperBound)", "no limit"),
+    ("access.allow", "1 to \(ConfigLimits.accessRanges.upperBound)", "everybody"),
+    ("network_filters", "1 to \(ConfigLimits.networkFilters.upperBound)", "none"),
+    ("weighted", "1 to \(ConfigLimits.weightedClusters.upperBound)", "1 to \(ConfigLimits.weight.upperBound)"),
+    (
+        "connect_attempts", "1 to \(ConfigLimits.connectAttempts.upperBound)",
+        "`\(TCPProxyConfiguration.defaultConnectAttempts)`"
+    ),
+    ("limits.header_bytes", "`1KiB` to `1MiB`", "`\(HTTPLimits.defaultHeaderBytes)`"),
+    ("limits.headers", "1 to \(ConfigLimits.headers.upperBound)", "`\(HTTPLimits.defaultHeaders)`"),
+    ("routes", "1 to \(ConfigLimits.routes.upperBound)", "required"),
+    ("routes[].respond.body", "\(ConfigLimits.responseBodyBytesMax) bytes", "empty"),
+    ("endpoints", "1 to \(ConfigLimits.endpoints.upperBound)", "required"),
+    ("endpoints[].weight", "1 to \(ConfigLimits.weight.upperBound)", "`\(EndpointConfiguration.defaultWeight)`"),
+    ("connect_timeout", "`1ms` to `1h`", "`\(ClusterConfiguration.defaultConnectTimeout)`"),
+])
+func theDocumentationHasTheRangesAndDefaultsOfTheCode(_ key: String, _ range: String, _ standard: String) throws {
+    let row = try #require(documentation.split(separator: "\n").first { $0.hasPrefix("| `\(key)` |") })
+    #expect(row.contains(range))
+    #expect(row.contains(standard))
+}
+
+@Test func surrogatesInJSONAreTheDocumentedGap() {
+    #expect(errors(in: "{\"a\": \"\\ud83d\\ude00\"}").first?.contains("invalid Unicode character escape code") == true)
+}
