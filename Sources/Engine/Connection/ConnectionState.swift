@@ -15,7 +15,7 @@ package struct ConnectionState: BitwiseCopyable {
     /// Retained. Released when the slot is given back, never earlier: a hook may be running.
     package var handler: Unmanaged<ConnectionHandler>?
     package var counters: StatsScope
-    /// Whose connection this is: the listener's slot, or `none` for upstream connections.
+    /// Whose connection this is: the listener's serial number, or `none` for upstream connections.
     package var listener: UInt32
 
     package var queue: SendQueue

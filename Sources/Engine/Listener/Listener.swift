@@ -29,6 +29,7 @@ package struct ConnectionLimit: Sendable {
 struct ListenerState {
     var socket: Int32
     var generation: UInt32
+    var serial: UInt32
     var isInUse: Bool
     var isArmed = false
     var isPaused = false
@@ -43,6 +44,8 @@ struct ListenerState {
 /// Which listener of a worker; stays valid until it is removed.
 package struct ListenerID: Hashable, Sendable {
     let slot: UInt32
+    /// Never used again on the worker, unlike the slot: connections remember it.
+    let serial: UInt32
 }
 
 extension Worker {
@@ -56,13 +59,15 @@ extension Worker {
     ) -> ListenerID {
         let free = core.value.listeners.firstIndex { !$0.isInUse }
         let generation = free.map { core.value.listeners[$0].generation &+ 1 } ?? 0
+        let serial = core.value.nextListenerSerial
+        core.value.nextListenerSerial += 1
         let listener = ListenerState(
-            socket: socket, generation: generation & OperationID.generationMask, isInUse: true, isShared: isShared,
-            counters: counters, limit: limit, chain: chain)
+            socket: socket, generation: generation & OperationID.generationMask, serial: serial, isInUse: true,
+            isShared: isShared, counters: counters, limit: limit, chain: chain)
         let slot = free ?? core.value.listeners.count
         if free == nil { core.value.listeners.append(listener) } else { core.value.listeners[slot] = listener }
         armAccept(slot)
-        return ListenerID(slot: UInt32(slot))
+        return ListenerID(slot: UInt32(slot), serial: serial)
     }
 
     /// New connections get `chain`'s filters from now on; open ones keep theirs.
@@ -75,7 +80,9 @@ extension Worker {
     /// listener go on and are told to drain.
     package func removeListener(_ id: ListenerID) {
         let slot = Int(id.slot)
-        guard core.value.listeners[slot].isInUse, !core.value.listeners[slot].isDraining else { return }
+        guard core.value.listeners[slot].serial == id.serial, core.value.listeners[slot].isInUse,
+            !core.value.listeners[slot].isDraining
+        else { return }
         core.value.listeners[slot].isDraining = true
         drainConnections(of: id)
         if core.value.listeners[slot].isArmed {
@@ -89,7 +96,7 @@ extension Worker {
     package func drainConnections(of id: ListenerID?) {
         forEachConnection { connection in
             let listener = connection.state.listener
-            guard listener != ConnectionState.none, id == nil || id!.slot == listener else { return }
+            guard listener != ConnectionState.none, id == nil || id!.serial == listener else { return }
             connection.notify { $0.onDrain(connection) }
         }
     }
@@ -98,7 +105,7 @@ extension Worker {
     package func closeConnections(of id: ListenerID?, _ reason: CloseReason) {
         forEachConnection { connection in
             let listener = connection.state.listener
-            guard listener != ConnectionState.none, id == nil || id!.slot == listener else { return }
+            guard listener != ConnectionState.none, id == nil || id!.serial == listener else { return }
             connection.close(reason)
         }
     }
@@ -108,7 +115,7 @@ extension Worker {
         var count = 0
         forEachConnection { connection in
             let listener = connection.state.listener
-            if listener != ConnectionState.none, id == nil || id!.slot == listener { count += 1 }
+            if listener != ConnectionState.none, id == nil || id!.serial == listener { count += 1 }
         }
         return count
     }
@@ -155,7 +162,7 @@ extension Worker {
             pauseAccept(slot, forNs: Self.limitPollNs)
             return
         }
-        guard let connection = open(socket, counters: counters, listener: UInt32(slot)) else {
+        guard let connection = open(socket, counters: counters, listener: core.value.listeners[slot].serial) else {
             counters.add(to: ListenerStat.rejectedTable)
             pauseAccept(slot, forNs: Self.acceptBackOffNs)
             return
@@ -214,7 +221,7 @@ extension Worker {
                 if accepted < 0 { break }
                 welcome(accepted, slot)
             }
-            drainConnections(of: ListenerID(slot: UInt32(slot)))
+            drainConnections(of: ListenerID(slot: UInt32(slot), serial: core.value.listeners[slot].serial))
         }
         io { $0.close(socket) }
         core.value.listeners[slot].isInUse = false

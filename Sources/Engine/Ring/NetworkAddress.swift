@@ -10,37 +10,30 @@ public final class NetworkAddress: Sendable {
     private nonisolated(unsafe) let storage: UnsafeMutablePointer<sockaddr_storage>
     public let length: UInt32
 
-    /// nil when `host` is not a numeric address of that family.
-    public init?(ipv4 host: String, port: UInt16) {
+    public init(ipv4Bits bits: UInt32, port: UInt16) {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
-        guard unsafe inet_pton(AF_INET, host, &address.sin_addr) == 1 else { return nil }
+        address.sin_addr.s_addr = bits.bigEndian
         unsafe storage = Self.store(address)
         length = UInt32(MemoryLayout<sockaddr_in>.size)
     }
 
-    public init?(ipv6 host: String, port: UInt16) {
+    public init(ipv6Bits bits: UInt128, port: UInt16) {
         var address = sockaddr_in6()
         address.sin6_family = sa_family_t(AF_INET6)
         address.sin6_port = port.bigEndian
-        guard unsafe inet_pton(AF_INET6, host, &address.sin6_addr) == 1 else { return nil }
+        unsafe withUnsafeMutableBytes(of: &address.sin6_addr) { unsafe $0.storeBytes(of: bits.bigEndian, as: UInt128.self) }
         unsafe storage = Self.store(address)
         length = UInt32(MemoryLayout<sockaddr_in6>.size)
     }
 
-    /// nil when the path does not fit into a socket address (107 bytes).
-    public init?(unixPath path: String) {
+    public init(unixPath path: UnixPath) {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        let bytes = Array(path.utf8)
-        let room = MemoryLayout.size(ofValue: address.sun_path)
-        guard bytes.count < room, !bytes.isEmpty else { return nil }
-        unsafe withUnsafeMutableBytes(of: &address.sun_path) { target in
-            for (index, byte) in bytes.enumerated() { unsafe target[index] = byte }
-        }
+        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.bytes) }
         unsafe storage = Self.store(address)
-        length = UInt32(MemoryLayout<sa_family_t>.size + bytes.count + 1)
+        length = UInt32(MemoryLayout<sa_family_t>.size + path.bytes.count + 1)
     }
 
     /// The address of the peer of a connected socket, or nil when it is gone.
@@ -140,5 +133,17 @@ extension NetworkAddress: CustomStringConvertible {
             guard unsafe inet_ntop(family, raw + field, text.baseAddress, socklen_t(text.count)) != nil else { return "?" }
             return unsafe String(cString: text.baseAddress!)
         }
+    }
+}
+
+/// The path of a Unix socket, known to fit into a socket address.
+public struct UnixPath: Sendable {
+    let bytes: [UInt8]
+    public static let bytesMax = 107
+
+    /// nil when the path is empty or longer than `bytesMax` bytes.
+    public init?(_ path: String) {
+        bytes = Array(path.utf8)
+        guard !bytes.isEmpty, bytes.count <= Self.bytesMax else { return nil }
     }
 }

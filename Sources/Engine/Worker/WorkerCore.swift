@@ -14,6 +14,7 @@ package struct WorkerCore {
     var timers: TimerWheel
     var pipes: PipePool
     var listeners: [ListenerState] = []
+    var nextListenerSerial: UInt32 = 0
 
     /// Connections with something to send or splice at the end of the turn.
     var dirty = IndexQueue<UInt32>()

@@ -1,3 +1,4 @@
+package import Config
 package import Engine
 
 /// A named set of endpoints and how to reach them: the immutable part that all workers share.
@@ -39,12 +40,6 @@ package final class Endpoint: Sendable {
         self.weight = weight
         self.stats = stats
     }
-}
-
-package enum LoadBalancingPolicy: String, Sendable, CaseIterable {
-    case roundRobin = "round_robin"
-    case leastRequest = "least_request"
-    case random
 }
 
 /// What is counted for each cluster, after `ConnectionStat`.

@@ -1,4 +1,5 @@
-package import Engine
+package import Config
+internal import Engine
 
 /// Chooses an endpoint for a new connection or request. One per cluster and worker, so it needs no locks.
 package protocol LoadBalancer {

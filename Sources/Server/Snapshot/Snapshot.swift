@@ -1,0 +1,67 @@
+package import Config
+package import Engine
+package import Filters
+package import Upstream
+
+/// One generation of the configuration, compiled: what workers swap to as a whole. Immutable.
+package final class Snapshot: Sendable {
+    package let generation: UInt64
+    package let configuration: Configuration
+    /// The text that it came from, for `GET /config`.
+    package let source: String
+    package let clusters: [String: Cluster]
+    package let listeners: [ListenerPlan]
+
+    init(
+        generation: UInt64, configuration: Configuration, source: String, clusters: [String: Cluster],
+        listeners: [ListenerPlan]
+    ) {
+        self.generation = generation
+        self.configuration = configuration
+        self.source = source
+        self.clusters = clusters
+        self.listeners = listeners
+    }
+}
+
+/// A listener, compiled: what workers need to accept for it.
+package final class ListenerPlan: Sendable {
+    package let configuration: ListenerConfiguration
+    package let address: NetworkAddress
+    package let isDualStack: Bool
+    package let stats: StatsRegistry.Range
+    package let filters: [NetworkFilterPlan]
+    package let terminal: Terminal
+
+    /// What stands at the end of the chain.
+    package enum Terminal: Sendable {
+        case tcpProxy(TCPProxyPlan)
+        case http(HTTPServerPlan)
+        /// The last of `filters`.
+        case filter
+    }
+
+    init(
+        configuration: ListenerConfiguration, address: NetworkAddress, isDualStack: Bool, stats: StatsRegistry.Range,
+        filters: [NetworkFilterPlan], terminal: Terminal
+    ) {
+        self.configuration = configuration
+        self.address = address
+        self.isDualStack = isDualStack
+        self.stats = stats
+        self.filters = filters
+        self.terminal = terminal
+    }
+
+    /// Whether `other` accepts at the same place, so that its sockets can be taken over.
+    func hasSameSockets(as other: ListenerPlan) -> Bool {
+        configuration.address == other.configuration.address
+    }
+}
+
+/// `tcp:` with its clusters looked up.
+package struct TCPProxyPlan: Sendable {
+    package var clusters: [(cluster: Cluster, weight: UInt32)]
+    package var idleTimeoutNs: UInt64
+    package var connectAttempts: Int
+}

@@ -1,0 +1,190 @@
+package import Config
+package import Engine
+package import Filters
+package import Upstream
+
+/// Turns a configuration into a snapshot. What did not change keeps its identity: a cluster whose
+/// configuration is the same is the same object, so workers keep its balancer, and every owner keeps its
+/// stats by name.
+package struct SnapshotCompiler {
+    private let registry: StatsRegistry
+    private let filters: [String: NetworkFilterRegistration]
+
+    package init(registry: StatsRegistry, filters: [NetworkFilterRegistration]) {
+        self.registry = registry
+        self.filters = Dictionary(uniqueKeysWithValues: filters.map { ($0.name, $0) })
+    }
+
+    /// Everything that is wrong goes to `diagnostics`; nil then.
+    package func compile(
+        _ configuration: Configuration, source: String, previous: Snapshot?, diagnostics: Diagnostics
+    ) -> Snapshot? {
+        let errorsBefore = diagnostics.reportCount
+        var clusters: [String: Cluster] = [:]
+        for cluster in configuration.clusters {
+            clusters[cluster.name] = compile(cluster, previous: previous, diagnostics)
+        }
+        let listeners = configuration.listeners.compactMap { compile($0, clusters, diagnostics) }
+        guard diagnostics.reportCount == errorsBefore, !diagnostics.hasErrors else { return nil }
+        return Snapshot(
+            generation: (previous?.generation ?? 0) + 1, configuration: configuration, source: source,
+            clusters: clusters, listeners: listeners)
+    }
+
+    /// Ends the series of listeners, clusters and endpoints that `snapshot` no longer has.
+    package func retire(allBut snapshot: Snapshot) {
+        var owners: Set<StatsRegistry.Owner> = []
+        for listener in snapshot.listeners { owners.insert(.init(.listener, listener.configuration.name)) }
+        owners.insert(.init(.listener, AdminListener.name))
+        for cluster in snapshot.clusters.values {
+            owners.insert(.init(.cluster, cluster.name))
+            for endpoint in cluster.endpoints { owners.insert(Self.owner(of: endpoint.name, in: cluster.name)) }
+        }
+        registry.retain(only: owners)
+    }
+
+    // MARK: Clusters
+
+    private func compile(
+        _ configuration: ClusterConfiguration, previous: Snapshot?, _ diagnostics: Diagnostics
+    ) -> Cluster? {
+        if let old = previous?.configuration.clusters.first(where: { $0.name == configuration.name }),
+            old == configuration, let cluster = previous?.clusters[configuration.name]
+        {
+            return cluster
+        }
+        do throws(StatsRegistry.Full) {
+            let endpoints = try compile(configuration.endpoints, of: configuration.name)
+            return Cluster(
+                name: configuration.name, endpoints: endpoints, policy: configuration.loadBalancing,
+                connectTimeoutNs: configuration.connectTimeout.nanoseconds,
+                connectionsMax: configuration.pool.maxConnections.map(UInt64.init),
+                stats: try registry.range(for: .init(.cluster, configuration.name), count: ClusterStat.cellCount))
+        } catch {
+            reportFull(configuration.origin, diagnostics)
+            return nil
+        }
+    }
+
+    private func compile(
+        _ endpoints: [EndpointConfiguration], of cluster: String
+    ) throws(StatsRegistry.Full) -> [Endpoint] {
+        var compiled: [Endpoint] = []
+        compiled.reserveCapacity(endpoints.count)
+        for endpoint in endpoints {
+            let name = endpoint.address.description
+            let stats = try registry.range(for: Self.owner(of: name, in: cluster), count: EndpointStat.cellCount)
+            compiled.append(
+                Endpoint(
+                    address: NetworkAddress(endpoint.address), name: name, weight: UInt32(endpoint.weight), stats: stats
+                ))
+        }
+        return compiled
+    }
+
+    private static func owner(of endpoint: String, in cluster: String) -> StatsRegistry.Owner {
+        .init(.endpoint, "\(cluster)\u{0}\(endpoint)")
+    }
+
+    // MARK: Listeners
+
+    private func compile(
+        _ configuration: ListenerConfiguration, _ clusters: [String: Cluster], _ diagnostics: Diagnostics
+    ) -> ListenerPlan? {
+        var plans: [NetworkFilterPlan] = []
+        let access = configuration.access
+        if !access.allow.isEmpty || !access.deny.isEmpty {
+            let settings = IPAccessFilter.Settings(allow: access.allow, deny: access.deny)
+            plans.append(NetworkFilterPlan { _ in IPAccessFactory(settings: settings) })
+        }
+        var endsWithTerminal = false
+        for filter in configuration.networkFilters {
+            if endsWithTerminal { reportAfterTerminal(filter, diagnostics) }
+            guard let registration = find(filter, diagnostics) else { continue }
+            if let plan = registration.prepare(filter.config, diagnostics) { plans.append(plan) }
+            endsWithTerminal = registration.isTerminal
+        }
+        guard let terminal = terminal(of: configuration, clusters, endsWithTerminal, diagnostics) else { return nil }
+        do throws(StatsRegistry.Full) {
+            let stats = try registry.range(for: .init(.listener, configuration.name), count: ListenerStat.cellCount)
+            return ListenerPlan(
+                configuration: configuration, address: NetworkAddress(configuration.address),
+                isDualStack: configuration.address.isWildcard, stats: stats, filters: plans, terminal: terminal)
+        } catch {
+            reportFull(configuration.origin, diagnostics)
+            return nil
+        }
+    }
+
+    private func find(
+        _ filter: NetworkFilterConfiguration, _ diagnostics: Diagnostics
+    ) -> NetworkFilterRegistration? {
+        if let registration = filters[filter.name] { return registration }
+        diagnostics.report(
+            "unknown network filter \(filter.name.quotedForMessage)",
+            expected: "one of \(filters.keys.sorted().joined(separator: ", "))",
+            suggestion: diagnostics.suggestion(for: filter.name, among: filters.keys.sorted()),
+            at: filter.origin.position)
+        return nil
+    }
+
+    private func terminal(
+        of configuration: ListenerConfiguration, _ clusters: [String: Cluster], _ endsWithTerminal: Bool,
+        _ diagnostics: Diagnostics
+    ) -> ListenerPlan.Terminal? {
+        switch (configuration.proxy, endsWithTerminal) {
+        case (nil, true):
+            return .filter
+        case (nil, false):
+            diagnostics.report(
+                "listener \(configuration.name.quotedForMessage) does nothing with its connections",
+                expected: "`tcp`, `http`, or a terminal network filter such as echo at the end",
+                at: configuration.origin.position)
+            return nil
+        case (_, true):
+            diagnostics.report(
+                "nothing reaches what follows the terminal network filter "
+                    + (configuration.networkFilters.last?.name ?? "").quotedForMessage,
+                expected: "a listener with either a terminal filter or `tcp` or `http`",
+                at: configuration.networkFilters.last?.origin.position ?? configuration.origin.position)
+            return nil
+        case (.tcp(let tcp), false):
+            // A cluster that is not there was reported when references were checked, or has errors of its own.
+            let found = tcp.clusters.compactMap { entry in
+                clusters[entry.cluster.name].map { (cluster: $0, weight: UInt32(entry.weight)) }
+            }
+            guard found.count == tcp.clusters.count else { return nil }
+            return .tcpProxy(
+                TCPProxyPlan(
+                    clusters: found, idleTimeoutNs: tcp.idleTimeout?.nanoseconds ?? 0,
+                    connectAttempts: tcp.connectAttempts))
+        case (.http(let http), false):
+            return .http(HTTPServerPlan(http))
+        }
+    }
+
+    private func reportAfterTerminal(_ filter: NetworkFilterConfiguration, _ diagnostics: Diagnostics) {
+        diagnostics.report(
+            "network filter \(filter.name.quotedForMessage) stands behind a terminal filter",
+            expected: "the terminal filter to be the last", at: filter.origin.position)
+    }
+
+    private func reportFull(_ origin: ConfigOrigin, _ diagnostics: Diagnostics) {
+        diagnostics.report(
+            "too many listeners, clusters and endpoints: their stats do not fit into \(StatsBlock.cellsMax) cells",
+            expected: "fewer of them", at: origin.position)
+    }
+}
+
+private final class IPAccessFactory: NetworkFilterFactory {
+    private let settings: IPAccessFilter.Settings
+
+    init(settings: IPAccessFilter.Settings) {
+        self.settings = settings
+        super.init()
+    }
+
+    override func makeFilter(for connection: Connection) -> NetworkFilter {
+        IPAccessFilter(connection: connection, settings: settings)
+    }
+}

@@ -1,0 +1,10 @@
+package import Filters
+
+/// Everything that configuration can name, one line each: the index of features.
+package enum StandardExtensions {
+    package static let networkFilters: [NetworkFilterRegistration] = [
+        NetworkFilterRegistration(ConnectionRateLimitFilter.self),
+        NetworkFilterRegistration(EchoFilter.self),
+        NetworkFilterRegistration(IPAccessFilter.self),
+    ]
+}
