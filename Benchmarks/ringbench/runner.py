@@ -157,8 +157,9 @@ class Runner:
         cpus = system.choose_cpus(workload.workers)
         with tempfile.TemporaryDirectory(prefix="ringway-bench-") as directory:
             Path(directory).chmod(0o755)  # workers that gave up root still read their configuration
-            run = self._prepare(workload, peer, Path(directory), cpus, rate, window_s or self.plan.window_s, verify)
             try:
+                window_s = window_s or self.plan.window_s
+                run = self._prepare(workload, peer, Path(directory), cpus, rate, window_s, verify)
                 if isinstance(peer, Direct):
                     raw = DRIVERS[workload.driver](run)
                 else:

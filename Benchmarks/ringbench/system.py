@@ -127,20 +127,31 @@ class Ports:
         self._next = self._start
 
     def take(self, count: int) -> int:
-        """The first of `count` consecutive free ports."""
-        for _ in range(2 * (self._end - self._start)):
-            if self._next + count > self._end:
-                self._next = self._start
-            first = self._next
-            busy = next((port for port in range(first, first + count) if not _is_free(port)), None)
-            self._next = first + count if busy is None else busy + 1
-            if busy is None:
+        """The first of `count` consecutive free ports: unused, or else only in TIME_WAIT."""
+        for tolerate_time_wait in (False, True):
+            first = self._find(count, tolerate_time_wait)
+            if first is not None:
                 return first
-        raise RuntimeError(f"no {count} consecutive free ports between {self._start} and {self._end}")
+        raise OSError(f"no {count} consecutive free ports between {self._start} and {self._end}")
+
+    def _find(self, count: int, tolerate_time_wait: bool) -> int | None:
+        """Goes once around from where the last ports were found."""
+        passed, run = 0, 0
+        while passed < self._end - self._start + count:
+            if self._next >= self._end:
+                self._next, run = self._start, 0
+            run = run + 1 if _is_free(self._next, tolerate_time_wait) else 0
+            self._next += 1
+            passed += 1
+            if run == count:
+                return self._next - count
+        return None
 
 
-def _is_free(port: int) -> bool:
+def _is_free(port: int, tolerate_time_wait: bool) -> bool:
     with socket.socket() as probe:
+        if tolerate_time_wait:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("0.0.0.0", port))
         except OSError:

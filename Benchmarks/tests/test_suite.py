@@ -1,10 +1,11 @@
 """The suite's own data: names that fit together, templates that fill, verdicts that follow from samples."""
 
+import socket
 import tempfile
 import unittest
 from pathlib import Path
 
-from ringbench import peers, plots, report, templates, tools, workloads
+from ringbench import peers, plots, report, system, templates, tools, workloads
 from ringbench.results import LIMIT, Results, Target
 from ringbench.runner import Plan, Sample
 from ringbench.topology import Listener, Topology
@@ -65,6 +66,24 @@ class Workloads(unittest.TestCase):
         chosen = workloads.select(workloads.all_workloads(), ["tcp-echo-1KiB-x64"])
         plan = Plan(chosen, [peers.Direct()], rounds=7, warm_up_s=0.1, window_s=0.1)
         self.assertEqual(plan.run_count(), 1)
+
+
+class FreePorts(unittest.TestCase):
+    def test_each_run_gets_ports_of_its_own(self):
+        ports = system.Ports()
+        first, second = ports.take(3), ports.take(3)
+        self.assertGreaterEqual(abs(first - second), 3)
+
+    def test_a_port_that_somebody_listens_on_is_passed_over(self):
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken = system.Ports().take(1)
+            listener.bind(("127.0.0.1", taken))
+            listener.listen()
+            self.assertTrue(system.is_listening(taken))
+            first = system.Ports().take(5)
+            self.assertNotIn(taken, range(first, first + 5))
+        self.assertFalse(system.is_listening(taken))
 
 
 class Templates(unittest.TestCase):
