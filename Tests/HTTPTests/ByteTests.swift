@@ -45,23 +45,27 @@ import Testing
                 for index in 0..<16 {
                     let expected = offset + index < count ? UInt8(offset + index + 1) : 0
                     #expect(slice.vector(at: offset).equal(to: expected).contains(index))
-                    if index < 8 { #expect(UInt8(truncatingIfNeeded: slice.word(at: offset) >> UInt64(index * 8)) == expected) }
+                    if index < 8 {
+                        #expect(UInt8(truncatingIfNeeded: slice.word(at: offset) >> UInt64(index * 8)) == expected)
+                    }
                 }
             }
         }
     }
 
-    @Test(arguments: [
-        ("0", 0), ("007", 7), ("18446744073709551615", UInt64.max), ("18446744073709551616", nil), ("", nil),
-        ("-1", nil), ("+1", nil), ("1 ", nil), ("1a", nil), ("99999999999999999999999", nil),
-    ] as [(String, UInt64?)])
+    @Test(
+        arguments: [
+            ("0", 0), ("007", 7), ("18446744073709551615", UInt64.max), ("18446744073709551616", nil), ("", nil),
+            ("-1", nil), ("+1", nil), ("1 ", nil), ("1a", nil), ("99999999999999999999999", nil),
+        ] as [(String, UInt64?)])
     func readsDecimals(text: String, value: UInt64?) {
         #expect(ByteSlice.withBytes(of: text) { $0.decimal } == value)
     }
 
-    @Test(arguments: [
-        ("", []), (",", []), ("a", ["a"]), (" a , b,,c\t,", ["a", "b", "c"]), ("a b", ["a b"]),
-    ] as [(String, [String])])
+    @Test(
+        arguments: [
+            ("", []), (",", []), ("a", ["a"]), (" a , b,,c\t,", ["a", "b", "c"]), ("a b", ["a b"]),
+        ] as [(String, [String])])
     func walksLists(text: String, elements: [String]) {
         let found = ByteSlice.withBytes(of: text) { bytes in
             var found: [String] = []
@@ -86,10 +90,11 @@ import Testing
         #expect(ByteSlice(" \t ").trimmed.isEmpty)
     }
 
-    @Test(arguments: [
-        ("a", 1, nil), ("a:80", 1, 80), ("a:", 1, nil), ("[::1]", 5, nil), ("[::1]:0", 5, 0), ("[v1.a:b]:9", 8, 9),
-        ("a%2Db%20", 8, nil), ("%41:1", 3, 1), ("a:065535", 1, 65535),
-    ] as [(String, Int, UInt16?)])
+    @Test(
+        arguments: [
+            ("a", 1, nil), ("a:80", 1, 80), ("a:", 1, nil), ("[::1]", 5, nil), ("[::1]:0", 5, 0), ("[v1.a:b]:9", 8, 9),
+            ("a%2Db%20", 8, nil), ("%41:1", 3, 1), ("a:065535", 1, 65535),
+        ] as [(String, Int, UInt16?)])
     func readsAuthorities(text: String, hostLength: Int, port: UInt16?) {
         let authority = ByteSlice.withBytes(of: text) { Authority($0) }
         #expect(authority?.hostLength == hostLength)
@@ -97,12 +102,13 @@ import Testing
     }
 
     @Test func countsWhatDoesNotFit() {
-        #expect(written { writer in
-            writer.append("abc")
-            writer.append(UInt8(ascii: "d"))
-            writer.append("efg")
-            writer.truncate(to: 6)
-            writer.append("!")
-        } == "abcdef!")
+        #expect(
+            written { writer in
+                writer.append("abc")
+                writer.append(UInt8(ascii: "d"))
+                writer.append("efg")
+                writer.truncate(to: 6)
+                writer.append("!")
+            } == "abcdef!")
     }
 }

@@ -5,7 +5,8 @@ import Testing
 @Suite struct HeadWriterTests {
     @Test func writesARequestInTheFormThatWasRouted() {
         let text = rewritten(
-            "GET http://example.com:8080/a?b=c HTTP/1.1\r\nUser-Agent:  x \r\nHost: example.com:8080\r\naccept: */*\r\n\r\n")
+            "GET http://example.com:8080/a?b=c HTTP/1.1\r\nUser-Agent:  x \r\nHost: example.com:8080\r\naccept: */*\r\n\r\n"
+        )
         #expect(
             text == "GET /a?b=c HTTP/1.1\r\nHost: example.com:8080\r\nUser-Agent: x\r\naccept: */*\r\n\r\n")
     }
@@ -20,7 +21,8 @@ import Testing
     @Test func makesTheFramingAnew() {
         let request = "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 007\r\nX: y\r\n\r\n"
         #expect(
-            rewritten(request, length: .contentLength(7)) == "PUT / HTTP/1.1\r\nHost: h\r\nX: y\r\nContent-Length: 7\r\n\r\n")
+            rewritten(request, length: .contentLength(7))
+                == "PUT / HTTP/1.1\r\nHost: h\r\nX: y\r\nContent-Length: 7\r\n\r\n")
         let chunked = "PUT / HTTP/1.1\r\nHost: h\r\ntransfer-encoding: CHUNKED\r\nX: y\r\n\r\n"
         #expect(
             rewritten(chunked, length: .chunked)
@@ -48,7 +50,9 @@ import Testing
     }
 
     @Test func writesWhatFiltersChanged() {
-        let text = rewritten("GET /old?q HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\nC: 3\r\nB: 4\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n") {
+        let text = rewritten(
+            "GET /old?q HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\nC: 3\r\nB: 4\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n"
+        ) {
             head in
             head.setPath(ByteSlice("/new"))
             head.setAuthority(ByteSlice("other:81"))
@@ -94,7 +98,8 @@ import Testing
         head.headers.add(.contentLength, ByteSlice("3"))
         #expect(
             written { head.writeHTTP1(to: &$0, length: .contentLength(0), connection: .close) }
-                == "HTTP/1.1 503 Service Unavailable\r\nserver: ringway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                == "HTTP/1.1 503 Service Unavailable\r\nserver: ringway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
         #expect(
             written { head.writeHTTP1(to: &$0, length: .asReceived) }
                 == "HTTP/1.1 503 Service Unavailable\r\nserver: ringway\r\ncontent-length: 3\r\n\r\n")
@@ -111,7 +116,9 @@ import Testing
         #expect(text.utf8.count <= ByteWriter.chunkSizeBytesMax)
     }
 
-    @Test(arguments: [(0, "0"), (9, "9"), (10, "10"), (1_234_567_890, "1234567890"), (UInt64.max, "18446744073709551615")])
+    @Test(arguments: [
+        (0, "0"), (9, "9"), (10, "10"), (1_234_567_890, "1234567890"), (UInt64.max, "18446744073709551615"),
+    ])
     func writesDecimals(value: UInt64, text: String) {
         #expect(written { $0.append(decimal: value) } == text)
     }

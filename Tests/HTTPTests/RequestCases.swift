@@ -29,9 +29,12 @@ struct RequestCase: Sendable, CustomTestStringConvertible {
         .init("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n"),
         .init("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nContent-Length: 0\r\n\r\n"),
         .init("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, x-hop\r\nUpgrade: websocket\r\nX-Hop: 1\r\n\r\n"),
-        .init("GET / HTTP/1.1\r\nHost: \u{00E9}".replacing("\u{00E9}", with: "xn--e") + "\r\nX: \u{00E9}\u{2603}\r\n\r\n"),
+        .init(
+            "GET / HTTP/1.1\r\nHost: \u{00E9}".replacing("\u{00E9}", with: "xn--e") + "\r\nX: \u{00E9}\u{2603}\r\n\r\n"),
         .init("GET /a-rather-long-target/that-takes-more-than-one-vector?and=a~query HTTP/1.1\r\nHost: a\r\n\r\n"),
-        .init("GET / HTTP/1.1\r\nHost: a\r\nX-Envoy-Upstream-Rq-Per-Try-Timeout-Ms: 15\r\nA-Name-That-Nobody-Knows: 1\r\n\r\n"),
+        .init(
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Envoy-Upstream-Rq-Per-Try-Timeout-Ms: 15\r\nA-Name-That-Nobody-Knows: 1\r\n\r\n"
+        ),
         .init("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 000\r\n\r\n"),
     ]
 

@@ -76,18 +76,19 @@ import Testing
         #expect(parsed.digest.contains("\nTrailer: X-Sum"))
     }
 
-    @Test(arguments: [
-        ("GET http://example.com/p?q HTTP/1.1", "example.com", "/p", "q", RequestHead.TargetForm.absolute),
-        ("GET http://example.com HTTP/1.1", "example.com", "/", nil, .absolute),
-        ("GET HTTP://EXAMPLE.com?q HTTP/1.1", "EXAMPLE.com", "/", "q", .absolute),
-        ("GET https://example.com:443/ HTTP/1.1", "example.com:443", "/", nil, .absolute),
-        ("OPTIONS http://example.com HTTP/1.1", "example.com", "", nil, .asterisk),
-        ("OPTIONS * HTTP/1.1", "example.com", "", nil, .asterisk),
-        ("GET /?? HTTP/1.1", "example.com", "/", "?", .origin),
-        ("GET /? HTTP/1.1", "example.com", "/", "", .origin),
-        ("GET //double/http://x?y HTTP/1.1", "example.com", "//double/http://x", "y", .origin),
-        ("GET /~user/[a]@:!$&'()*+,;= HTTP/1.1", "example.com", "/~user/[a]@:!$&'()*+,;=", nil, .origin),
-    ] as [(String, String, String, String?, RequestHead.TargetForm)])
+    @Test(
+        arguments: [
+            ("GET http://example.com/p?q HTTP/1.1", "example.com", "/p", "q", RequestHead.TargetForm.absolute),
+            ("GET http://example.com HTTP/1.1", "example.com", "/", nil, .absolute),
+            ("GET HTTP://EXAMPLE.com?q HTTP/1.1", "EXAMPLE.com", "/", "q", .absolute),
+            ("GET https://example.com:443/ HTTP/1.1", "example.com:443", "/", nil, .absolute),
+            ("OPTIONS http://example.com HTTP/1.1", "example.com", "", nil, .asterisk),
+            ("OPTIONS * HTTP/1.1", "example.com", "", nil, .asterisk),
+            ("GET /?? HTTP/1.1", "example.com", "/", "?", .origin),
+            ("GET /? HTTP/1.1", "example.com", "/", "", .origin),
+            ("GET //double/http://x?y HTTP/1.1", "example.com", "//double/http://x", "y", .origin),
+            ("GET /~user/[a]@:!$&'()*+,;= HTTP/1.1", "example.com", "/~user/[a]@:!$&'()*+,;=", nil, .origin),
+        ] as [(String, String, String, String?, RequestHead.TargetForm)])
     func readsTargets(
         line: String, authority: String, path: String, query: String?, form: RequestHead.TargetForm
     ) {
@@ -173,7 +174,8 @@ import Testing
     }
 
     @Test func recognisesExpectations() {
-        #expect(parseRaw("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\n\r\n").digest.contains("expects continue"))
+        #expect(
+            parseRaw("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\n\r\n").digest.contains("expects continue"))
         let old = parseRaw("PUT / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n")
         #expect(!old.digest.contains("expects continue"))
     }
@@ -199,7 +201,8 @@ import Testing
     @Test func forgetsEverythingOnReset() {
         var parser = HTTP1RequestParser()
         var head = RequestHead(headersMax: 4)
-        let first = Array("POST /x?y HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n".utf8)
+        let first = Array(
+            "POST /x?y HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n".utf8)
         let second = Array("GET / HTTP/1.1\r\nHost: b\r\n\r\n".utf8)
         ByteSlice.withBytes(of: first) { _ = parser.parse($0, limits: HTTP1Limits(), into: &head) }
         parser.reset()
@@ -230,7 +233,9 @@ import Testing
 extension RequestParserTests {
     @Test func limitsTheNumberOfHeaders() {
         let limits = HTTP1Limits(headersMax: 3)
-        #expect(parseRaw("GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 2\r\n\r\n", limits: limits).outcome == .complete(length: 39))
+        #expect(
+            parseRaw("GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 2\r\n\r\n", limits: limits).outcome
+                == .complete(length: 39))
         let refused = parseRaw("GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n", limits: limits)
         #expect(refused.outcome == .malformed(.tooManyHeaders))
     }

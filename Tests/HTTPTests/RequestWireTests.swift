@@ -60,7 +60,8 @@ import Testing
             for _ in 0...Int(random.next() % 4) { mutate(&bytes, &random) }
             let whole = parseGuarded(bytes)
             let split = Int(random.next() % UInt64(bytes.count + 1))
-            #expect(parseGrowing(bytes, by: [split, bytes.count - split]) == whole, "round \(round), split at \(split)")
+            #expect(
+                parseGrowing(bytes, by: [split, bytes.count - split]) == whole, "round \(round), split at \(split)")
         }
     }
 

@@ -107,7 +107,9 @@ extension HeaderTable {
         while index < entryCount {
             let entry = entry(at: index)
             index &+= 1
-            if omitted.contains(entry.knownName) || !entry.flags.isDisjoint(with: HeaderEntry.unforwardable) { continue }
+            if omitted.contains(entry.knownName) || !entry.flags.isDisjoint(with: HeaderEntry.unforwardable) {
+                continue
+            }
             if entry.flags.contains(.canonical) {
                 if Int(entry.name) != runEnd || runEnd == 0 {
                     if runEnd > 0 { out.append(slice(at: UInt32(runStart), length: runEnd &- runStart)) }

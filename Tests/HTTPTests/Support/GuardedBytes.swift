@@ -25,7 +25,9 @@ final class GuardedBytes {
     func place(_ bytes: some Collection<UInt8>) -> ByteSlice {
         precondition(bytes.count <= room, "guarded buffer too small")
         let start = unsafe base + (room - bytes.count)
-        for (offset, byte) in bytes.enumerated() { unsafe start.storeBytes(of: byte, toByteOffset: offset, as: UInt8.self) }
+        for (offset, byte) in bytes.enumerated() {
+            unsafe start.storeBytes(of: byte, toByteOffset: offset, as: UInt8.self)
+        }
         return unsafe ByteSlice(start: start, count: bytes.count)
     }
 }

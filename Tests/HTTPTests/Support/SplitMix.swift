@@ -17,7 +17,8 @@ struct SplitMix {
 func mutate(_ bytes: inout [UInt8], _ random: inout SplitMix) {
     let telling: [UInt8] = Array("\r\n\t\0 :;,=\"#%/?*0aF\u{7F}".utf8) + [0x80, 0xFF]
     func byte() -> UInt8 {
-        random.next() % 4 == 0 ? UInt8(truncatingIfNeeded: random.next()) : telling[Int(random.next() % UInt64(telling.count))]
+        random.next() % 4 == 0
+            ? UInt8(truncatingIfNeeded: random.next()) : telling[Int(random.next() % UInt64(telling.count))]
     }
     guard !bytes.isEmpty else {
         bytes.append(byte())
