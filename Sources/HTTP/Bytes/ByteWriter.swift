@@ -33,7 +33,8 @@ package struct ByteWriter {
 
     @inline(__always)
     package mutating func append(_ byte: UInt8) {
-        if count < capacity { unsafe start.storeBytes(of: byte, toByteOffset: count, as: UInt8.self) }  // count < capacity
+        // count < capacity
+        if count < capacity { unsafe start.storeBytes(of: byte, toByteOffset: count, as: UInt8.self) }
         count &+= 1
     }
 
@@ -60,6 +61,15 @@ package struct ByteWriter {
     mutating func truncate(to length: Int) {
         precondition(length >= 0 && length <= count, "a writer cannot be truncated to more than it holds")
         count = length
+    }
+
+    /// The last byte that was written, nil if nothing was.
+    var last: UInt8? { byte(at: count - 1) }
+
+    /// Whether exactly these bytes were written.
+    func holds(_ bytes: ByteSlice) -> Bool {
+        guard count == bytes.count, fits else { return false }
+        return unsafe ByteSlice(start: start, count: count) == bytes  // written before
     }
 
     /// A byte that was written; nil behind the end and where it did not fit.

@@ -147,7 +147,7 @@ struct HTTP1FieldSection {
     }
 
     /// What is wrong with a value that stops at `index` without CRLF.
-    private static func valueError(_ bytes: ByteSlice, at index: Int) -> HTTP1Error {
+    static func valueError(_ bytes: ByteSlice, at index: Int) -> HTTP1Error {
         guard index < bytes.count else { return .headersTooLarge }
         switch bytes[index] {
         case .lineFeed: return .bareLineFeed

@@ -28,6 +28,9 @@ package enum HTTP1ConnectionField: Hashable, Sendable {
 
 extension RequestHead {
     /// Writes the head for an HTTP/1.1 upstream: in origin form, with `Host` first and the framing fields last.
+    ///
+    /// `Host` is empty when the request came without one, which only HTTP/1.0 may (RFC 9112 §3.2): set an authority
+    /// before, if the upstream wants one.
     package func writeHTTP1(
         to out: inout ByteWriter, length: HTTP1LengthField, connection: HTTP1ConnectionField = .none
     ) {
@@ -104,7 +107,9 @@ extension HeaderTable {
         while index < entryCount {
             let entry = entry(at: index)
             index &+= 1
-            if omitted.contains(entry.knownName) || !entry.flags.isDisjoint(with: HeaderEntry.unforwardable) { continue }
+            if omitted.contains(entry.knownName) || !entry.flags.isDisjoint(with: HeaderEntry.unforwardable) {
+                continue
+            }
             if entry.flags.contains(.canonical) {
                 if Int(entry.name) != runEnd || runEnd == 0 {
                     if runEnd > 0 { out.append(slice(at: UInt32(runStart), length: runEnd &- runStart)) }

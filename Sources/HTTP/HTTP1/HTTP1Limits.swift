@@ -4,7 +4,7 @@ public struct HTTP1Limits: Sendable {
     public var headerBytesMax: Int
     /// Field lines of a head, and of a trailer section: 1 – 65,535.
     public var headersMax: Int
-    /// Bytes of a request target: 16 B – 16 MiB.
+    /// Bytes of a request target: 16 B – 1 MiB.
     public var targetBytesMax: Int
     /// Bytes of a body, after chunked decoding.
     public var bodyBytesMax: UInt64
@@ -26,7 +26,7 @@ public struct HTTP1Limits: Sendable {
         // Offsets into a head are 31 bits wide, and its parts must fit in the whole.
         precondition((256...16_777_216).contains(headerBytesMax), "headerBytesMax out of range")
         precondition((1...65_535).contains(headersMax), "headersMax out of range")
-        precondition((16...16_777_216).contains(targetBytesMax), "targetBytesMax out of range")
+        precondition((16...1_048_576).contains(targetBytesMax), "targetBytesMax out of range")
         precondition((2...16_777_216).contains(trailerBytesMax), "trailerBytesMax out of range")
         precondition(chunkExtensionBytesMax >= 0, "chunkExtensionBytesMax out of range")
         self.headerBytesMax = headerBytesMax

@@ -50,7 +50,10 @@ enum HTTP1RequestLine {
         switch bytes.word(at: versionStart) {
         case http11: head.version = .http11
         case http10: head.version = .http10
-        default: return .failed(versionError(bytes, from: versionStart, method: bytes[start..<methodEnd]))
+        default:
+            let error = versionError(bytes, from: versionStart)
+            let isPreface = error == .unsupportedVersion && bytes.prefix(targetEnd) == "PRI *"
+            return .failed(isPreface && bytes[versionStart &+ 5] == UInt8(ascii: "2") ? .http2Preface : error)
         }
         guard lineEnd &+ 1 < bytes.count, bytes[lineEnd] == .carriageReturn, bytes[lineEnd &+ 1] == .lineFeed else {
             return .failed(lineEndError(bytes, at: lineEnd))
@@ -108,14 +111,15 @@ enum HTTP1RequestLine {
         }
     }
 
-    private static func versionError(_ bytes: ByteSlice, from start: Int, method: ByteSlice) -> HTTP1Error {
+    /// What is wrong with a version, at `start`, that is neither of those accepted.
+    static func versionError(_ bytes: ByteSlice, from start: Int) -> HTTP1Error {
         let version = bytes[min(start, bytes.count)..<min(start + 8, bytes.count)]
         guard version.count == 8, version.hasPrefix(ByteSlice("HTTP/")), ASCII.isDigit(version[5]),
             version[6] == UInt8(ascii: "."), ASCII.isDigit(version[7])
         else {
             return version.first == UInt8(ascii: " ") ? .invalidRequestLine : .invalidVersion
         }
-        return version == "HTTP/2.0" && method == "PRI" ? .http2Preface : .unsupportedVersion
+        return .unsupportedVersion
     }
 
     private static func lineEndError(_ bytes: ByteSlice, at index: Int) -> HTTP1Error {
@@ -136,6 +140,6 @@ enum HTTP1RequestLine {
     // Text as little-endian words, first byte lowest.
     private static var get: UInt64 { 0x2054_4547 }  // "GET "
     private static var post: UInt64 { 0x20_5453_4F50 }  // "POST "
-    private static var http11: UInt64 { 0x312E_312F_5054_5448 }  // "HTTP/1.1"
-    private static var http10: UInt64 { 0x302E_312F_5054_5448 }  // "HTTP/1.0"
+    static var http11: UInt64 { 0x312E_312F_5054_5448 }  // "HTTP/1.1"
+    static var http10: UInt64 { 0x302E_312F_5054_5448 }  // "HTTP/1.0"
 }

@@ -43,6 +43,8 @@ package struct HTTP1RequestParser {
     package mutating func parse(_ bytes: ByteSlice, limits: HTTP1Limits, into head: inout RequestHead) -> Outcome {
         // Nothing behind the limit is ever looked at, so how much more has arrived cannot change the outcome.
         let window = bytes.prefix(limits.headerBytesMax)
+        // At every call, so that what was understood of a refused head can be read for the access log.
+        head.headers.setSource(window)
         if !isInFields {
             switch parseRequestLine(window, limits: limits, into: &head) {
             case .complete(let end):
@@ -54,7 +56,6 @@ package struct HTTP1RequestParser {
         }
         switch section.parse(window, fieldsMax: limits.headersMax, into: &head.headers, noting: &fields) {
         case .complete(let end):
-            head.headers.setSource(bytes.prefix(end))
             if let error = finish(limits: limits, head: &head) { return .malformed(error) }
             return .complete(length: end)
         case .incomplete: return window.count < limits.headerBytesMax ? .incomplete : .malformed(.headersTooLarge)

@@ -26,9 +26,18 @@ struct HeaderArena: ~Copyable {
     /// Copies the pieces in one after the other and returns the location of the first byte, or nil when the arena
     /// is full.
     mutating func add(_ first: ByteSlice, _ second: ByteSlice = .empty, _ third: ByteSlice = .empty) -> UInt32? {
-        let length = first.count + second.count + third.count
-        guard length <= Self.bytesMax else { return nil }
-        while used + length > Self.firstChunkBytes << current {
+        write(room: first.count + second.count + third.count) { writer in
+            writer.append(first)
+            writer.append(second)
+            writer.append(third)
+        }?.location
+    }
+
+    /// Runs `body` with room for `room` bytes and keeps as many as it wrote; nil, with `body` not run, when the arena
+    /// is full.
+    mutating func write(room: Int, _ body: (inout ByteWriter) -> Void) -> TextRange? {
+        guard room <= Self.bytesMax else { return nil }
+        while used + room > Self.firstChunkBytes << current {
             guard current + 1 < Self.chunkCount else { return nil }
             current += 1
             used = 0
@@ -37,13 +46,13 @@ struct HeaderArena: ~Copyable {
             unsafe chunks[current] = .allocate(byteCount: Self.firstChunkBytes << current, alignment: 1)
         }
         guard let chunk = unsafe chunks[current] else { return nil }
-        // used + length is at most the size of this chunk; the pieces may be slices of any chunk, none has moved.
-        unsafe first.copy(to: chunk + used)
-        unsafe second.copy(to: chunk + used + first.count)
-        unsafe third.copy(to: chunk + used + first.count + second.count)
+        // used + room is at most the size of this chunk. What is written may come from any chunk: none has moved.
+        var writer = unsafe ByteWriter(start: chunk + used, capacity: room)
+        body(&writer)
+        precondition(writer.fits, "more written to an arena than asked for")
         let location = Self.locationBit | UInt32(current) << Self.offsetBits | UInt32(used)
-        used += length
-        return location
+        used += writer.count
+        return TextRange(location: location, length: UInt32(writer.count))
     }
 
     /// The `length` bytes at a location that `add` returned since the last reset.

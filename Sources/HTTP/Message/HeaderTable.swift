@@ -251,8 +251,10 @@ public struct HeaderTable: ~Copyable {
         return arena.slice(at: location, length: length)
     }
 
-    /// Copies bytes that are no field, such as a rewritten path, into the arena. Nil when it is full.
-    mutating func storeText(_ bytes: ByteSlice) -> UInt32? { arena.add(bytes) }
+    /// Writes text that is no field, such as another path, into the arena. Nil when it has no such room.
+    mutating func storeText(room: Int, _ body: (inout ByteWriter) -> Void) -> TextRange? {
+        arena.write(room: room, body)
+    }
 
     // MARK: Details
 

@@ -119,8 +119,7 @@ public struct RequestHead: ~Copyable {
     func text(_ range: TextRange) -> ByteSlice { headers.slice(at: range.location, length: Int(range.length)) }
 
     private mutating func store(_ bytes: ByteSlice) -> TextRange? {
-        guard let location = headers.storeText(bytes) else { return nil }
-        return TextRange(location: location, length: UInt32(bytes.count))
+        headers.storeText(room: bytes.count) { $0.append(bytes) }
     }
 
     /// Whether every byte may stand in a path, or with `?` in a query.
@@ -131,24 +130,5 @@ public struct RequestHead: ~Copyable {
             if byte == UInt8(ascii: "?"), questionMark == nil { return false }
         }
         return true
-    }
-}
-
-/// A piece of a head that is no field: a location as in `HeaderTable`, and a length.
-struct TextRange {
-    var location: UInt32 = 0
-    var length: UInt32 = 0
-
-    init() {}
-
-    init(location: UInt32, length: UInt32) {
-        self.location = location
-        self.length = length
-    }
-
-    @inline(__always)
-    init(_ range: Range<Int>) {
-        location = UInt32(truncatingIfNeeded: range.lowerBound)
-        length = UInt32(truncatingIfNeeded: range.count)
     }
 }

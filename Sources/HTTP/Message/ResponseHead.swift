@@ -4,7 +4,7 @@ public struct ResponseHead: ~Copyable {
     public package(set) var version = HTTPVersion.http11
     /// What follows the head, the request's method considered: none for an answer to HEAD.
     public package(set) var bodyLength = BodyLength.none
-    /// 101 with `Connection: upgrade` and `Upgrade`: the connection leaves HTTP behind this head.
+    /// 101 to a request that offered an upgrade, or 2xx to CONNECT: the connection leaves HTTP behind this head.
     public package(set) var switchesProtocol = false
     /// The header fields.
     public var headers: HeaderTable
