@@ -103,6 +103,8 @@ extension Connection {
                 return
             }
             let pipe = worker.core.value.pipes[pipeIndex]
+            // A pipe is full when its slots are, whatever its bytes: only an empty one can tell that the source is.
+            let wasEmpty = state.pipeBytes == 0
             let taken = fill(pipe)
             if taken < 0, taken != -Int(EAGAIN) {
                 close(.of(error: Int32(-taken)))
@@ -117,7 +119,7 @@ extension Connection {
                 sawEnd()
                 return
             }
-            if taken < 0 {
+            if taken < 0, wasEmpty {
                 releasePipe()
                 noteMoved(moved)
                 judge(moved)
