@@ -4,7 +4,7 @@ package enum Operation: UInt8, Sendable {
     /// Readiness of a descriptor whose direction is spliced: its socket to read from, its peer to write to.
     case readable, writable
     case mailbox
-    case connectionTimer, listenerTimer
+    case connectionTimer, listenerTimer, taskTimer
     /// Cancels and closes: they answer only when they fail, and nobody waits for them.
     case housekeeping
 }

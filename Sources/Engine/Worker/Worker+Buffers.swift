@@ -115,3 +115,12 @@ extension Worker {
         connection.state.flags.insert(.copiedOut)
     }
 }
+
+extension Worker {
+    /// A lease of `count` bytes of `lease` from `offset`. `lease` keeps all of its own. Nothing is copied.
+    package func slice(_ lease: borrowing Lease, offset: Int, count: Int) -> Lease {
+        precondition(offset >= 0 && count >= 0 && offset + count <= lease.count, "a slice lies within its lease")
+        core.value.buffers.retain(lease.buffer)
+        return unsafe Lease(start: lease.start + offset, count: count, buffer: lease.buffer)
+    }
+}

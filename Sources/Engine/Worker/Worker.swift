@@ -102,18 +102,19 @@ public struct Worker {
             }
         case .accept: accepted(completion)
         case .mailbox: readMailbox(completion)
-        case .connectionTimer, .listenerTimer: timerFired(id)
+        case .connectionTimer, .listenerTimer, .taskTimer: timerFired(id)
         case .housekeeping: break  // a cancel that found nothing, a close that failed: nobody waits
         }
     }
 
     private func timerFired(_ token: OperationID) {
-        if token.operation == .listenerTimer {
-            listenerTimerFired(token.slot, generation: token.generation)
-            return
+        switch token.operation {
+        case .listenerTimer: listenerTimerFired(token.slot, generation: token.generation)
+        case .taskTimer: taskTimerFired(token)
+        default:
+            let connection = Connection(worker: self, index: token.slot)
+            if connection.generation == token.generation { connection.timerFired() }
         }
-        let connection = Connection(worker: self, index: token.slot)
-        if connection.generation == token.generation { connection.timerFired() }
     }
 
     /// An answer for a use of a slot that is over. Its buffer still goes back, its descriptor is closed.

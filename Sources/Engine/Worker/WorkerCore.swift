@@ -12,6 +12,7 @@ package struct WorkerCore {
     var vectors = SendVectorPool()
     var buffers: BufferPool
     var timers: TimerWheel
+    var tasks = TimerTasks()
     var pipes: PipePool
     var listeners: [ListenerState] = []
     var nextListenerSerial: UInt32 = 0

@@ -1,0 +1,38 @@
+package import Engine
+package import HTTP
+
+/// One request on its way to an endpoint, seen from the upstream connection: who writes it and who hears of
+/// the answer. The same hooks serve every HTTP version.
+///
+/// All hooks run on the worker. `onReset` is the last one, and so is `onResponseEnd`.
+open class UpstreamRequest {
+    public init() {}
+
+    /// The connection is there: write the head, and then the body as it comes.
+    package func onReady(_ stream: UpstreamStream) { fatalError("abstract") }
+    /// A final or an informational (1xx) head; the bytes stay where they are until this returns.
+    package func onResponseHead(_ head: borrowing ResponseHead, isEnd: Bool) { fatalError("abstract") }
+    package func onResponseBody(_ data: consuming Lease) { fatalError("abstract") }
+    /// The response is complete.
+    package func onResponseEnd() { fatalError("abstract") }
+    /// Nothing more will come.
+    package func onReset(_ reason: UpstreamReset) { fatalError("abstract") }
+    /// The upstream connection does not take the body as fast as it comes, or does again.
+    package func onUpstreamBlocked(_ isBlocked: Bool) { fatalError("abstract") }
+}
+
+/// Why a request to an endpoint got no complete answer.
+package enum UpstreamReset: Equatable, Sendable {
+    /// The connection did not come about.
+    case connectFailed(CloseReason)
+    /// The endpoint closed or reset the connection before the first byte of a response.
+    /// - `wasReused`: other requests had been answered on it, so the endpoint may have closed it while it was
+    ///   idle, before it saw this one.
+    case closedBeforeResponse(wasReused: Bool)
+    /// The endpoint closed or reset the connection in the middle of a response.
+    case truncated
+    /// The endpoint did not speak HTTP.
+    case protocolError
+    /// The cluster is at a limit, or has no endpoint to try.
+    case overflow, noEndpoint, exhausted
+}
