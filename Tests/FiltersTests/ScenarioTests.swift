@@ -51,10 +51,11 @@ private struct Scenario {
                 _ = simulation.connectPeer(to: listener, plan: peerPlan)
             }
         }
-        world.simulation.run(forNs: 2_000_000_000, turnsMax: 8_000)
+        let hasStopped = world.simulation.run(forNs: 10_000_000_000, turnsMax: 20_000)
         // Whatever is left (a reader that never reads, a peer that vanished) is what a drain closes.
         world.simulation.allowsEarlyEnds = true
-        let problems = world.simulation.streamProblems()
+        var problems = world.simulation.streamProblems()
+        if hasStopped { problems += world.simulation.standstills() }
         world.simulation.worker.removeListener(world.listener.id)
         world.simulation.run(forNs: 20_000_000)
         world.simulation.worker.closeConnections(of: nil, .drained)

@@ -70,6 +70,11 @@ package final class SimulatedPeer {
         network.touch(self)
     }
 
+    /// It would read now if there were something.
+    package var isWaiting: Bool {
+        !isClosed && !hasVanished && !sawEnd && receivedBytes < plan.readLimit && network.nowNs >= startNs
+    }
+
     // MARK: By hand
 
     /// Sends `count` more bytes.

@@ -162,6 +162,28 @@ package final class SimulatedWorker {
         return problems
     }
 
+    /// Bytes and ends that were sent, that somebody waits for, and that nothing moves any more. Asked when the
+    /// simulation has stood still for `stillNs`.
+    package func standstills(stillNs: UInt64 = 1_000_000_000) -> [String] {
+        var problems: [String] = []
+        for peer in network.peers {
+            guard let source = peer.source, Int(source) < network.peers.count, peer.isWaiting,
+                peer.lastReadNs + stillNs < network.nowNs
+            else { continue }
+            // What comes from itself comes back from the peer that echoes it.
+            let sender =
+                source == peer.stream
+                ? network.peers.first { $0.plan.echoes && $0.source == source } : network.peers[Int(source)]
+            guard let sender, !sender.hasVanished, !sender.hasReset else { continue }
+            if sender.sentBytes > peer.receivedBytes {
+                problems.append("\(peer.stream) waits for \(sender.sentBytes - peer.receivedBytes) bytes of \(sender.stream)")
+            } else if sender.hasFinished {
+                problems.append("\(peer.stream) waits for the end of \(sender.stream)")
+            }
+        }
+        return problems
+    }
+
     /// Idle timeouts and drains end streams in order although more might have come.
     package var allowsEarlyEnds = false
 }

@@ -103,6 +103,7 @@ extension Connection {
                 return
             }
             let pipe = worker.core.value.pipes[pipeIndex]
+            let wasEmpty = state.pipeBytes == 0
             let taken = fill(pipe)
             if taken < 0, taken != -Int(EAGAIN) {
                 close(.of(error: Int32(-taken)))
@@ -117,6 +118,8 @@ extension Connection {
                 sawEnd()
                 return
             }
+            // Without room in the pipe the source was not asked: it may hold bytes that no new event announces.
+            if taken < 0, !wasEmpty { continue }
             if taken < 0 {
                 releasePipe()
                 noteMoved(moved)
