@@ -72,7 +72,12 @@ package final class SimulatedPeer {
 
     /// It would read now if there were something.
     package var isWaiting: Bool {
-        !isClosed && !hasVanished && !sawEnd && receivedBytes < plan.readLimit && network.nowNs >= startNs
+        !isClosed && !hasVanished && !sawEnd && receivedBytes < plan.readLimit && room > 0 && network.nowNs >= startNs
+    }
+
+    /// Bytes it can take: an echoing peer reads no faster than it can send back.
+    private var room: Int {
+        plan.echoes ? endpoint.transmitQueue.free - (receivedBytes - sentBytes) : Int.max
     }
 
     // MARK: By hand
@@ -134,8 +139,6 @@ package final class SimulatedPeer {
     }
 
     private func read() -> Bool {
-        // An echoing peer reads no faster than it can send back.
-        let room = plan.echoes ? endpoint.transmitQueue.free - (receivedBytes - sentBytes) : Int.max
         let count = min(endpoint.receiveQueue.count, plan.chunkBytes, plan.readLimit - receivedBytes, room)
         if count > 0 {
             unsafe network.withScratch(count) { scratch in
