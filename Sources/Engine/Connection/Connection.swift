@@ -54,12 +54,12 @@ public struct Connection: Equatable {
 
     /// The address of the peer, asked of the kernel; nil when it is gone already.
     public var peerAddress: NetworkAddress? {
-        isCurrent ? NetworkAddress(peerOf: state.socket) : nil
+        isCurrent ? worker.io { $0.peerAddress(of: state.socket) } : nil
     }
 
     /// The address that the peer connected to, asked of the kernel.
     public var localAddress: NetworkAddress? {
-        isCurrent ? NetworkAddress(localOf: state.socket) : nil
+        isCurrent ? worker.io { $0.localAddress(of: state.socket) } : nil
     }
 
     /// Makes `handler` the one who is told from now on. The connection keeps it alive.

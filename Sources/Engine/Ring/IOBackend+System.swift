@@ -32,6 +32,9 @@ open class SystemIOBackend: IOBackend {
 
     package override func acceptNow(_ socket: Int32) -> Int32 { rw_accept(socket) }
 
+    package override func peerAddress(of socket: Int32) -> NetworkAddress? { NetworkAddress(peerOf: socket) }
+    package override func localAddress(of socket: Int32) -> NetworkAddress? { NetworkAddress(localOf: socket) }
+
     package override func splice(from: Int32, to: Int32, count: Int, more: Bool) -> Int {
         rw_splice(from, to, count, more ? 1 : 0)
     }

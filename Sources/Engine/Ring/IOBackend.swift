@@ -62,6 +62,10 @@ open class IOBackend {
     package func unsentBytes(_ socket: Int32) -> Int { fatalError("abstract") }
     /// Takes one connection from a listener that is about to close, or a negative errno.
     package func acceptNow(_ socket: Int32) -> Int32 { fatalError("abstract") }
+    /// The address of the peer of a connected socket, or nil when it is gone.
+    package func peerAddress(of socket: Int32) -> NetworkAddress? { fatalError("abstract") }
+    /// The address that a socket is bound to, or nil.
+    package func localAddress(of socket: Int32) -> NetworkAddress? { fatalError("abstract") }
     /// Moves up to `count` bytes between a socket and a pipe: bytes moved, 0 at the end, or a negative errno.
     package func splice(from: Int32, to: Int32, count: Int, more: Bool) -> Int { fatalError("abstract") }
     /// A pipe of about `capacity` bytes: (read end, write end, capacity), or nil when none is to be had.

@@ -8,15 +8,15 @@ package final class WorkerCluster {
     private let endpointScopes: [StatsScope]
     private var balancer: any LoadBalancer
 
-    package init(_ cluster: Cluster, registry: StatsRegistry, worker: Int) {
+    /// - Parameter seed: where the load balancer starts. Drawn at random by default: workers start at different
+    ///   places, so that a few connections on each do not all meet on the first endpoint.
+    package init(_ cluster: Cluster, registry: StatsRegistry, worker: Int, seed: UInt64 = .random(in: 0 ... .max)) {
         self.cluster = cluster
         counters = registry.scope(cluster.stats, worker: worker)
         limit = cluster.connectionsMax.map { ConnectionLimit(max: $0, scopes: registry.scopes(cluster.stats)) }
         endpointScopes = cluster.endpoints.map { registry.scope($0.stats, worker: worker) }
         let load = EndpointLoad(endpoints: cluster.endpoints, registry: registry)
-        // Workers start at different places, so that a few connections on each do not all meet on the first.
-        var random = SystemRandomNumberGenerator()
-        balancer = makeLoadBalancer(cluster.policy, weights: cluster.endpoints.map(\.weight), load: load, seed: random.next())
+        balancer = makeLoadBalancer(cluster.policy, weights: cluster.endpoints.map(\.weight), load: load, seed: seed)
     }
 
     package enum Refusal: Sendable {
