@@ -113,7 +113,7 @@ struct AdminHandler {
             let entries = listeners.map { listener in
                 JSON.object([
                     ("name", .string(listener.configuration.name)),
-                    ("address", .string(listener.configuration.address.description)),
+                    ("address", .string(control.address(of: listener))),
                     ("connections_active", .number(control.registry.sum(listener.stats, ConnectionStat.active))),
                     ("connections_total", .number(control.registry.sum(listener.stats, ConnectionStat.opened))),
                 ])
@@ -121,7 +121,7 @@ struct AdminHandler {
             return .json(.object([("listeners", .array(entries))]))
         }
         return LocalResponse(
-            .ok, text: listeners.map { "\($0.configuration.name)::\($0.configuration.address)\n" }.joined())
+            .ok, text: listeners.map { "\($0.configuration.name)::\(control.address(of: $0))\n" }.joined())
     }
 
     private func serverInfo() -> LocalResponse {

@@ -60,6 +60,15 @@ struct ListenerSockets {
         }
     }
 
+    /// What the kernel gave to listeners that asked for any port, by listener key.
+    func chosenAddresses(for listeners: [ListenerPlan]) -> [String: NetworkAddress] {
+        var addresses: [String: NetworkAddress] = [:]
+        for listener in listeners where listener.configuration.address.port == 0 {
+            addresses[listener.socketKey] = opened[listener.socketKey]?[0].boundAddress
+        }
+        return addresses
+    }
+
     /// One worker's sockets, by listener key.
     func forWorker(_ index: Int) -> [String: ListeningSocket] {
         opened.mapValues { sockets in

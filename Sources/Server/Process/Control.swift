@@ -22,9 +22,13 @@ package final class Control: @unchecked Sendable {
     private let compiler: SnapshotCompiler
     private let overrides: Overrides
     private let phaseValue = Atomic<Int>(Phase.starting.rawValue)
+    /// Whether the end of the process was asked for: draining alone does not end it.
+    private let isEnding = Atomic<Bool>(false)
     // From here on: touched on `queue` only, once the process has started.
     private(set) var snapshot: Snapshot?
     private(set) var applies = ApplyCounts()
+    /// Where listeners with port 0 listen, by listener key.
+    private var chosenAddresses: [String: NetworkAddress] = [:]
     private var reloadPath: String?
     private let startedNs = monotonicNowNs()
     let end: @Sendable (Int32) -> Void
@@ -60,6 +64,11 @@ package final class Control: @unchecked Sendable {
     package var phase: Phase { Phase(rawValue: phaseValue.load(ordering: .relaxed)) ?? .starting }
     var workerCount: Int { workers.count }
     var uptimeSeconds: UInt64 { (monotonicNowNs() - startedNs) / 1_000_000_000 }
+
+    /// Where `listener` can be reached.
+    func address(of listener: ListenerPlan) -> String {
+        chosenAddresses[listener.socketKey]?.description ?? listener.configuration.address.description
+    }
 
     // MARK: Start
 
@@ -207,6 +216,9 @@ package final class Control: @unchecked Sendable {
                 }
             }
         }
+        let keys = Set(next.listeners.map(\.socketKey))
+        chosenAddresses = chosenAddresses.merging(sockets.chosenAddresses(for: next.listeners)) { $1 }
+            .filter { keys.contains($0.key) }
         compiler.retire(allBut: next)
         removeUnixPaths(of: snapshot, keeping: next)
         snapshot = next
@@ -228,7 +240,7 @@ package final class Control: @unchecked Sendable {
 
     /// Stops accepting, lets connections finish, then ends the process. A second call ends it at once.
     package func drain() {
-        if phase == .draining {
+        if isEnding.exchange(true, ordering: .relaxed) {
             log.notice("ending at once")
             end(0)
             return

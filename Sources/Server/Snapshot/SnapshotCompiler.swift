@@ -136,6 +136,8 @@ package struct SnapshotCompiler {
         case (nil, true):
             return .filter
         case (nil, false):
+            // Without any filter the missing key was reported when the file was read.
+            guard !configuration.networkFilters.isEmpty else { return nil }
             diagnostics.report(
                 "listener \(configuration.name.quotedForMessage) does nothing with its connections",
                 expected: "`tcp`, `http`, or a terminal network filter such as echo at the end",
