@@ -36,7 +36,18 @@ extension ConfigurationDecoder {
     }
 
     private func pool(_ object: ConfigObject) -> PoolConfiguration? {
-        PoolConfiguration(maxConnections: object.optional("max_connections", .int(in: ConfigLimits.connections)))
+        PoolConfiguration(
+            maxConnections: object.optional("max_connections", .int(in: ConfigLimits.connections)),
+            maxPending: object.value(
+                "max_pending", .int(in: ConfigLimits.poolRequests), default: PoolConfiguration.defaultMaxPending),
+            maxRequests: object.optional("max_requests", .int(in: ConfigLimits.poolRequests)),
+            maxRetries: object.value(
+                "max_retries", .int(in: ConfigLimits.poolRetries), default: PoolConfiguration.defaultMaxRetries),
+            idleTimeout: object.value(
+                "idle_timeout", .durationOrOff(in: ConfigLimits.idleTimeout),
+                default: PoolConfiguration.defaultIdleTimeout),
+            maxRequestsPerConnection: object.optional(
+                "max_requests_per_connection", .int(in: ConfigLimits.requestsPerConnection)))
     }
 }
 

@@ -14,7 +14,7 @@ extension ConfigurationDecoder {
             maxConnections: object.optional("max_connections", .int(in: ConfigLimits.connections)),
             access: object.value("access", .object("access", access), default: AccessConfiguration()),
             networkFilters: object.value(
-                "network_filters", .list(of: .networkFilter, count: ConfigLimits.networkFilters), default: []),
+                "network_filters", .list(of: .filter(NetworkFilterConfiguration.init), count: ConfigLimits.networkFilters), default: []),
             proxy: proxy(object),
             origin: ConfigOrigin(object.position))
     }
@@ -65,22 +65,19 @@ extension ConfigurationDecoder {
     }
 
     private func tcpClusters(_ object: ConfigObject) -> [WeightedCluster] {
-        let clusterEntry = object.entry("cluster")
+        let clusters = clusters(object)
+        object.exactlyOne(of: ["cluster", "weighted"])
+        return clusters
+    }
+
+    /// What `cluster` or `weighted` says; empty without both, and after an error.
+    func clusters(_ object: ConfigObject) -> [WeightedCluster] {
+        let hasCluster = object.entry("cluster") != nil
         let weighted = object.optional(
             "weighted",
             .list(of: .object("weighted cluster", weightedCluster), count: ConfigLimits.weightedClusters))
-        if let clusterEntry, let weightedEntry = object.entry("weighted") {
-            diagnostics.report(
-                "both \"cluster\" and \"weighted\" in tcp", expected: "one of them",
-                at: max(clusterEntry.keyPosition, weightedEntry.keyPosition))
-        }
-        if clusterEntry != nil {
-            return clusterReference(object, "cluster").map { [WeightedCluster(cluster: $0)] } ?? []
-        }
-        if object.entry("weighted") == nil {
-            object.reportMissing("\"cluster\" or \"weighted\"", expected: "one of them")
-        }
-        return weighted ?? []
+        guard hasCluster else { return weighted ?? [] }
+        return clusterReference(object, "cluster").map { [WeightedCluster(cluster: $0)] } ?? []
     }
 
     private func weightedCluster(_ object: ConfigObject) -> WeightedCluster? {
@@ -88,39 +85,5 @@ extension ConfigurationDecoder {
         let weight = object.required("weight", .int(in: ConfigLimits.weight))
         guard let cluster, let weight else { return nil }
         return WeightedCluster(cluster: cluster, weight: weight)
-    }
-}
-
-extension ConfigFormat where Value == NetworkFilterConfiguration {
-    /// `NAME` or `NAME: { ... }`.
-    fileprivate static var networkFilter: ConfigFormat {
-        ConfigFormat("the name of a filter, or an object with the name as its only key") { value in
-            switch value.node.value {
-            case .scalar:
-                return value.read(as: .name).map { name in
-                    NetworkFilterConfiguration(
-                        name: name, config: .emptyObject(at: value.node.position),
-                        origin: ConfigOrigin(value.node.position))
-                }
-            case .object(let entries) where entries.count == 1:
-                let entry = entries[0]
-                let nameNode = ConfigNode(.scalar(ConfigScalar(entry.key, isQuoted: true)), at: entry.keyPosition)
-                let nameValue = ConfigValue(
-                    node: nameNode, subject: "the name of a filter", expectation: value.expectation,
-                    diagnostics: value.diagnostics)
-                return nameValue.read(as: .name).map { name in
-                    // `- NAME:` with nothing after it reads as no configuration.
-                    let config = entry.value.isNull ? .emptyObject(at: entry.keyPosition) : entry.value
-                    return NetworkFilterConfiguration(
-                        name: name, config: config, origin: ConfigOrigin(entry.keyPosition))
-                }
-            case .object(let entries):
-                value.refuse("with \(entries.count) keys")
-                return nil
-            case .list:
-                value.refuse()
-                return nil
-            }
-        }
     }
 }

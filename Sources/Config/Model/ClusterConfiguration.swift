@@ -55,12 +55,39 @@ package enum LoadBalancingPolicy: Sendable, Hashable {
     case random
 }
 
-/// The circuit limits of a cluster.
+/// The circuit limits of a cluster, and how long its connections are kept. All numbers are over all endpoints and
+/// workers together.
 package struct PoolConfiguration: Sendable, Equatable {
-    /// Open connections to all endpoints of the cluster together; nil for no limit.
+    /// Open connections; nil for no limit.
     package var maxConnections: Int?
+    /// Requests that wait for a connection.
+    package var maxPending: Int
+    /// Requests in progress; nil for no limit.
+    package var maxRequests: Int?
+    /// Retries in progress.
+    package var maxRetries: Int
+    /// Without a request; nil for no limit.
+    package var idleTimeout: TimeSpan?
+    /// After which a connection is closed; nil for no limit.
+    package var maxRequestsPerConnection: Int?
 
-    package init(maxConnections: Int? = nil) {
+    package static let defaultMaxPending = 1024
+    package static let defaultMaxRetries = 3
+    package static let defaultIdleTimeout: TimeSpan? = .seconds(60)
+
+    package init(
+        maxConnections: Int? = nil,
+        maxPending: Int = PoolConfiguration.defaultMaxPending,
+        maxRequests: Int? = nil,
+        maxRetries: Int = PoolConfiguration.defaultMaxRetries,
+        idleTimeout: TimeSpan? = PoolConfiguration.defaultIdleTimeout,
+        maxRequestsPerConnection: Int? = nil
+    ) {
         self.maxConnections = maxConnections
+        self.maxPending = maxPending
+        self.maxRequests = maxRequests
+        self.maxRetries = maxRetries
+        self.idleTimeout = idleTimeout
+        self.maxRequestsPerConnection = maxRequestsPerConnection
     }
 }

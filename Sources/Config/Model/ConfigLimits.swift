@@ -21,12 +21,37 @@ package enum ConfigLimits {
     package static let requestTimeout = TimeSpan.milliseconds(1) ... .hours(24)
     package static let headerBytes = ByteSize.kibibytes(1) ... .mebibytes(1)
     package static let headers = 1...10_000
+    package static let urlBytes = ByteSize(bytes: 256) ... .mebibytes(1)
+    package static let bodyBytes = ByteSize(bytes: 1) ... .gibibytes(16 << 10)
+    package static let trustedHops = 0...16
+    package static let requestsPerConnection = 1...10_000_000
+    package static let serverNameBytesMax = 128
+    package static let httpFilters = 1...64
+
+    package static let hosts = 1...10_000
+    package static let domains = 1...1000
     package static let routes = 1...10_000
+    package static let methods = 1...16
+    /// Of headers, of query parameters and of cookies that one route looks at.
+    package static let fieldMatches = 1...64
+    package static let fieldTextBytesMax = 4096
+    package static let headerNameBytesMax = 256
+    /// Of headers that one list sets, adds or removes.
+    package static let headerEditsMax = 64
     package static let responseStatus = 200...599
     package static let responseBodyBytesMax = 64 << 10
-    package static let responseHeadersMax = 64
     package static let pathBytesMax = 8192
+    package static let redirectStatuses = [301, 302, 303, 307, 308]
+    package static let port = 1...65_535
+    package static let routeTimeout = TimeSpan.milliseconds(1) ... .hours(24)
+    package static let upgrades = 1...16
+    package static let retryOn = 1...32
+    package static let retryStatus = 400...599
+    package static let retryAttempts = 1...10
+    package static let retryBackOff = TimeSpan.milliseconds(1) ... .minutes(1)
 
+    package static let poolRequests = 1...10_000_000
+    package static let poolRetries = 0...1_000_000
     package static let endpoints = 1...10_000
     package static let connectTimeout = TimeSpan.milliseconds(1) ... .hours(1)
 }

@@ -1,85 +1,146 @@
 /// Speaks HTTP with the peers of a listener and answers by route.
 package struct HTTPConfiguration: Sendable, Equatable {
+    /// The peer of the connection is the client: its address is trusted and appended to `x-forwarded-for`.
+    package var useRemoteAddress: Bool
+    /// Proxies in front of this one whose entries in `x-forwarded-for` are trusted.
+    package var xffNumTrustedHops: Int
+    /// The value of `server` in responses.
+    package var serverName: String
     /// Without a request in progress; nil for no limit.
     package var idleTimeout: TimeSpan?
-    /// From the first byte of a request to the end of its header section; nil for no limit.
+    /// From the first byte of a request to its end; nil for no limit.
     package var requestTimeout: TimeSpan?
+    /// Without a byte of a request in progress or of its response; nil for no limit. Routes may differ.
+    package var streamIdleTimeout: TimeSpan?
+    /// After which a connection is closed; nil for no limit.
+    package var maxRequestsPerConnection: Int?
     package var limits: HTTPLimits
-    /// The first that matches answers.
-    package var routes: [DirectResponseRoute]
+    package var paths: PathConfiguration
+    package var requestID: RequestIDConfiguration
+    /// In the order of requests; the router follows behind the last.
+    package var filters: [HTTPFilterConfiguration]
+    /// At least one; no domain twice. The most specific that fits a request's host answers.
+    package var hosts: [VirtualHostConfiguration]
 
+    package static let defaultXFFNumTrustedHops = 0
+    package static let defaultServerName = "ringway"
     package static let defaultIdleTimeout: TimeSpan? = .seconds(60)
     package static let defaultRequestTimeout: TimeSpan? = .seconds(15)
+    package static let defaultStreamIdleTimeout: TimeSpan? = .minutes(5)
 
     package init(
+        useRemoteAddress: Bool = false,
+        xffNumTrustedHops: Int = HTTPConfiguration.defaultXFFNumTrustedHops,
+        serverName: String = HTTPConfiguration.defaultServerName,
         idleTimeout: TimeSpan? = HTTPConfiguration.defaultIdleTimeout,
         requestTimeout: TimeSpan? = HTTPConfiguration.defaultRequestTimeout,
+        streamIdleTimeout: TimeSpan? = HTTPConfiguration.defaultStreamIdleTimeout,
+        maxRequestsPerConnection: Int? = nil,
         limits: HTTPLimits = HTTPLimits(),
-        routes: [DirectResponseRoute]
+        paths: PathConfiguration = PathConfiguration(),
+        requestID: RequestIDConfiguration = RequestIDConfiguration(),
+        filters: [HTTPFilterConfiguration] = [],
+        hosts: [VirtualHostConfiguration]
     ) {
+        self.useRemoteAddress = useRemoteAddress
+        self.xffNumTrustedHops = xffNumTrustedHops
+        self.serverName = serverName
         self.idleTimeout = idleTimeout
         self.requestTimeout = requestTimeout
+        self.streamIdleTimeout = streamIdleTimeout
+        self.maxRequestsPerConnection = maxRequestsPerConnection
         self.limits = limits
-        self.routes = routes
+        self.paths = paths
+        self.requestID = requestID
+        self.filters = filters
+        self.hosts = hosts
+    }
+
+    /// Every request, whatever its host, by the same routes.
+    package init(routes: [RouteConfiguration]) {
+        self.init(hosts: [VirtualHostConfiguration(routes: routes)])
     }
 }
 
-/// What a request's header section may measure.
+/// What a request may measure.
 package struct HTTPLimits: Sendable, Equatable {
     /// Request line and all field lines together.
     package var headerBytes: ByteSize
     package var headers: Int
+    /// The request target: path and query, or whatever stands in their place.
+    package var urlBytes: ByteSize
+    /// nil for no limit.
+    package var bodyBytes: ByteSize?
 
     package static let defaultHeaderBytes = ByteSize.kibibytes(64)
     package static let defaultHeaders = 100
+    package static let defaultURLBytes = ByteSize.kibibytes(8)
 
     package init(
-        headerBytes: ByteSize = HTTPLimits.defaultHeaderBytes, headers: Int = HTTPLimits.defaultHeaders
+        headerBytes: ByteSize = HTTPLimits.defaultHeaderBytes,
+        headers: Int = HTTPLimits.defaultHeaders,
+        urlBytes: ByteSize = HTTPLimits.defaultURLBytes,
+        bodyBytes: ByteSize? = nil
     ) {
         self.headerBytes = headerBytes
         self.headers = headers
+        self.urlBytes = urlBytes
+        self.bodyBytes = bodyBytes
     }
 }
 
-/// A route whose answer the configuration holds.
-package struct DirectResponseRoute: Sendable, Equatable {
-    package var match: RouteMatch
-    package var response: DirectResponse
+/// How paths are brought into one form before they are routed and forwarded.
+package struct PathConfiguration: Sendable, Equatable {
+    /// What becomes of `%2F` and `%5C`.
+    package enum EscapedSlashes: Sendable {
+        /// They stay, and separate nothing.
+        case keep
+        /// They become slashes, before dot segments are resolved.
+        case unescape
+        /// The request is refused.
+        case reject
+    }
+
+    /// Percent escapes and dot segments (RFC 3986 §6.2.2).
+    package var isNormalized: Bool
+    /// Of neighbouring slashes one stays.
+    package var mergesSlashes: Bool
+    package var escapedSlashes: EscapedSlashes
+
+    package init(isNormalized: Bool = true, mergesSlashes: Bool = true, escapedSlashes: EscapedSlashes = .keep) {
+        self.isNormalized = isNormalized
+        self.mergesSlashes = mergesSlashes
+        self.escapedSlashes = escapedSlashes
+    }
+}
+
+/// What happens with `x-request-id`.
+package struct RequestIDConfiguration: Sendable, Equatable {
+    /// Requests without one get one.
+    package var isGenerated: Bool
+    /// One that comes from outside stays; for listeners with `use_remote_address`.
+    package var preservesExternal: Bool
+    /// Responses carry it too.
+    package var isSetInResponse: Bool
+
+    package init(isGenerated: Bool = true, preservesExternal: Bool = false, isSetInResponse: Bool = false) {
+        self.isGenerated = isGenerated
+        self.preservesExternal = preservesExternal
+        self.isSetInResponse = isSetInResponse
+    }
+}
+
+/// An HTTP filter by name, with a configuration that only the filter itself can read.
+package struct HTTPFilterConfiguration: Sendable, Equatable {
+    package var name: String
+    /// An empty object when the filter was named without a configuration.
+    package var config: ConfigNode
+    /// Where the name stands.
     package var origin: ConfigOrigin
 
-    package init(match: RouteMatch, response: DirectResponse, origin: ConfigOrigin = ConfigOrigin()) {
-        self.match = match
-        self.response = response
-        self.origin = origin
-    }
-}
-
-package enum RouteMatch: Sendable, Equatable {
-    case all
-    /// The whole path, without its query.
-    case path(String)
-    case pathPrefix(String)
-}
-
-package struct DirectResponse: Sendable, Equatable {
-    package var status: Int
-    package var body: String
-    /// In the order of the file; names and values are valid field names and values (RFC 9110 §5.1, §5.5).
-    package var headers: [ResponseHeader]
-
-    package init(status: Int, body: String = "", headers: [ResponseHeader] = []) {
-        self.status = status
-        self.body = body
-        self.headers = headers
-    }
-}
-
-package struct ResponseHeader: Sendable, Equatable {
-    package var name: String
-    package var value: String
-
-    package init(name: String, value: String) {
+    package init(name: String, config: ConfigNode = .emptyObject(at: .start), origin: ConfigOrigin = ConfigOrigin()) {
         self.name = name
-        self.value = value
+        self.config = config
+        self.origin = origin
     }
 }

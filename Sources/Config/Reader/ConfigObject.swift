@@ -93,6 +93,29 @@ public final class ConfigObject {
         diagnostics.report("missing key \(keys) in \(kind)", expected: expected, at: position)
     }
 
+    /// Reports every key beside the first of some that exclude each other. The first one, nil without any.
+    @discardableResult
+    public func atMostOne(of keys: [String]) -> ConfigEntry? {
+        let present = keys.compactMap(entry).sorted { $0.keyPosition < $1.keyPosition }
+        guard let first = present.first else { return nil }
+        for other in present.dropFirst() {
+            diagnostics.report(
+                "both \(first.key.quotedForMessage) and \(other.key.quotedForMessage) in \(kind)",
+                expected: "one of them", at: other.keyPosition)
+        }
+        return first
+    }
+
+    /// `atMostOne(of:)`, which also reports that there is none.
+    @discardableResult
+    public func exactlyOne(of keys: [String]) -> ConfigEntry? {
+        if let first = atMostOne(of: keys) { return first }
+        let quoted = keys.map(\.quotedForMessage)
+        reportMissing(
+            "\(quoted.dropLast().joined(separator: ", ")) or \(quoted.last ?? "")", expected: "one of them")
+        return nil
+    }
+
     /// Reports the keys that nobody asked for. True when nothing in this object was wrong. Once is enough.
     @discardableResult
     public func finish() -> Bool {

@@ -20,6 +20,6 @@ package struct HTTPServerPlan: Sendable {
             settings: HTTPServerSettings(
                 limits: limits, idleTimeoutNs: configuration.idleTimeout?.nanoseconds ?? 0,
                 requestTimeoutNs: configuration.requestTimeout?.nanoseconds ?? 0,
-                responder: DirectResponder(routes: configuration.routes)))
+                responder: DirectResponder(routes: configuration.hosts.flatMap(\.routes))))
     }
 }

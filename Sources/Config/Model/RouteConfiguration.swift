@@ -1,0 +1,233 @@
+/// Hosts that share a list of routes.
+package struct VirtualHostConfiguration: Sendable, Equatable {
+    /// At least one.
+    package var domains: [DomainPattern]
+    /// At least one; the first that matches answers.
+    package var routes: [RouteConfiguration]
+    package var origin: ConfigOrigin
+
+    package init(
+        domains: [DomainPattern] = [.any], routes: [RouteConfiguration], origin: ConfigOrigin = ConfigOrigin()
+    ) {
+        self.domains = domains
+        self.routes = routes
+        self.origin = origin
+    }
+}
+
+/// Which requests, and what becomes of them.
+package struct RouteConfiguration: Sendable, Equatable {
+    /// What stats and logs call it.
+    package var name: String?
+    package var match: RouteMatch
+    package var action: RouteAction
+    /// Applied to every response of this route, the proxy's own included.
+    package var responseHeaders: HeaderEditConfiguration
+    package var origin: ConfigOrigin
+
+    package init(
+        name: String? = nil,
+        match: RouteMatch,
+        action: RouteAction,
+        responseHeaders: HeaderEditConfiguration = HeaderEditConfiguration(),
+        origin: ConfigOrigin = ConfigOrigin()
+    ) {
+        self.name = name
+        self.match = match
+        self.action = action
+        self.responseHeaders = responseHeaders
+        self.origin = origin
+    }
+}
+
+package enum RouteAction: Sendable, Equatable {
+    case forward(ForwardConfiguration)
+    case redirect(RedirectConfiguration)
+    case respond(DirectResponse)
+}
+
+/// Sends the request to an endpoint of a cluster.
+package struct ForwardConfiguration: Sendable, Equatable {
+    /// At least one. Each request goes to one of them, in proportion to their weights.
+    package var clusters: [WeightedCluster]
+    package var rewrite: RewriteConfiguration
+    /// From the end of the request to the end of the response, all tries together; nil for no limit.
+    package var timeout: TimeSpan?
+    /// Without a byte in either direction. nil is that of the listener; zero is no limit.
+    package var idleTimeout: TimeSpan?
+    package var upgrade: UpgradePolicy
+    /// nil for no retries.
+    package var retry: RetryConfiguration?
+    package var requestHeaders: HeaderEditConfiguration
+
+    package static let defaultTimeout: TimeSpan? = .seconds(15)
+
+    package init(
+        clusters: [WeightedCluster],
+        rewrite: RewriteConfiguration = RewriteConfiguration(),
+        timeout: TimeSpan? = ForwardConfiguration.defaultTimeout,
+        idleTimeout: TimeSpan? = nil,
+        upgrade: UpgradePolicy = .none,
+        retry: RetryConfiguration? = nil,
+        requestHeaders: HeaderEditConfiguration = HeaderEditConfiguration()
+    ) {
+        self.clusters = clusters
+        self.rewrite = rewrite
+        self.timeout = timeout
+        self.idleTimeout = idleTimeout
+        self.upgrade = upgrade
+        self.retry = retry
+        self.requestHeaders = requestHeaders
+    }
+
+    /// All requests to one cluster: `cluster: NAME`.
+    package init(cluster: ClusterReference) {
+        self.init(clusters: [WeightedCluster(cluster: cluster)])
+    }
+}
+
+/// What the upstream sees instead of what the client asked for.
+package struct RewriteConfiguration: Sendable, Equatable {
+    package var path: PathRewrite?
+    /// The authority: a host and perhaps a port.
+    package var host: String?
+
+    package init(path: PathRewrite? = nil, host: String? = nil) {
+        self.path = path
+        self.host = host
+    }
+}
+
+/// Another path; the query stays as it is.
+package enum PathRewrite: Sendable, Equatable {
+    /// Instead of the prefix that the route matched. Only routes with a path prefix have this.
+    case prefix(String)
+    /// Instead of the whole path.
+    case whole(String)
+}
+
+/// Which protocols a client may switch to through `Upgrade` (RFC 9110 §7.8).
+package enum UpgradePolicy: Sendable, Equatable {
+    case none
+    case any
+    /// Names without version; compared without case. `connect` stands for the method CONNECT.
+    case protocols([String])
+}
+
+/// When and how a request is tried again.
+package struct RetryConfiguration: Sendable, Equatable {
+    package var conditions: RetryConditions
+    /// Responses with these are tried again, besides those that `conditions` names.
+    package var statuses: [Int]
+    /// How often, besides the first try.
+    package var attempts: Int
+    /// Of one try; nil for no limit but that of the route.
+    package var perTryTimeout: TimeSpan?
+    /// The first wait is random up to this; later ones up to twice the one before, to ten times this.
+    package var backOff: TimeSpan
+
+    package static let defaultAttempts = 1
+    package static let defaultBackOff = TimeSpan.milliseconds(25)
+
+    package init(
+        conditions: RetryConditions,
+        statuses: [Int] = [],
+        attempts: Int = RetryConfiguration.defaultAttempts,
+        perTryTimeout: TimeSpan? = nil,
+        backOff: TimeSpan = RetryConfiguration.defaultBackOff
+    ) {
+        self.conditions = conditions
+        self.statuses = statuses
+        self.attempts = attempts
+        self.perTryTimeout = perTryTimeout
+        self.backOff = backOff
+    }
+}
+
+/// Envoy's words for what makes a request worth another try.
+package struct RetryConditions: OptionSet, Sendable {
+    package let rawValue: UInt8
+
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// No connection came about.
+    package static let connectFailure = RetryConditions(rawValue: 1)
+    /// The upstream said that it did not look at the request (HTTP/2 REFUSED_STREAM).
+    package static let refusedStream = RetryConditions(rawValue: 2)
+    /// No response came, for whatever reason.
+    package static let reset = RetryConditions(rawValue: 4)
+    /// Any status from 500 on, or no response.
+    package static let serverError = RetryConditions(rawValue: 8)
+    /// 502, 503 or 504, or no response.
+    package static let gatewayError = RetryConditions(rawValue: 16)
+}
+
+/// Sends the client elsewhere. What is nil stays as it was in the request.
+package struct RedirectConfiguration: Sendable, Equatable {
+    /// With `prefix` for the prefix that the route matched. A whole path may bring its own query.
+    package var path: PathRewrite?
+    package var host: String?
+    package var scheme: RedirectScheme?
+    package var port: UInt16?
+    package var status: Int
+    package var stripsQuery: Bool
+
+    package static let defaultStatus = 301
+
+    package init(
+        path: PathRewrite? = nil,
+        host: String? = nil,
+        scheme: RedirectScheme? = nil,
+        port: UInt16? = nil,
+        status: Int = RedirectConfiguration.defaultStatus,
+        stripsQuery: Bool = false
+    ) {
+        self.path = path
+        self.host = host
+        self.scheme = scheme
+        self.port = port
+        self.status = status
+        self.stripsQuery = stripsQuery
+    }
+}
+
+package enum RedirectScheme: Sendable, Equatable {
+    case http, https
+}
+
+/// An answer that the configuration holds.
+package struct DirectResponse: Sendable, Equatable {
+    package var status: Int
+    package var body: String
+    /// In the order of the file; names and values are valid field names and values (RFC 9110 §5.1, §5.5).
+    package var headers: [HeaderConfiguration]
+
+    package init(status: Int, body: String = "", headers: [HeaderConfiguration] = []) {
+        self.status = status
+        self.body = body
+        self.headers = headers
+    }
+}
+
+package struct HeaderConfiguration: Sendable, Equatable {
+    package var name: String
+    package var value: String
+
+    package init(name: String, value: String) {
+        self.name = name
+        self.value = value
+    }
+}
+
+/// What becomes of a message's header fields: first removed, then set, then added.
+package struct HeaderEditConfiguration: Sendable, Equatable {
+    package var set: [HeaderConfiguration]
+    package var add: [HeaderConfiguration]
+    package var remove: [String]
+
+    package init(set: [HeaderConfiguration] = [], add: [HeaderConfiguration] = [], remove: [String] = []) {
+        self.set = set
+        self.add = add
+        self.remove = remove
+    }
+}
