@@ -117,6 +117,12 @@ extension Worker {
 }
 
 extension Worker {
+    /// Gives up the first `count` bytes of `lease`.
+    package func dropFirst(_ count: Int, of lease: inout Lease) {
+        precondition(count >= 0 && count <= lease.count, "a lease is shortened within its bytes")
+        lease.dropFirst(count)
+    }
+
     /// A lease of `count` bytes of `lease` from `offset`. `lease` keeps all of its own. Nothing is copied.
     package func slice(_ lease: borrowing Lease, offset: Int, count: Int) -> Lease {
         precondition(offset >= 0 && count >= 0 && offset + count <= lease.count, "a slice lies within its lease")

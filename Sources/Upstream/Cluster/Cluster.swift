@@ -53,7 +53,18 @@ package enum ClusterStat: Int, Sendable {
     /// Time from the start of a connect to its end, for those that came about.
     case connectTime = 48
 
-    package static let cellCount = connectTime.rawValue + Histogram.cellCount
+    // HTTP, after the connect times.
+    /// Requests that wait for a connection.
+    case pendingRequests = 176
+    case requestsActive
+    /// One cell a class of status, 1xx to 5xx.
+    case responses1xx, responses2xx, responses3xx, responses4xx, responses5xx
+    /// Retries that were started, by what came of them.
+    case retriesSucceeded, retriesFailed, retriesOverflowed
+    case timeouts
+    case requestTime = 192
+
+    package static let cellCount = requestTime.rawValue + Histogram.cellCount
 }
 
 /// What is counted for each endpoint. The first cells are `ConnectionStat`'s `opened` and `active`.

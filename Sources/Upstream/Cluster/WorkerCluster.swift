@@ -37,11 +37,18 @@ package final class WorkerCluster {
     ///
     /// The handler gives the endpoint back with `release(endpoint:)` when its connection is closed.
     package func connect(on worker: Worker, handler: ConnectionHandler, excluding tried: TriedEndpoints) -> Attempt {
-        if let limit, limit.isReached {
-            counters.add(to: ClusterStat.overflowed)
-            return .refused(.overflow)
-        }
-        guard let index = balancer.pick(excluding: tried) else { return .refused(.noEndpoint) }
+        guard let index = pick(excluding: tried) else { return .refused(.noEndpoint) }
+        let attempt = connect(to: index, on: worker, handler: handler)
+        if case .refused(.overflow) = attempt { counters.add(to: ClusterStat.overflowed) }
+        return attempt
+    }
+
+    /// The load balancer's choice among endpoints that are not in `tried`.
+    package func pick(excluding tried: TriedEndpoints) -> Int? { balancer.pick(excluding: tried) }
+
+    /// Starts a connection to an endpoint.
+    package func connect(to index: Int, on worker: Worker, handler: ConnectionHandler) -> Attempt {
+        if let limit, limit.isReached { return .refused(.overflow) }
         let endpoint = cluster.endpoints[index]
         guard
             let connection = worker.connect(

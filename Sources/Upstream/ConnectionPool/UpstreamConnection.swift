@@ -1,12 +1,9 @@
-package import Engine
+public import Engine
 package import HTTP
-
-/// A place for one request on an upstream connection.
-package typealias UpstreamStream = UpstreamConnection
 
 /// A connection to an endpoint with an HTTP/1.1 client codec on it: one request at a time, kept alive between
 /// requests by its pool.
-package final class UpstreamConnection: ConnectionHandler {
+public final class UpstreamConnection: ConnectionHandler {
     private enum Phase {
         case connecting
         case idle
@@ -20,7 +17,7 @@ package final class UpstreamConnection: ConnectionHandler {
 
     /// What the pool knows it by.
     package let endpoint: Int
-    private unowned let pool: HTTPConnectionPool
+    private let pool: HTTPConnectionPool
     private var connection: Connection?
     private var phase = Phase.connecting
     private var request: UpstreamRequest?
@@ -35,8 +32,7 @@ package final class UpstreamConnection: ConnectionHandler {
     private var requestsStarted: UInt64 = 0
     private var responseStarted = false
     private var startedNs: UInt64 = 0
-    package private(set) var idleSinceNs: UInt64 = 0
-
+    
     init(pool: HTTPConnectionPool, endpoint: Int, request: UpstreamRequest) {
         self.pool = pool
         self.endpoint = endpoint
@@ -88,18 +84,34 @@ package final class UpstreamConnection: ConnectionHandler {
     /// A tunnel's downstream has ended its stream.
     package func finishWriting() { connection?.finishWriting() }
 
+    /// Joins this connection to a downstream one for good: both have left HTTP.
+    package func relay(with downstream: Connection) {
+        guard let connection, connection.isOpen, downstream.isOpen else { return }
+        connection.relay(to: downstream)
+        downstream.relay(to: connection)
+    }
+
     package func pauseReading() { connection?.pauseReading() }
     package func resumeReading() { connection?.resumeReading() }
 
     /// The request is given up: nobody wants the answer, and what was sent of it cannot be taken back.
     package func cancel() {
+        endRequestCount()
         request = nil
         connection?.close(.localClose, reset: true)
     }
 
+    /// An idle connection that is not wanted any more.
+    func retire() { connection?.close(.localClose) }
+
+    private func endRequestCount() {
+        guard request != nil else { return }
+        pool.requestEnded()
+    }
+
     // MARK: Connection hooks
 
-    package override func onConnected(_ connection: Connection) {
+    public override func onConnected(_ connection: Connection) {
         pool.connected(afterNs: connection.worker.nowNs - startedNs)
         connection.startReading()
         guard let request else {
@@ -109,7 +121,7 @@ package final class UpstreamConnection: ConnectionHandler {
         begin(request)
     }
 
-    package override func onData(_ data: consuming Lease, on connection: Connection) {
+    public override func onData(_ data: consuming Lease, on connection: Connection) {
         switch phase {
         case .head: readHead(data, connection)
         case .body: readBody(data, from: 0, connection)
@@ -159,6 +171,7 @@ package final class UpstreamConnection: ConnectionHandler {
     private func refuse(_ data: consuming Lease, _ connection: Connection) {
         connection.worker.discard(data)
         let failed = request
+        endRequestCount()
         request = nil
         connection.close(.protocolError, reset: true)
         failed?.onReset(.protocolError)
@@ -183,18 +196,12 @@ package final class UpstreamConnection: ConnectionHandler {
     private func handOverHead() {
         let isInformational = responseHead.status.isInformational && !responseHead.switchesProtocol
         if isInformational {
-            request?.onResponseHead(responseHead, isEnd: false)
+            request?.onResponseHead(&responseHead)
             return
         }
         isPersistent = parser.isPersistent
-        if responseHead.switchesProtocol {
-            phase = .tunnel
-            request?.onResponseHead(responseHead, isEnd: false)
-            return
-        }
-        let framing = parser.bodyFraming
-        phase = .body(HTTP1BodyDecoder(framing))
-        request?.onResponseHead(responseHead, isEnd: framing == .none || framing == .length(0))
+        phase = responseHead.switchesProtocol ? .tunnel : .body(HTTP1BodyDecoder(parser.bodyFraming))
+        request?.onResponseHead(&responseHead)
     }
 
     /// What follows a head in the same buffer.
@@ -255,6 +262,7 @@ package final class UpstreamConnection: ConnectionHandler {
 
     private func responseEnded(_ connection: Connection, hasMore: Bool) {
         let answered = request
+        endRequestCount()
         request = nil
         phase = .idle
         if hasMore {
@@ -262,20 +270,23 @@ package final class UpstreamConnection: ConnectionHandler {
             connection.close(.protocolError)
         } else if !isPersistent {
             connection.close(.finished)
-        } else if requestEnded {
-            release()
         }
+        // First the answer: the connection may take up the next request in `release`.
         answered?.onResponseEnd()
+        if requestEnded, case .idle = phase { release() }
     }
 
     private func release() {
         guard let connection, connection.isOpen else { return }
-        idleSinceNs = connection.worker.nowNs
+        if pool.isClosed {
+            retire()
+            return
+        }
         connection.setIdleTimeout(ns: pool.idleTimeoutNs)
         pool.putBack(self)
     }
 
-    package override func onEnd(_ connection: Connection) {
+    public override func onEnd(_ connection: Connection) {
         switch phase {
         case .body(let decoder):
             if case .event(.end) = decoder.close() {
@@ -291,14 +302,14 @@ package final class UpstreamConnection: ConnectionHandler {
         }
     }
 
-    package override func onIdle(_ connection: Connection) {
+    public override func onIdle(_ connection: Connection) {
         if case .idle = phase { connection.close(.idleTimeout) }
     }
 
-    package override func onAboveHighWatermark(_ connection: Connection) { request?.onUpstreamBlocked(true) }
-    package override func onBelowLowWatermark(_ connection: Connection) { request?.onUpstreamBlocked(false) }
+    public override func onAboveHighWatermark(_ connection: Connection) { request?.onUpstreamBlocked(true) }
+    public override func onBelowLowWatermark(_ connection: Connection) { request?.onUpstreamBlocked(false) }
 
-    package override func onClose(_ connection: Connection, _ reason: CloseReason) {
+    public override func onClose(_ connection: Connection, _ reason: CloseReason) {
         let wasReused = requestsStarted > 1
         let reset: UpstreamReset
         switch phase {
@@ -308,9 +319,10 @@ package final class UpstreamConnection: ConnectionHandler {
         }
         phase = .closed
         self.connection = nil
-        pool.forget(self, reason)
         let failed = request
+        endRequestCount()
         request = nil
         failed?.onReset(reset)
+        pool.forget(self, reason, on: connection.worker)
     }
 }

@@ -1,28 +1,27 @@
-package import Engine
-package import HTTP
+public import Engine
+public import HTTP
 
 /// One request on its way to an endpoint, seen from the upstream connection: who writes it and who hears of
 /// the answer. The same hooks serve every HTTP version.
 ///
 /// All hooks run on the worker. `onReset` is the last one, and so is `onResponseEnd`.
-open class UpstreamRequest {
-    public init() {}
-
+open class UpstreamRequest: TimerTask {
     /// The connection is there: write the head, and then the body as it comes.
-    package func onReady(_ stream: UpstreamStream) { fatalError("abstract") }
-    /// A final or an informational (1xx) head; the bytes stay where they are until this returns.
-    package func onResponseHead(_ head: borrowing ResponseHead, isEnd: Bool) { fatalError("abstract") }
-    package func onResponseBody(_ data: consuming Lease) { fatalError("abstract") }
+    open func onReady(_ upstream: UpstreamConnection) {}
+    /// A final or an informational (1xx) head, which may be changed; its bytes stay where they are until this
+    /// returns.
+    open func onResponseHead(_ head: inout ResponseHead) {}
+    open func onResponseBody(_ data: consuming Lease) {}
     /// The response is complete.
-    package func onResponseEnd() { fatalError("abstract") }
+    open func onResponseEnd() {}
     /// Nothing more will come.
-    package func onReset(_ reason: UpstreamReset) { fatalError("abstract") }
+    open func onReset(_ reason: UpstreamReset) {}
     /// The upstream connection does not take the body as fast as it comes, or does again.
-    package func onUpstreamBlocked(_ isBlocked: Bool) { fatalError("abstract") }
+    open func onUpstreamBlocked(_ isBlocked: Bool) {}
 }
 
 /// Why a request to an endpoint got no complete answer.
-package enum UpstreamReset: Equatable, Sendable {
+public enum UpstreamReset: Equatable, Sendable {
     /// The connection did not come about.
     case connectFailed(CloseReason)
     /// The endpoint closed or reset the connection before the first byte of a response.
