@@ -1,6 +1,6 @@
 # Each recipe is a line; the work and its reasons are in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format release bench bench-compare test-kernels fuzz
+.PHONY: help run test lint format release bench bench-compare bench-test test-kernels fuzz
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,13 +20,17 @@ format: ## format the Swift sources in place
 release: ## the release binary: .build/release/ringway
 	@scripts/release
 
-bench: release ## measure Ringway (ARGS="--quick")
+bench: release ## measure Ringway beside nginx, HAProxy and Envoy (BENCH="--quick")
 	@scripts/install-dependencies bench
-	@Benchmarks/bench --peers ringway $(ARGS)
+	@Benchmarks/bench --ringway .build/release/ringway $(BENCH)
 
-bench-compare: release ## measure Ringway beside its peers (ARGS="--quick")
+bench-compare: ## what changed since BASE=<commit>, beyond noise
+	@test -n "$(BASE)" || { echo 'usage: make bench-compare BASE=<commit>' >&2; exit 64; }
 	@scripts/install-dependencies bench
-	@Benchmarks/bench $(ARGS)
+	@Benchmarks/compare $(BASE) $(BENCH)
+
+bench-test: ## the benchmark suite's own tests
+	@cd Benchmarks && python3 -m unittest
 
 test-kernels: ## boot Debian's oldest supported and newest kernels, and one too old (BINARY=path)
 	@scripts/test-kernels $(BINARY)

@@ -47,13 +47,16 @@ int rw_ring_supports(struct io_uring *ring, int opcode);
 static inline unsigned rw_sq_space(struct io_uring *ring) { return io_uring_sq_space_left(ring); }
 static inline int rw_submit(struct io_uring *ring) { return io_uring_submit(ring); }
 
-/// Submits what is queued and waits for `wait_count` completions, at most `timeout_ns` (negative: for ever).
+/// Submits what is queued and waits for one completion, at most `timeout_ns` (negative: for ever).
 /// Returns 0 or more when something may be ready, -ETIME on time-out, -EINTR, -EBUSY.
-static inline int rw_submit_and_wait(struct io_uring *ring, unsigned wait_count, int64_t timeout_ns) {
+static inline int rw_submit_and_wait(struct io_uring *ring, int64_t timeout_ns) {
+  if (timeout_ns < 0) return io_uring_submit_and_wait(ring, 1);
   struct io_uring_cqe *cqe = NULL;
   struct __kernel_timespec limit = {.tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000};
-  return io_uring_submit_and_wait_timeout(ring, &cqe, wait_count, timeout_ns < 0 ? NULL : &limit, NULL);
+  return io_uring_submit_and_wait_timeout(ring, &cqe, 1, &limit, NULL);
 }
+/// Submits what is queued and runs completions that are due, without waiting.
+static inline int rw_submit_and_reap(struct io_uring *ring) { return io_uring_submit_and_get_events(ring); }
 
 /// The next free submission entry, or NULL when the queue is full (submit, then ask again).
 static inline struct io_uring_sqe *rw_sqe(struct io_uring *ring) { return io_uring_get_sqe(ring); }

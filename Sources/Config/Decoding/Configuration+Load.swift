@@ -7,6 +7,8 @@ package struct LoadedConfiguration {
     package let configuration: Configuration?
     /// Later stages report here, with the place of the node they could not use.
     package let diagnostics: Diagnostics
+    /// The text that was read; empty when the file could not be.
+    package let source: String
 
     /// All errors so far, in the order of the file. The configuration may be used when there are none.
     package var errors: [ConfigError] { diagnostics.errors }
@@ -24,7 +26,7 @@ extension Configuration {
     package static func load(path: String) -> LoadedConfiguration {
         let diagnostics = Diagnostics(file: path)
         guard let text = ConfigFile.read(path: path, diagnostics: diagnostics) else {
-            return LoadedConfiguration(configuration: nil, diagnostics: diagnostics)
+            return LoadedConfiguration(configuration: nil, diagnostics: diagnostics, source: "")
         }
         return load(text: text, diagnostics: diagnostics)
     }
@@ -32,6 +34,6 @@ extension Configuration {
     private static func load(text: String, diagnostics: Diagnostics) -> LoadedConfiguration {
         let root = ConfigDocument.parse(text, diagnostics: diagnostics)
         let configuration = root.flatMap { ConfigurationDecoder(diagnostics: diagnostics).configuration($0) }
-        return LoadedConfiguration(configuration: configuration, diagnostics: diagnostics)
+        return LoadedConfiguration(configuration: configuration, diagnostics: diagnostics, source: text)
     }
 }

@@ -71,7 +71,10 @@ extension Worker {
     }
 
     /// New connections get `chain`'s filters from now on; open ones keep theirs.
-    package func updateListener(_ id: ListenerID, limit: ConnectionLimit?, chain: NetworkFilterChain) {
+    package func updateListener(
+        _ id: ListenerID, counters: StatsScope, limit: ConnectionLimit?, chain: NetworkFilterChain
+    ) {
+        core.value.listeners[Int(id.slot)].counters = counters
         core.value.listeners[Int(id.slot)].limit = limit
         core.value.listeners[Int(id.slot)].chain = chain
     }
@@ -180,9 +183,12 @@ extension Worker {
             // Arming again at once would spin: the queue stays full until somebody closes a descriptor.
             counters.add(to: ListenerStat.rejectedDescriptors)
             pauseAccept(slot, forNs: Self.acceptBackOffNs)
-        default:
-            // The connection died in the queue (ECONNABORTED and relatives): the next one may be fine.
+        case ECONNABORTED, EPROTO, ENETDOWN, ENETUNREACH, EHOSTDOWN, EHOSTUNREACH, ENOPROTOOPT, EPERM, EINTR, EAGAIN:
+            // The connection died in the queue, or a firewall took it (accept(2)): the next one may be fine.
             counters.add(to: ListenerStat.acceptErrors)
+        default:
+            counters.add(to: ListenerStat.acceptErrors)
+            pauseAccept(slot, forNs: Self.acceptBackOffNs)
         }
     }
 

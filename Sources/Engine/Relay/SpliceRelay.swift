@@ -103,6 +103,7 @@ extension Connection {
                 return
             }
             let pipe = worker.core.value.pipes[pipeIndex]
+            // A pipe is full when its slots are, whatever its bytes: only an empty one can tell that the source is.
             let wasEmpty = state.pipeBytes == 0
             let taken = fill(pipe)
             if taken < 0, taken != -Int(EAGAIN) {
@@ -118,9 +119,7 @@ extension Connection {
                 sawEnd()
                 return
             }
-            // Without room in the pipe the source was not asked: it may hold bytes that no new event announces.
-            if taken < 0, !wasEmpty { continue }
-            if taken < 0 {
+            if taken < 0, wasEmpty {
                 releasePipe()
                 noteMoved(moved)
                 judge(moved)

@@ -56,9 +56,9 @@ extension Worker {
     /// Arms receivers again, oldest first, as many as there are free buffers.
     func wakeParked() {
         guard !core.value.parked.isEmpty else { return }
-        while core.value.buffers.freeCount < core.value.parked.count {
-            guard core.value.buffers.grow(on: backend) else { break }
-        }
+        // Waiting costs a receive that ended and has to be armed again, several times what a message costs; so
+        // the pool grows as soon as a turn has found it empty, also when buffers have come back meanwhile.
+        _ = core.value.buffers.grow(on: backend)
         core.value.buffers.publish(on: backend)
         var free = core.value.buffers.freeCount
         while free > 0, let id = core.value.parked.popFirst() {

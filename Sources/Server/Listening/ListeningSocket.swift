@@ -11,6 +11,8 @@ package struct ListeningSocket: Sendable {
     package struct Failure: Error, Sendable {
         package var message: String
         package var expected: String
+        /// Somebody listens there; perhaps a process that is just ending.
+        package var isInUse = false
     }
 
     /// Pending connections per socket; the kernel caps it at net.core.somaxconn.
@@ -106,6 +108,8 @@ extension ListeningSocket.Failure {
             case EACCES: "a port from 1024, or the capability CAP_NET_BIND_SERVICE"
             default: "an address that can be bound"
             }
-        self.init(message: "cannot listen on \(address): \(describe(error))", expected: expected)
+        self.init(
+            message: "cannot listen on \(address): \(describe(error))", expected: expected,
+            isInUse: error == EADDRINUSE)
     }
 }

@@ -53,9 +53,11 @@ package final class ListenerPlan: Sendable {
         self.terminal = terminal
     }
 
-    /// Whether `other` accepts at the same place, so that its sockets can be taken over.
-    func hasSameSockets(as other: ListenerPlan) -> Bool {
-        configuration.address == other.configuration.address
+    /// What its sockets are known by: listeners of two generations with the same key share them. Port 0 is any
+    /// port, so there each listener has its own.
+    var socketKey: String {
+        let address = configuration.address.description
+        return configuration.address.port == 0 ? "\(address) \(configuration.name)" : address
     }
 }
 

@@ -1,7 +1,7 @@
 package import Config
 package import Engine
 package import Filters
-package import Upstream
+internal import Upstream
 
 /// Turns a configuration into a snapshot. What did not change keeps its identity: a cluster whose
 /// configuration is the same is the same object, so workers keep its balancer, and every owner keeps its

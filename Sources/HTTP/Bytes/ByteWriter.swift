@@ -1,0 +1,80 @@
+/// Writes into memory that the caller provides, and measures what does not fit.
+///
+/// Appending past the end writes nothing and keeps counting: look at `fits` once, when everything was appended, and
+/// start over with `count` bytes of room when it is false.
+@safe
+package struct ByteWriter {
+    private let start: UnsafeMutableRawPointer
+    package let capacity: Int
+    /// Bytes appended, whether or not there was room for them.
+    package private(set) var count = 0
+
+    /// Writes to the `capacity` bytes at `start`, which the caller keeps allocated and to itself while it writes.
+    @unsafe
+    package init(start: UnsafeMutableRawPointer, capacity: Int) {
+        precondition(capacity >= 0, "a buffer cannot have a negative size")
+        unsafe self.start = start
+        self.capacity = capacity
+    }
+
+    /// Whether everything appended so far was written.
+    package var fits: Bool { count <= capacity }
+
+    @inline(__always)
+    package mutating func append(_ bytes: ByteSlice) {
+        let end = count &+ bytes.count
+        // end <= capacity: the copy stays inside the buffer. A source of the same buffer is never handed in.
+        if end <= capacity { unsafe bytes.copy(to: start + count) }
+        count = end
+    }
+
+    @inline(__always)
+    package mutating func append(_ text: StaticString) { append(ByteSlice(text)) }
+
+    @inline(__always)
+    package mutating func append(_ byte: UInt8) {
+        // count < capacity
+        if count < capacity { unsafe start.storeBytes(of: byte, toByteOffset: count, as: UInt8.self) }
+        count &+= 1
+    }
+
+    /// Appends a number in decimal.
+    package mutating func append(decimal value: UInt64) {
+        var divisor: UInt64 = 1
+        while value / divisor >= 10 { divisor *= 10 }
+        while divisor > 0 {
+            append(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: value / divisor % 10))
+            divisor /= 10
+        }
+    }
+
+    /// Appends a number in upper-case hexadecimal without leading zeros.
+    package mutating func append(hex value: UInt64) {
+        var shift = value == 0 ? 0 : (63 - value.leadingZeroBitCount) / 4 * 4
+        while shift >= 0 {
+            append(ASCII.hexDigit(UInt8(truncatingIfNeeded: value >> UInt64(shift)) & 15))
+            shift -= 4
+        }
+    }
+
+    /// Goes back to `length` bytes, at most `count`; what was written behind them is written over.
+    mutating func truncate(to length: Int) {
+        precondition(length >= 0 && length <= count, "a writer cannot be truncated to more than it holds")
+        count = length
+    }
+
+    /// The last byte that was written, nil if nothing was.
+    var last: UInt8? { byte(at: count - 1) }
+
+    /// Whether exactly these bytes were written.
+    func holds(_ bytes: ByteSlice) -> Bool {
+        guard count == bytes.count, fits else { return false }
+        return unsafe ByteSlice(start: start, count: count) == bytes  // written before
+    }
+
+    /// A byte that was written; nil behind the end and where it did not fit.
+    func byte(at index: Int) -> UInt8? {
+        guard index >= 0, index < count, index < capacity else { return nil }
+        return unsafe start.load(fromByteOffset: index, as: UInt8.self)  // written before
+    }
+}

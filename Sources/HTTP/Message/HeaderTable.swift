@@ -1,0 +1,323 @@
+/// The fields of one head or trailer section, in the order and case they arrived, with what filters changed.
+///
+/// Parsed fields are (offset, length) pairs into the bytes of the head, which the connection keeps in place; added
+/// and changed ones point into the table's own arena. Nothing is copied or allocated for a field that is only parsed
+/// and forwarded. The storage is reused: reset the table, do not make a new one.
+///
+/// A `ByteSlice` that the table hands out stays valid until the head is reset.
+@safe
+public struct HeaderTable: ~Copyable {
+    private var entries: HeaderEntryStorage
+    private var arena = HeaderArena()
+    private var known = HeaderNameSet()
+    /// The bytes of the received head; locations without the arena bit are offsets from its first byte.
+    private var source = ByteSlice.empty
+
+    /// The location of a known name that was added: its bytes are the program's own.
+    private static let staticName = UInt32.max
+
+    /// - Parameter capacity: entries to hold without growing, the configured header limit; at least 1.
+    public init(capacity: Int) { entries = HeaderEntryStorage(capacity: capacity) }
+
+    // Entries and arena free themselves. Written out because Swift 6.3's optimiser crashes where a public property
+    // of this type is replaced and the destruction behind it is not public.
+    deinit {}
+
+    // MARK: Reading
+
+    /// Positions of the fields. A position whose field was removed answers nil from `field(at:)`.
+    public var indices: Range<Int> { 0..<entries.count }
+
+    /// The field at a position of `indices`, or nil when it was removed.
+    public func field(at index: Int) -> HeaderField? {
+        let entry = entries[index]
+        guard !entry.flags.contains(.removed) else { return nil }
+        return HeaderField(known: HeaderName(rawValue: entry.knownName), name: name(of: entry), value: value(of: entry))
+    }
+
+    /// Whether any field has this name. Answers "no" without looking at the fields.
+    public func contains(_ name: HeaderName) -> Bool { firstIndex(of: name) != nil }
+
+    /// The value of the first field with this name.
+    public subscript(_ name: HeaderName) -> ByteSlice? {
+        guard let index = firstIndex(of: name) else { return nil }
+        return value(of: entries[index])
+    }
+
+    /// The value of the first field with this name, known or not, in any case.
+    public subscript(_ key: HeaderKey) -> ByteSlice? {
+        guard let index = firstIndex(of: key) else { return nil }
+        return value(of: entries[index])
+    }
+
+    /// Position of the first field with this name at or after `start`.
+    public func firstIndex(of name: HeaderName, from start: Int = 0) -> Int? {
+        guard known.contains(name) else { return nil }
+        var index = start
+        while index < entries.count {
+            let entry = entries[index]
+            if entry.knownName == name.rawValue, !entry.flags.contains(.removed) { return index }
+            index &+= 1
+        }
+        return nil
+    }
+
+    /// Position of the first field with this name, known or not, at or after `start`.
+    public func firstIndex(of key: HeaderKey, from start: Int = 0) -> Int? {
+        if let name = key.known { return firstIndex(of: name, from: start) }
+        return key.withBytes { firstIndex(ofUnknown: $0, from: start) }
+    }
+
+    // MARK: Changing
+
+    /// Adds a field behind the others, named in lower case.
+    ///
+    /// - Returns: false, with nothing changed, when the value holds a byte that a field value may not hold or the
+    ///   arena is full.
+    @discardableResult
+    public mutating func add(_ name: HeaderName, _ value: ByteSlice) -> Bool {
+        guard let location = store(value) else { return false }
+        entries.append(
+            HeaderEntry(
+                name: Self.staticName, value: location, valueLength: UInt32(value.count), nameLength: 0,
+                knownName: name.rawValue, flags: []))
+        known.insert(name)
+        return true
+    }
+
+    /// Adds a field behind the others, named as `key` spells it. Fails as `add(_:_:)` does.
+    @discardableResult
+    public mutating func add(_ key: HeaderKey, _ value: ByteSlice) -> Bool {
+        guard let valueLocation = store(value) else { return false }
+        guard let nameLocation = key.withBytes({ arena.add($0) }) else { return false }
+        entries.append(
+            HeaderEntry(
+                name: nameLocation, value: valueLocation, valueLength: UInt32(value.count),
+                nameLength: UInt16(key.count), knownName: key.known?.rawValue ?? 0, flags: []))
+        if let name = key.known { known.insert(name) }
+        return true
+    }
+
+    /// Makes this the only field of its name: the first one changes its value in place and keeps its spelling, later
+    /// ones are removed; without one it is added. Fails as `add(_:_:)` does.
+    @discardableResult
+    public mutating func set(_ name: HeaderName, _ value: ByteSlice) -> Bool {
+        guard let first = firstIndex(of: name) else { return add(name, value) }
+        guard replaceValue(at: first, with: value) else { return false }
+        var next = firstIndex(of: name, from: first + 1)
+        while let index = next {
+            removeField(at: index)
+            next = firstIndex(of: name, from: index + 1)
+        }
+        return true
+    }
+
+    /// `set` for a name that may be unknown.
+    @discardableResult
+    public mutating func set(_ key: HeaderKey, _ value: ByteSlice) -> Bool {
+        guard let first = firstIndex(of: key) else { return add(key, value) }
+        guard replaceValue(at: first, with: value) else { return false }
+        var next = firstIndex(of: key, from: first + 1)
+        while let index = next {
+            removeField(at: index)
+            next = firstIndex(of: key, from: index + 1)
+        }
+        return true
+    }
+
+    /// Appends an element to a list-valued field: joins the last field of this name with `, `, or adds one.
+    /// Fails as `add(_:_:)` does.
+    @discardableResult
+    public mutating func append(_ name: HeaderName, _ element: ByteSlice) -> Bool {
+        var last: Int?
+        var next = firstIndex(of: name)
+        while let index = next {
+            last = index
+            next = firstIndex(of: name, from: index + 1)
+        }
+        guard let last, !value(of: entries[last]).isEmpty else { return set(name, element) }
+        guard Self.isFieldValue(element) else { return false }
+        var entry = entries[last]
+        let separator: ByteSlice = ByteSlice(", ")
+        let old = value(of: entry)
+        guard let location = arena.add(old, separator, element) else { return false }
+        entry.value = location
+        entry.valueLength = UInt32(old.count + separator.count + element.count)
+        entry.flags.remove(.canonical)
+        entries[last] = entry
+        return true
+    }
+
+    /// Removes every field with this name and says whether there was one.
+    @discardableResult
+    public mutating func remove(_ name: HeaderName) -> Bool {
+        var found = false
+        var next = firstIndex(of: name)
+        while let index = next {
+            removeField(at: index)
+            found = true
+            next = firstIndex(of: name, from: index + 1)
+        }
+        known.remove(name)
+        return found
+    }
+
+    /// Removes every field with this name, known or not, and says whether there was one.
+    @discardableResult
+    public mutating func remove(_ key: HeaderKey) -> Bool {
+        if let name = key.known { return remove(name) }
+        var found = false
+        var next = firstIndex(of: key)
+        while let index = next {
+            removeField(at: index)
+            found = true
+            next = firstIndex(of: key, from: index + 1)
+        }
+        return found
+    }
+
+    /// Removes the field at a position of `indices`.
+    public mutating func removeField(at index: Int) { entries[index].flags.insert(.removed) }
+
+    /// Gives the field at a position of `indices` another value; name and place stay. Fails as `add(_:_:)` does.
+    @discardableResult
+    public mutating func replaceValue(at index: Int, with value: ByteSlice) -> Bool {
+        guard let location = store(value) else { return false }
+        entries[index].value = location
+        entries[index].valueLength = UInt32(value.count)
+        entries[index].flags.remove(.canonical)
+        return true
+    }
+
+    // MARK: For the parsers and writers
+
+    /// Forgets all fields and every slice handed out.
+    package mutating func reset() {
+        entries.removeAll()
+        arena.reset()
+        known = HeaderNameSet()
+        source = .empty
+    }
+
+    /// Names the bytes that parsed locations refer to: at first, and again when the owner has copied them elsewhere.
+    package mutating func setSource(_ bytes: ByteSlice) { source = bytes }
+
+    /// Number of positions, removed ones included.
+    @inline(__always)
+    var entryCount: Int { entries.count }
+
+    @inline(__always)
+    func entry(at index: Int) -> HeaderEntry { entries[index] }
+
+    @inline(__always)
+    mutating func appendParsed(_ entry: HeaderEntry) {
+        entries.append(entry)
+        known.insert(rawValue: entry.knownName)
+    }
+
+    mutating func insertFlag(_ flag: HeaderEntry.Flags, at index: Int) { entries[index].flags.insert(flag) }
+
+    /// Marks as hop-by-hop every field with this name, in any case.
+    mutating func markHopByHop(named name: ByteSlice) {
+        if let known = HeaderName(name) {
+            var next = firstIndex(of: known)
+            while let index = next {
+                insertFlag(.hopByHop, at: index)
+                next = firstIndex(of: known, from: index + 1)
+            }
+        } else {
+            var next = firstIndex(ofUnknown: name, from: 0)
+            while let index = next {
+                insertFlag(.hopByHop, at: index)
+                next = firstIndex(ofUnknown: name, from: index + 1)
+            }
+        }
+    }
+
+    func name(of entry: HeaderEntry) -> ByteSlice {
+        if entry.name == Self.staticName { return HeaderName(rawValue: entry.knownName)?.bytes ?? .empty }
+        return slice(at: entry.name, length: Int(entry.nameLength))
+    }
+
+    func value(of entry: HeaderEntry) -> ByteSlice { slice(at: entry.value, length: Int(entry.valueLength)) }
+
+    /// Bytes of the head or of the arena.
+    @inline(__always)
+    func slice(at location: UInt32, length: Int) -> ByteSlice {
+        if location & HeaderArena.locationBit == 0 {
+            let start = Int(location)
+            return source[start..<start &+ length]
+        }
+        return arena.slice(at: location, length: length)
+    }
+
+    /// Writes text that is no field, such as another path, into the arena. Nil when it has no such room.
+    mutating func storeText(room: Int, _ body: (inout ByteWriter) -> Void) -> TextRange? {
+        arena.write(room: room, body)
+    }
+
+    // MARK: Details
+
+    private func firstIndex(ofUnknown name: ByteSlice, from start: Int) -> Int? {
+        var index = start
+        while index < entries.count {
+            let entry = entries[index]
+            if entry.knownName == 0, Int(entry.nameLength) == name.count, !entry.flags.contains(.removed),
+                self.name(of: entry).equalsIgnoringCase(name)
+            {
+                return index
+            }
+            index &+= 1
+        }
+        return nil
+    }
+
+    private mutating func store(_ value: ByteSlice) -> UInt32? {
+        guard Self.isFieldValue(value) else { return nil }
+        return arena.add(value)
+    }
+
+    /// RFC 9110 §5.5: no control bytes, no white space at the ends. What a filter computes from decoded input must
+    /// not be able to start a new line.
+    private static func isFieldValue(_ value: ByteSlice) -> Bool {
+        for index in 0..<value.count where !ASCII.isFieldValue(value[index]) { return false }
+        guard let last = value.isEmpty ? nil : value.count - 1 else { return true }
+        return !ASCII.isBlank(value[0]) && !ASCII.isBlank(value[last])
+    }
+}
+
+/// One field as filters see it.
+public struct HeaderField {
+    /// Set when the name is a known one.
+    public let known: HeaderName?
+    /// The name as it was spelled.
+    public let name: ByteSlice
+    /// The value without white space around it.
+    public let value: ByteSlice
+}
+
+/// A set of known names in 128 bits.
+struct HeaderNameSet {
+    private var low: UInt64 = 0
+    private var high: UInt64 = 0
+
+    @inline(__always)
+    mutating func insert(_ name: HeaderName) { insert(rawValue: name.rawValue) }
+
+    /// Raw value 0, an unknown name, is a member that nobody asks for.
+    @inline(__always)
+    mutating func insert(rawValue: UInt8) {
+        let bit: UInt64 = 1 &<< UInt64(rawValue)
+        if rawValue < 64 { low |= bit } else { high |= bit }
+    }
+
+    mutating func remove(_ name: HeaderName) {
+        let bit: UInt64 = 1 &<< UInt64(name.rawValue)
+        if name.rawValue < 64 { low &= ~bit } else { high &= ~bit }
+    }
+
+    @inline(__always)
+    func contains(_ name: HeaderName) -> Bool {
+        (name.rawValue < 64 ? low : high) &>> UInt64(name.rawValue) & 1 != 0
+    }
+}

@@ -1,0 +1,26 @@
+/// A response's head, whichever version it came in. Its bytes and its reuse are as for `RequestHead`.
+public struct ResponseHead: ~Copyable {
+    public var status = HTTPStatus.ok
+    public package(set) var version = HTTPVersion.http11
+    /// What follows the head, the request's method considered: none for an answer to HEAD.
+    public package(set) var bodyLength = BodyLength.none
+    /// 101 to a request that offered an upgrade, or 2xx to CONNECT: the connection leaves HTTP behind this head.
+    public package(set) var switchesProtocol = false
+    /// The header fields.
+    public var headers: HeaderTable
+
+    /// - Parameter headersMax: fields to hold without growing, the configured limit; at least 1.
+    public init(headersMax: Int) { headers = HeaderTable(capacity: headersMax) }
+
+    /// Forgets everything, every slice handed out included, and keeps the storage.
+    package mutating func reset() {
+        status = .ok
+        version = .http11
+        bodyLength = .none
+        switchesProtocol = false
+        headers.reset()
+    }
+
+    /// Says that the head's bytes now live at `bytes`, an exact copy of where they were when it was parsed.
+    package mutating func moveSource(to bytes: ByteSlice) { headers.setSource(bytes) }
+}

@@ -1,0 +1,260 @@
+internal import Config
+internal import Engine
+internal import Filters
+internal import HTTP
+internal import Upstream
+
+/// What each admin path answers. Runs on the control queue.
+struct AdminHandler {
+    let control: Control
+
+    private enum Access {
+        case read, change
+    }
+
+    private typealias Page = (path: String, access: Access, about: String, answer: @Sendable (AdminHandler, AdminRequest) -> LocalResponse)
+
+    /// Every path, in the order of the index page.
+    private static let pages: [Page] = [
+        ("/metrics", .read, "metrics in Prometheus text format", { handler, _ in handler.metrics() }),
+        ("/ready", .read, "200 LIVE, or 503 while starting or draining", { handler, request in ready(request, handler.control.phase) }),
+        ("/clusters", .read, "clusters and endpoints (?format=json)", { $0.clusters($1) }),
+        ("/listeners", .read, "listeners (?format=json)", { $0.listeners($1) }),
+        ("/server_info", .read, "version, uptime, workers, kernel features", { handler, _ in handler.serverInfo() }),
+        ("/stats", .read, "every stat (?filter=TEXT, ?format=json)", { $0.stats($1) }),
+        ("/config", .read, "GET: the running configuration; PUT: replace it as a whole", { $0.config($1) }),
+        ("/drain_listeners", .change, "stop accepting connections", { handler, _ in handler.drainListeners() }),
+        ("/quitquitquit", .change, "drain, then end the process", { handler, _ in handler.quit() }),
+    ]
+
+    func response(to request: AdminRequest) -> LocalResponse {
+        if request.path == "/" { return request.isRead ? index() : Self.notAllowed("GET, HEAD") }
+        guard let page = Self.pages.first(where: { $0.path == request.path }) else {
+            return LocalResponse(.notFound, text: "no such page; / lists them\n")
+        }
+        switch page.access {
+        case .change where request.method != .post && request.method != .put:
+            return Self.notAllowed("POST, PUT")
+        case .read where !request.isRead && !(page.path == "/config" && request.method == .put):
+            return Self.notAllowed(page.path == "/config" ? "GET, HEAD, PUT" : "GET, HEAD")
+        default:
+            return page.answer(self, request)
+        }
+    }
+
+    static func ready(_ request: AdminRequest, _ phase: Control.Phase) -> LocalResponse {
+        guard request.isRead else { return notAllowed("GET, HEAD") }
+        return switch phase {
+        case .live: LocalResponse(.ok, text: "LIVE\n")
+        case .starting: LocalResponse(.serviceUnavailable, text: "INITIALIZING\n")
+        case .draining: LocalResponse(.serviceUnavailable, text: "DRAINING\n")
+        }
+    }
+
+    private static func notAllowed(_ methods: String) -> LocalResponse {
+        LocalResponse(
+            .methodNotAllowed, headers: [("Allow", methods), ("Content-Type", "text/plain; charset=utf-8")],
+            body: Array("this page takes \(methods)\n".utf8))
+    }
+
+    // MARK: Reads
+
+    private func metrics() -> LocalResponse {
+        guard let snapshot = control.snapshot else { return LocalResponse(.serviceUnavailable, text: "starting\n") }
+        let metrics = Metrics(
+            registry: control.registry, snapshot: snapshot, applies: control.applies, isLive: control.phase == .live)
+        return LocalResponse(
+            .ok, headers: [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")], body: metrics.render())
+    }
+
+    private func clusters(_ request: AdminRequest) -> LocalResponse {
+        let clusters = (control.snapshot?.clusters.values ?? [:].values).sorted { $0.name < $1.name }
+        if request.wantsJSON {
+            return .json(.object([("clusters", .array(clusters.map(json)))]))
+        }
+        var text = ""
+        for cluster in clusters {
+            text += "\(cluster.name)::policy::\(cluster.policy.name)\n"
+            text += "\(cluster.name)::max_connections::\(cluster.connectionsMax.map(String.init) ?? "unlimited")\n"
+            for endpoint in cluster.endpoints {
+                let prefix = "\(cluster.name)::\(endpoint.name)::"
+                text += prefix + "cx_active::\(control.registry.sum(endpoint.stats, EndpointStat.active))\n"
+                text += prefix + "cx_total::\(control.registry.sum(endpoint.stats, EndpointStat.opened))\n"
+                text += prefix + "cx_connect_fail::\(control.registry.sum(endpoint.stats, EndpointStat.connectFailures))\n"
+                text += prefix + "weight::\(endpoint.weight)\n"
+                text += prefix + "health_flags::healthy\n"
+            }
+        }
+        return LocalResponse(.ok, text: text)
+    }
+
+    private func json(_ cluster: Cluster) -> JSON {
+        let endpoints = cluster.endpoints.map { endpoint in
+            JSON.object([
+                ("address", .string(endpoint.name)),
+                ("weight", .number(UInt64(endpoint.weight))),
+                ("state", .string("healthy")),
+                ("connections_active", .number(control.registry.sum(endpoint.stats, EndpointStat.active))),
+                ("connections_total", .number(control.registry.sum(endpoint.stats, EndpointStat.opened))),
+                ("connect_failures", .number(control.registry.sum(endpoint.stats, EndpointStat.connectFailures))),
+            ])
+        }
+        return .object([
+            ("name", .string(cluster.name)),
+            ("load_balancing", .string(cluster.policy.name)),
+            ("max_connections", cluster.connectionsMax.map { .number($0) } ?? .null),
+            ("endpoints", .array(endpoints)),
+        ])
+    }
+
+    private func listeners(_ request: AdminRequest) -> LocalResponse {
+        let listeners = control.snapshot?.listeners ?? []
+        if request.wantsJSON {
+            let entries = listeners.map { listener in
+                JSON.object([
+                    ("name", .string(listener.configuration.name)),
+                    ("address", .string(listener.configuration.address.description)),
+                    ("connections_active", .number(control.registry.sum(listener.stats, ConnectionStat.active))),
+                    ("connections_total", .number(control.registry.sum(listener.stats, ConnectionStat.opened))),
+                ])
+            }
+            return .json(.object([("listeners", .array(entries))]))
+        }
+        return LocalResponse(
+            .ok, text: listeners.map { "\($0.configuration.name)::\($0.configuration.address)\n" }.joined())
+    }
+
+    private func serverInfo() -> LocalResponse {
+        let capabilities = RingCapabilities.probe()
+        let phase =
+            switch control.phase {
+            case .starting: "INITIALIZING"
+            case .live: "LIVE"
+            case .draining: "DRAINING"
+            }
+        return .json(
+            .object([
+                ("version", .string(RingwayVersion.current)),
+                ("state", .string(phase)),
+                ("uptime_seconds", .number(control.uptimeSeconds)),
+                ("workers", .number(UInt64(control.workerCount))),
+                ("config_generation", .number(control.snapshot?.generation ?? 0)),
+                ("io", .string("uring")),
+                ("kernel", .string(capabilities.kernel)),
+                ("ring_features", .object(capabilities.features.map { ($0.name, .bool($0.isThere)) })),
+            ]))
+    }
+
+    /// Every sample of `/metrics`, without its comments: `name{labels} value`, or one JSON object.
+    private func stats(_ request: AdminRequest) -> LocalResponse {
+        let text = String(decoding: metrics().body, as: UTF8.self)
+        let filter = request.query["filter"] ?? ""
+        let samples = text.split(separator: "\n").filter { !$0.hasPrefix("#") && (filter.isEmpty || $0.contains(filter)) }
+        guard request.wantsJSON else {
+            return LocalResponse(.ok, text: samples.map { $0 + "\n" }.joined())
+        }
+        let entries = samples.compactMap { sample -> (String, JSON)? in
+            guard let space = sample.lastIndex(of: " ") else { return nil }
+            return (String(sample[..<space]), .literal(String(sample[sample.index(after: space)...])))
+        }
+        return .json(.object(entries))
+    }
+
+    private func index() -> LocalResponse {
+        var html = """
+            <!doctype html><html lang="en"><meta charset="utf-8"><title>Ringway</title>
+            <style>body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:50rem;padding:0 1rem}
+            td{padding:.2rem 1rem .2rem 0;vertical-align:top}</style>
+            <h1>Ringway \(RingwayVersion.current)</h1><table>
+
+            """
+        for page in Self.pages {
+            let isLink = page.access == .read
+            let name = isLink ? "<a href=\"\(page.path)\">\(page.path)</a>" : "POST \(page.path)"
+            html += "<tr><td>\(name)</td><td>\(page.about)</td></tr>\n"
+        }
+        return LocalResponse(.ok, text: html + "</table></html>\n", type: "text/html; charset=utf-8")
+    }
+
+    // MARK: Configuration
+
+    private func config(_ request: AdminRequest) -> LocalResponse {
+        guard request.method == .put else { return currentConfig() }
+        var expected: UInt64?
+        if let ifMatch = request.ifMatch {
+            guard let generation = UInt64(ifMatch.filter { $0 != "\"" }) else {
+                return LocalResponse(.badRequest, text: "If-Match is a generation, as in the ETag of GET /config\n")
+            }
+            expected = generation
+        }
+        guard let text = String(validating: request.body, as: UTF8.self) else {
+            return LocalResponse(.badRequest, text: "the configuration is not UTF-8\n")
+        }
+        switch control.apply(text: text, file: "PUT /config", ifGeneration: expected) {
+        case .applied(let generation):
+            return .json(.object([("generation", .number(generation))]), generation: generation)
+        case .conflict(let generation):
+            return .json(
+                .object([
+                    ("error", .string("the running configuration is another generation")),
+                    ("generation", .number(generation)),
+                ]), status: .conflict, generation: generation)
+        case .rejected(let errors):
+            let list = errors.map { error in
+                JSON.object([
+                    ("line", .number(UInt64(error.line))), ("column", .number(UInt64(error.column))),
+                    ("problem", .string(error.problem)), ("expected", .string(error.expected)),
+                    ("suggestion", error.suggestion.map { .string($0) } ?? .null),
+                    ("text", .string(error.description)),
+                ])
+            }
+            return .json(.object([("errors", .array(list))]), status: .unprocessableContent)
+        }
+    }
+
+    private func currentConfig() -> LocalResponse {
+        guard let snapshot = control.snapshot else { return LocalResponse(.serviceUnavailable, text: "starting\n") }
+        return LocalResponse(
+            .ok,
+            headers: [
+                ("Content-Type", "application/yaml"), ("ETag", "\"\(snapshot.generation)\""),
+                ("X-Ringway-Generation", "\(snapshot.generation)"),
+            ], body: Array(snapshot.source.utf8))
+    }
+
+    // MARK: Changes
+
+    private func drainListeners() -> LocalResponse {
+        control.drainListeners()
+        return LocalResponse(.ok, text: "OK\n")
+    }
+
+    private func quit() -> LocalResponse {
+        control.drain()
+        return LocalResponse(.ok, text: "OK\n")
+    }
+}
+
+extension AdminRequest {
+    fileprivate var isRead: Bool { method == .get || method == .head }
+    fileprivate var wantsJSON: Bool { query["format"] == "json" }
+}
+
+extension LocalResponse {
+    fileprivate static func json(_ value: JSON, status: HTTPStatus = .ok, generation: UInt64? = nil) -> LocalResponse {
+        var headers = [(name: "Content-Type", value: "application/json")]
+        if let generation { headers.append(("ETag", "\"\(generation)\"")) }
+        return LocalResponse(status, headers: headers, body: Array((value.text + "\n").utf8))
+    }
+}
+
+extension LoadBalancingPolicy {
+    /// As in the configuration file.
+    var name: String {
+        switch self {
+        case .roundRobin: "round_robin"
+        case .leastRequest: "least_request"
+        case .random: "random"
+        }
+    }
+}

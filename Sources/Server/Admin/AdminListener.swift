@@ -1,0 +1,116 @@
+internal import Dispatch
+internal import Engine
+internal import Filters
+internal import HTTP
+internal import Synchronization
+
+/// The admin interface: an HTTP listener of the first worker.
+enum AdminListener {
+    /// Not a name that a configuration can use, so its cells are its own and its series are not exposed.
+    static let name = "\u{0}admin"
+    static let owner = StatsRegistry.Owner(.listener, name)
+
+    /// Largest configuration that `PUT /config` takes, and bounds for everything else that a client sends.
+    private static let limits = HTTP1Limits(headerBytesMax: 16 * 1024, headersMax: 64, bodyBytesMax: 16 << 20)
+    private static let idleTimeoutNs: UInt64 = 60_000_000_000
+    private static let requestTimeoutNs: UInt64 = 30_000_000_000
+
+    static func chain(control: Control, mailbox: Mailbox) -> NetworkFilterChain {
+        NetworkFilterChain([
+            HTTPServerFilterFactory(
+                settings: HTTPServerSettings(
+                    limits: limits, idleTimeoutNs: idleTimeoutNs, requestTimeoutNs: requestTimeoutNs,
+                    responder: AdminResponder(control: control, mailbox: mailbox)))
+        ])
+    }
+}
+
+/// Takes a request on the worker, has it answered on the control queue, and sends the answer back.
+///
+/// `/ready` is answered on the spot: it must not wait for a scrape.
+private final class AdminResponder: HTTPResponder {
+    private let control: Control
+    private let mailbox: Mailbox
+    private let waiting = WaitingExchanges()
+
+    init(control: Control, mailbox: Mailbox) {
+        self.control = control
+        self.mailbox = mailbox
+    }
+
+    func respond(to head: borrowing RequestHead, body: [UInt8], _ exchange: HTTPExchange) {
+        let request = AdminRequest(head, body: body)
+        if request.path == "/ready" {
+            exchange.respond(AdminHandler.ready(request, control.phase))
+            return
+        }
+        guard let ticket = waiting.add(exchange) else {
+            exchange.respond(LocalResponse(.serviceUnavailable, text: "too many admin requests at once\n"))
+            return
+        }
+        let (control, mailbox, waiting) = (control, mailbox, waiting)
+        control.queue.async {
+            let response = AdminHandler(control: control).response(to: request)
+            mailbox.send { _ in waiting.take(ticket)?.respond(response) }
+        }
+    }
+}
+
+/// Exchanges whose answers are being made. Touched on the worker's thread only; other threads hold a number.
+private final class WaitingExchanges: @unchecked Sendable {
+    private static let countMax = 256
+    private var exchanges: [UInt64: HTTPExchange] = [:]
+    private var next: UInt64 = 0
+
+    /// nil when as many wait as may.
+    func add(_ exchange: HTTPExchange) -> UInt64? {
+        guard exchanges.count < Self.countMax else { return nil }
+        next += 1
+        exchanges[next] = exchange
+        return next
+    }
+
+    func take(_ ticket: UInt64) -> HTTPExchange? { exchanges.removeValue(forKey: ticket) }
+}
+
+/// What the admin interface wants to know of a request.
+struct AdminRequest: Sendable {
+    var method: HTTPMethod
+    var path: String
+    /// Decoded, the last of several with one name.
+    var query: [String: String]
+    var ifMatch: String?
+    var body: [UInt8]
+
+    init(_ head: borrowing RequestHead, body: [UInt8]) {
+        method = head.method
+        path = head.path.text
+        query = Self.parse(head.query?.text ?? "")
+        ifMatch = head.headers[.ifMatch]?.text
+        self.body = body
+    }
+
+    private static func parse(_ query: String) -> [String: String] {
+        var values: [String: String] = [:]
+        for pair in query.split(separator: "&") {
+            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            values[decoded(parts[0])] = parts.count > 1 ? decoded(parts[1]) : ""
+        }
+        return values
+    }
+
+    private static func decoded(_ text: Substring) -> String {
+        var bytes: [UInt8] = []
+        var rest = text.utf8
+        while let byte = rest.popFirst() {
+            let hex = rest.prefix(2)
+            if byte == UInt8(ascii: "%"), hex.count == 2, let value = UInt8(String(Substring(hex)), radix: 16) {
+                bytes.append(value)
+                rest = rest.dropFirst(2)
+            } else {
+                bytes.append(byte == UInt8(ascii: "+") ? UInt8(ascii: " ") : byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}

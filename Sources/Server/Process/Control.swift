@@ -1,0 +1,280 @@
+package import Config
+internal import Dispatch
+package import Engine
+package import Filters
+internal import Glibc
+package import Logging
+internal import Synchronization
+internal import Upstream
+
+/// What a process does outside of its workers: it compiles configurations, opens listening sockets, sends
+/// snapshots to the workers, renders statistics, and ends the process. All of it runs on one serial queue.
+package final class Control: @unchecked Sendable {
+    /// Read by workers without waiting, for `/ready`.
+    package enum Phase: Int, Sendable {
+        case starting, live, draining
+    }
+
+    package let registry: StatsRegistry
+    package let log: Logger
+    let queue = DispatchQueue(label: "control")
+    private let workers: [WorkerThread]
+    private let compiler: SnapshotCompiler
+    private let overrides: Overrides
+    private let phaseValue = Atomic<Int>(Phase.starting.rawValue)
+    // From here on: touched on `queue` only, once the process has started.
+    private(set) var snapshot: Snapshot?
+    private(set) var applies = ApplyCounts()
+    private var reloadPath: String?
+    private let startedNs = monotonicNowNs()
+    let end: @Sendable (Int32) -> Void
+
+    /// - Parameter end: ends the process with a code; called on the control queue.
+    package init(
+        configuration: Configuration, overrides: Overrides, filters: [NetworkFilterRegistration] = StandardExtensions.networkFilters,
+        log: Logger, end: @escaping @Sendable (Int32) -> Void
+    ) throws(SystemLack) {
+        self.log = log
+        self.end = end
+        self.overrides = overrides
+        let cpus = ProcessorShare.allowedCPUs()
+        let count =
+            switch configuration.workers {
+            case .auto: ProcessorShare.automaticWorkerCount()
+            case .fixed(let count): count
+            }
+        var limits = WorkerLimits()
+        limits.bufferSize = configuration.buffers.size.bytes
+        limits.bufferBytesMax = configuration.buffers.maxPerWorker.bytes
+        var workers: [WorkerThread] = []
+        for index in 0..<count {
+            // More workers than CPUs are left to the scheduler: two pinned to one would only wait for each other.
+            let cpu = count <= cpus.count ? cpus[index] : nil
+            workers.append(try WorkerThread(index: index, cpu: cpu, limits: limits))
+        }
+        self.workers = workers
+        registry = StatsRegistry(blocks: workers.map(\.stats))
+        compiler = SnapshotCompiler(registry: registry, filters: filters)
+    }
+
+    package var phase: Phase { Phase(rawValue: phaseValue.load(ordering: .relaxed)) ?? .starting }
+    var workerCount: Int { workers.count }
+    var uptimeSeconds: UInt64 { (monotonicNowNs() - startedNs) / 1_000_000_000 }
+
+    // MARK: Start
+
+    package enum StartFailure: Error {
+        case configuration([ConfigError])
+        case system(SystemLack)
+    }
+
+    /// Compiles, binds, starts the workers and begins to accept.
+    ///
+    /// - Parameter reloadPath: the file that SIGHUP reads again; nil when there is none.
+    package func start(
+        _ configuration: Configuration, source: String, reloadPath: String?, diagnostics: Diagnostics
+    ) throws(StartFailure) {
+        self.reloadPath = reloadPath
+        guard let first = compiler.compile(configuration, source: source, previous: nil, diagnostics: diagnostics)
+        else { throw .configuration(diagnostics.errors) }
+        let sockets = try openedSockets(for: first, previous: nil, diagnostics, patience: true)
+        let adminSocket = try openedAdminSocket(configuration, diagnostics)
+        do throws(SystemLack) {
+            for worker in workers { try worker.start() }
+        } catch {
+            throw .system(error)
+        }
+        for worker in workers {
+            let registry = registry
+            worker.send { $0.context = WorkerAssembly(worker: $0, registry: registry) }
+        }
+        swap(to: first, sockets: sockets)
+        applies.applied += 1
+        if let adminSocket { startAdmin(adminSocket) }
+        phaseValue.store(Phase.live.rawValue, ordering: .relaxed)
+    }
+
+    private func openedSockets(
+        for next: Snapshot, previous: Snapshot?, _ diagnostics: Diagnostics, patience: Bool
+    ) throws(StartFailure) -> ListenerSockets {
+        do throws(ListenerSockets.Failures) {
+            return try ListenerSockets.open(for: next, previous: previous, workers: workers.count, patience: patience)
+        } catch {
+            for failure in error.list {
+                diagnostics.report(failure.problem, expected: failure.expected, at: failure.position)
+            }
+            throw .configuration(diagnostics.errors)
+        }
+    }
+
+    private func openedAdminSocket(
+        _ configuration: Configuration, _ diagnostics: Diagnostics
+    ) throws(StartFailure) -> ListeningSocket? {
+        guard let admin = configuration.admin else { return nil }
+        do throws(ListeningSocket.Failure) {
+            let address = NetworkAddress(admin.address)
+            return try ListeningSocket.open(address, workers: 1, dualStack: admin.address.isWildcard)[0]
+        } catch {
+            diagnostics.report(error.message, expected: error.expected, at: admin.origin.position)
+            throw .configuration(diagnostics.errors)
+        }
+    }
+
+    /// The admin interface is served by the first worker, on the same engine as everything else.
+    private func startAdmin(_ socket: ListeningSocket) {
+        guard let range = try? registry.range(for: AdminListener.owner, count: ListenerStat.cellCount) else { return }
+        let scope = registry.scope(range, worker: 0)
+        let mailbox = workers[0].mailbox
+        workers[0].send { [self] worker in
+            let chain = AdminListener.chain(control: self, mailbox: mailbox)
+            _ = worker.addListener(
+                socket: socket.descriptor, isShared: socket.isShared, counters: scope, limit: nil, chain: chain)
+        }
+    }
+
+    // MARK: Change
+
+    package enum ApplyOutcome: Sendable {
+        case applied(generation: UInt64)
+        case rejected([ConfigError])
+        /// The caller's idea of the running generation was wrong.
+        case conflict(generation: UInt64)
+    }
+
+    /// Applies a whole new configuration, or nothing of it.
+    ///
+    /// - Parameter ifGeneration: apply only while this is the running generation.
+    func apply(text: String, file: String, ifGeneration: UInt64? = nil) -> ApplyOutcome {
+        dispatchPrecondition(condition: .onQueue(queue))
+        guard let running = snapshot else { preconditionFailure("applied before the start") }
+        if let ifGeneration, ifGeneration != running.generation { return .conflict(generation: running.generation) }
+        return apply(Configuration.load(text: text, file: file), running: running)
+    }
+
+    private func apply(_ loaded: LoadedConfiguration, running: Snapshot) -> ApplyOutcome {
+        let diagnostics = loaded.diagnostics
+        var understood = loaded.configuration
+        if understood != nil { overrides.apply(to: &understood!) }
+        if let configuration = understood { reportFixed(configuration, running, diagnostics) }
+        guard phase == .live, let configuration = understood,
+            let next = compiler.compile(
+                configuration, source: loaded.source, previous: running, diagnostics: diagnostics)
+        else { return rejected(diagnostics) }
+        do throws(StartFailure) {
+            let sockets = try openedSockets(for: next, previous: running, diagnostics, patience: false)
+            swap(to: next, sockets: sockets)
+        } catch {
+            return rejected(diagnostics)
+        }
+        applies.applied += 1
+        log.notice("configuration applied", metadata: ["generation": "\(next.generation)"])
+        return .applied(generation: next.generation)
+    }
+
+    private func rejected(_ diagnostics: Diagnostics) -> ApplyOutcome {
+        applies.rejected += 1
+        if phase != .live { diagnostics.report("the proxy is draining", expected: "a proxy that is live", at: .start) }
+        for error in diagnostics.errors { log.error("\(error)") }
+        return .rejected(diagnostics.errors)
+    }
+
+    /// What belongs to the process and not to a generation.
+    private func reportFixed(_ next: Configuration, _ running: Snapshot, _ diagnostics: Diagnostics) {
+        let now = running.configuration
+        func refuse(_ key: String, _ position: ConfigPosition = .start) {
+            diagnostics.report(
+                "`\(key)` differs from the running configuration",
+                expected: "the running value: it is fixed when the process starts, so restart to change it", at: position)
+        }
+        if next.workers != now.workers { refuse("workers") }
+        if next.buffers != now.buffers { refuse("buffers") }
+        if next.admin != now.admin { refuse("admin", next.admin?.origin.position ?? .start) }
+    }
+
+    /// Hands a snapshot to the workers. Nothing can fail from here on.
+    private func swap(to next: Snapshot, sockets: ListenerSockets) {
+        let drainTimeout = next.configuration.drainTimeout.nanoseconds
+        for worker in workers {
+            let own = sockets.forWorker(worker.index)
+            let queue = queue
+            worker.send { handle in
+                let removed = WorkerAssembly.of(handle).apply(next, sockets: own)
+                guard !removed.isEmpty else { return }
+                queue.asyncAfter(deadline: .now() + .nanoseconds(Int(drainTimeout))) {
+                    worker.send { handle in
+                        for id in removed { handle.closeConnections(of: id, .drained) }
+                    }
+                }
+            }
+        }
+        compiler.retire(allBut: next)
+        removeUnixPaths(of: snapshot, keeping: next)
+        snapshot = next
+    }
+
+    /// SIGHUP: reads the file again.
+    package func reload() {
+        queue.async { [self] in
+            guard let reloadPath, let running = snapshot else {
+                log.warning("nothing to reload: the configuration did not come from a file")
+                return
+            }
+            let loaded = Configuration.load(path: reloadPath)
+            _ = apply(loaded, running: running)
+        }
+    }
+
+    // MARK: End
+
+    /// Stops accepting, lets connections finish, then ends the process. A second call ends it at once.
+    package func drain() {
+        if phase == .draining {
+            log.notice("ending at once")
+            end(0)
+            return
+        }
+        queue.async { [self] in
+            beginDrain()
+            let timeout = snapshot?.configuration.drainTimeout.nanoseconds ?? 0
+            waitForConnections(untilNs: monotonicNowNs() + timeout)
+        }
+    }
+
+    /// Stops accepting for good, and keeps the process and its open connections.
+    func drainListeners() {
+        dispatchPrecondition(condition: .onQueue(queue))
+        beginDrain()
+    }
+
+    /// A Unix socket's path outlives the socket: it goes with the listener.
+    private func removeUnixPaths(of old: Snapshot?, keeping next: Snapshot?) {
+        let kept = Set((next?.listeners ?? []).map(\.socketKey))
+        for listener in old?.listeners ?? [] where listener.address.isUnix && !kept.contains(listener.socketKey) {
+            _ = unsafe unlink(listener.address.host)
+        }
+    }
+
+    private func beginDrain() {
+        guard phase != .draining else { return }
+        phaseValue.store(Phase.draining.rawValue, ordering: .relaxed)
+        log.notice("draining", metadata: ["connections": "\(acceptedConnections)"])
+        for worker in workers { worker.send { WorkerAssembly.of($0).removeAllListeners() } }
+        removeUnixPaths(of: snapshot, keeping: nil)
+    }
+
+    private func waitForConnections(untilNs deadlineNs: UInt64) {
+        let left = acceptedConnections
+        if left > 0, monotonicNowNs() < deadlineNs {
+            queue.asyncAfter(deadline: .now() + .milliseconds(20)) { [self] in
+                waitForConnections(untilNs: deadlineNs)
+            }
+            return
+        }
+        if left > 0 { log.notice("drain timeout: closing what is left", metadata: ["connections": "\(left)"]) }
+        end(0)
+    }
+
+    private var acceptedConnections: UInt64 {
+        (snapshot?.listeners ?? []).reduce(0) { $0 + registry.sum($1.stats, ConnectionStat.active) }
+    }
+}

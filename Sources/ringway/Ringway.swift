@@ -1,0 +1,124 @@
+import ArgumentParser
+import Server
+
+/// The command line: arguments in, exit codes out. What the commands do is in Server.
+@main
+struct Ringway: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ringway",
+        abstract: "An edge and sidecar proxy on io_uring.",
+        subcommands: [Run.self, Proxy.self, Check.self, Doctor.self, Version.self])
+
+    /// Wrong usage exits with 64 (EX_USAGE), as ArgumentParser does by itself; a command that fails throws the
+    /// exit code that it means.
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch {
+            exit(withError: error)
+        }
+    }
+}
+
+struct LogOptions: ParsableArguments {
+    @Option(help: "trace, debug, info, notice, warning, error or critical.")
+    var logLevel = "notice"
+
+    @Option(help: "text or json.")
+    var logFormat = "text"
+
+    func logging() throws -> LogSettings {
+        guard let level = LogSettings.level(named: logLevel) else {
+            throw ValidationError("--log-level is one of \(LogSettings.levelNames.joined(separator: ", "))")
+        }
+        guard let format = LogSettings.Format(rawValue: logFormat) else {
+            throw ValidationError("--log-format is text or json")
+        }
+        return LogSettings(level: level, format: format)
+    }
+}
+
+struct Run: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Run the proxy that a configuration file describes.")
+
+    @Argument(help: "The configuration file, YAML or JSON.")
+    var config: String
+
+    @Option(help: "Worker threads, one ring each: a number or auto. Overrides the file.")
+    var workers: String?
+
+    @Option(help: "Address of the admin interface, or none. Overrides the file.")
+    var admin: String?
+
+    @Option(help: "auto or uring.")
+    var io = "auto"
+
+    @OptionGroup var log: LogOptions
+
+    mutating func run() throws {
+        let chosen = try overrides(workers: workers, admin: admin, io: io)
+        throw ExitCode(RunCommand.run(path: config, overrides: chosen, logging: try log.logging()))
+    }
+}
+
+struct Proxy: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Proxy TCP without a file: ringway proxy :9000 127.0.0.1:5432")
+
+    @Argument(help: "Where to listen: HOST:PORT, :PORT or unix:PATH.")
+    var listen: String
+
+    @Argument(help: "Where to connect, round robin among several.")
+    var upstreams: [String]
+
+    @Flag(help: "Proxy bytes at layer 4. The default, while there is no other.")
+    var tcp = false
+
+    @Option(help: "Worker threads, one ring each: a number or auto.")
+    var workers: String?
+
+    @Option(help: "Address of the admin interface, or none.")
+    var admin: String?
+
+    @OptionGroup var log: LogOptions
+
+    mutating func run() throws {
+        let chosen = try overrides(workers: workers, admin: admin, io: "auto")
+        throw ExitCode(
+            RunCommand.proxy(listen: listen, upstreams: upstreams, overrides: chosen, logging: try log.logging()))
+    }
+}
+
+struct Check: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Say everything that `run` would refuse in a configuration file.")
+
+    @Argument(help: "The configuration file.")
+    var config: String
+
+    mutating func run() throws { throw ExitCode(CheckCommand.check(path: config)) }
+}
+
+struct Doctor: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "What this kernel and container allow, and how to allow what is missing.")
+
+    mutating func run() throws { throw ExitCode(DoctorCommand.run()) }
+}
+
+struct Version: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Print the version.")
+
+    mutating func run() throws { print("ringway \(RingwayVersion.current)") }
+}
+
+/// The options as overrides; what is wrong with them is wrong usage.
+private func overrides(workers: String?, admin: String?, io: String) throws -> Overrides {
+    guard io == "auto" || io == "uring" else { throw ValidationError("--io is auto or uring") }
+    do throws(Overrides.Invalid) {
+        return try Overrides(workers: workers, admin: admin)
+    } catch {
+        throw ValidationError(error.message)
+    }
+}

@@ -1,0 +1,114 @@
+import Testing
+
+@testable import HTTP
+
+@Suite struct ByteTests {
+    @Test(arguments: 0...255)
+    func classifiesBytesAsTheGrammarsDo(value: Int) {
+        let byte = UInt8(value)
+        let alphanumeric = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789".utf8)
+        let unreserved = alphanumeric.union("-._~".utf8)
+        let subDelimiters = Set("!$&'()*+,;=".utf8)
+        #expect(ASCII.isToken(byte) == alphanumeric.union("!#$%&'*+-.^_`|~".utf8).contains(byte))
+        #expect(ASCII.isUnreserved(byte) == unreserved.contains(byte))
+        #expect(ASCII.isRegisteredName(byte) == unreserved.union(subDelimiters).contains(byte))
+        let isTarget = unreserved.union(subDelimiters).union(":/?[]@%".utf8).contains(byte)
+        #expect(ASCII.isTarget(byte) == isTarget)
+        #expect(ASCII.isUnwiseTarget(byte) == Set("\"<>\\^`{|}".utf8).contains(byte))
+        #expect(ASCII.isFieldValue(byte) == (byte == 9 || byte >= 0x20 && byte != 0x7F))
+        #expect(ASCII.hexValue(byte) == UInt8(String(UnicodeScalar(byte)), radix: 16))
+
+        let stops = ByteVector(SIMD16(repeating: byte)).targetStops
+        #expect(stops.isEmpty == (isTarget && byte != UInt8(ascii: "?") && byte != UInt8(ascii: "~")))
+        #expect(ByteVector(SIMD16(repeating: byte)).controls.isEmpty == (byte >= 0x20 && byte != 0x7F))
+    }
+
+    @Test func findsTheFirstByteWhereverItIs() {
+        let guarded = GuardedBytes(capacity: 64)
+        for count in 0...40 {
+            for place in 0..<max(count, 1) {
+                var bytes = [UInt8](repeating: UInt8(ascii: "."), count: count)
+                if place < count { bytes[place] = UInt8(ascii: ":") }
+                let slice = guarded.place(bytes)
+                #expect(slice.firstIndex(of: UInt8(ascii: ":")) == (place < count ? place : nil))
+                #expect(slice.firstIndex(of: 0) == nil)
+                if place < count { #expect(slice.firstIndex(of: UInt8(ascii: ":"), from: place + 1) == nil) }
+            }
+        }
+    }
+
+    @Test func readsVectorsAndWordsUpToTheEnd() {
+        let guarded = GuardedBytes(capacity: 64)
+        for count in 0...40 {
+            let slice = guarded.place((0..<count).map { UInt8($0 + 1) })
+            for offset in 0...count + 1 {
+                for index in 0..<16 {
+                    let expected = offset + index < count ? UInt8(offset + index + 1) : 0
+                    #expect(slice.vector(at: offset).equal(to: expected).contains(index))
+                    if index < 8 {
+                        #expect(UInt8(truncatingIfNeeded: slice.word(at: offset) >> UInt64(index * 8)) == expected)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test(
+        arguments: [
+            ("0", 0), ("007", 7), ("18446744073709551615", UInt64.max), ("18446744073709551616", nil), ("", nil),
+            ("-1", nil), ("+1", nil), ("1 ", nil), ("1a", nil), ("99999999999999999999999", nil),
+        ] as [(String, UInt64?)])
+    func readsDecimals(text: String, value: UInt64?) {
+        #expect(ByteSlice.withBytes(of: text) { $0.decimal } == value)
+    }
+
+    @Test(
+        arguments: [
+            ("", []), (",", []), ("a", ["a"]), (" a , b,,c\t,", ["a", "b", "c"]), ("a b", ["a b"]),
+        ] as [(String, [String])])
+    func walksLists(text: String, elements: [String]) {
+        let found = ByteSlice.withBytes(of: text) { bytes in
+            var found: [String] = []
+            var list = ListElements(bytes)
+            while let element = list.next() { found.append(element.text) }
+            return found
+        }
+        #expect(found == elements)
+    }
+
+    @Test func comparesBytesAndCase() {
+        let long = ByteSlice("abcdefghijklmnopq")
+        #expect(long == "abcdefghijklmnopq")
+        #expect(!(long == "abcdefghijklmnopr"))
+        #expect(!(long == "abcdefghijklmnop"))
+        #expect(long.equalsIgnoringCase("ABCDEFGHIJKLMNOPQ"))
+        #expect(!ByteSlice("a\r").equalsIgnoringCase("a-"))
+        #expect(!ByteSlice("@").equalsIgnoringCase("`"))
+        #expect(long.hasPrefix(ByteSlice("abc")) && long.hasSuffix(ByteSlice("opq")))
+        #expect(!ByteSlice("ab").hasPrefix(long) && !ByteSlice("ab").hasSuffix(long))
+        #expect(ByteSlice(" \ta b\t ").trimmed == "a b")
+        #expect(ByteSlice(" \t ").trimmed.isEmpty)
+    }
+
+    @Test(
+        arguments: [
+            ("a", 1, nil), ("a:80", 1, 80), ("a:", 1, nil), ("[::1]", 5, nil), ("[::1]:0", 5, 0), ("[v1.a:b]:9", 8, 9),
+            ("a%2Db%20", 8, nil), ("%41:1", 3, 1), ("a:065535", 1, 65535),
+        ] as [(String, Int, UInt16?)])
+    func readsAuthorities(text: String, hostLength: Int, port: UInt16?) {
+        let authority = ByteSlice.withBytes(of: text) { Authority($0) }
+        #expect(authority?.hostLength == hostLength)
+        #expect(authority?.port == port)
+    }
+
+    @Test func countsWhatDoesNotFit() {
+        #expect(
+            written { writer in
+                writer.append("abc")
+                writer.append(UInt8(ascii: "d"))
+                writer.append("efg")
+                writer.truncate(to: 6)
+                writer.append("!")
+            } == "abcdef!")
+    }
+}
