@@ -133,7 +133,7 @@ extension Connection {
         if let source = relaySource, source.state.flags.contains(.spliceWanted) { source.startSplicingWhenDrained() }
     }
 
-    private func finishIfSent() {
+    func finishIfSent() {
         guard state.flags.contains(.finishing), !state.flags.contains(.writeEnded), state.queue.isEmpty,
             !state.flags.contains(.sending), !state.flags.contains(.connecting), !state.flags.contains(.closing)
         else { return }
