@@ -27,6 +27,7 @@ package final class Control: @unchecked Sendable {
     // From here on: touched on `queue` only, once the process has started.
     private(set) var snapshot: Snapshot?
     private(set) var applies = ApplyCounts()
+    private var adminStats: StatsRegistry.Range?
     /// Where listeners with port 0 listen, by listener key.
     private var chosenAddresses: [String: NetworkAddress] = [:]
     private var reloadPath: String?
@@ -132,11 +133,12 @@ package final class Control: @unchecked Sendable {
     /// The admin interface is served by the first worker, on the same engine as everything else.
     private func startAdmin(_ socket: ListeningSocket) {
         guard let range = try? registry.range(for: AdminListener.owner, count: ListenerStat.cellCount) else { return }
+        adminStats = range
         let scope = registry.scope(range, worker: 0)
         let mailbox = workers[0].mailbox
         workers[0].send { [self] worker in
             let chain = AdminListener.chain(control: self, mailbox: mailbox)
-            _ = worker.addListener(
+            WorkerAssembly.of(worker).adminListener = worker.addListener(
                 socket: socket.descriptor, isShared: socket.isShared, counters: scope, limit: nil, chain: chain)
         }
     }
@@ -283,7 +285,17 @@ package final class Control: @unchecked Sendable {
             return
         }
         if left > 0 { log.notice("drain timeout: closing what is left", metadata: ["connections": "\(left)"]) }
-        end(0)
+        workers[0].send { WorkerAssembly.of($0).removeAdminListener() }
+        waitForAdmin(untilNs: monotonicNowNs() + Self.adminDrainNs)
+    }
+
+    /// The admin interface goes last, and whoever is being answered, be it by `/quitquitquit`, gets the answer.
+    private static let adminDrainNs: UInt64 = 1_000_000_000
+
+    private func waitForAdmin(untilNs deadlineNs: UInt64) {
+        let left = adminStats.map { registry.sum($0, ConnectionStat.active) } ?? 0
+        guard left > 0, monotonicNowNs() < deadlineNs else { return end(0) }
+        queue.asyncAfter(deadline: .now() + .milliseconds(5)) { [self] in waitForAdmin(untilNs: deadlineNs) }
     }
 
     private var acceptedConnections: UInt64 {

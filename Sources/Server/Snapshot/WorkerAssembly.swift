@@ -11,6 +11,8 @@ final class WorkerAssembly {
     private var clusters: [String: WorkerCluster] = [:]
     /// By the key of the listener's sockets.
     private var listeners: [String: ListenerID] = [:]
+    /// On the worker that serves the admin interface. No configuration changes it.
+    var adminListener: ListenerID?
 
     init(worker: Worker, registry: StatsRegistry) {
         self.worker = worker
@@ -58,6 +60,11 @@ final class WorkerAssembly {
     func removeAllListeners() {
         for id in listeners.values { worker.removeListener(id) }
         listeners = [:]
+    }
+
+    func removeAdminListener() {
+        if let adminListener { worker.removeListener(adminListener) }
+        adminListener = nil
     }
 
     // MARK: Parts
