@@ -58,6 +58,12 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP"], swiftSettings: strict),
         .testTarget(name: "ConfigTests", dependencies: ["Config"], swiftSettings: strict),
-        .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: strict),
+        // A kernel in memory, behind the engine's backend seam: what the worker's tests run on.
+        .target(name: "Simulation", dependencies: ["Engine"], path: "Tests/Simulation", swiftSettings: strict),
+        .testTarget(name: "EngineTests", dependencies: ["Engine", "Simulation"], swiftSettings: strict),
+        .testTarget(name: "UpstreamTests", dependencies: ["Upstream", "Engine", "Config", "Simulation"], swiftSettings: strict),
+        .testTarget(
+            name: "FiltersTests", dependencies: ["Filters", "Upstream", "Engine", "Config", "Simulation"],
+            swiftSettings: strict),
     ]
 )

@@ -90,6 +90,7 @@ extension Connection {
         state.peer = ConnectionState.none
         let wasAboutToSplice = state.flags.contains(.spliceWanted)
         state.flags.remove([.relaying, .spliceWanted])
+        if state.flags.contains(.splicing) { abandonSplicing() }
         // The receive was cancelled for the switch that does not come now.
         if wasAboutToSplice { armReceive() }
     }

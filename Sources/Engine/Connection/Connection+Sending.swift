@@ -25,6 +25,7 @@ extension Connection {
             close(.limit)
             return
         }
+        state.flags.remove(.copiedOut)
         markDirty()
         let isAbove = state.queue.bytes > Self.highWaterBytes || state.queue.segments > Self.highWaterSegments
         if isAbove, !state.flags.contains(.aboveHighWatermark) {
@@ -121,7 +122,7 @@ extension Connection {
         }
         let isBelow = state.queue.bytes <= Self.lowWaterBytes && state.queue.segments <= Self.lowWaterSegments
         if isBelow, state.flags.contains(.aboveHighWatermark) {
-            state.flags.remove([.aboveHighWatermark, .copiedOut])
+            state.flags.remove(.aboveHighWatermark)
             if let source = relaySource { source.resumeReading() } else { notify { $0.onBelowLowWatermark(self) } }
         }
     }

@@ -76,7 +76,7 @@ package struct ConnectionState: BitwiseCopyable {
         package static let closeNotified = Flags(rawValue: 1 << 22)
         package static let inEndingList = Flags(rawValue: 1 << 23)
         package static let allCancelled = Flags(rawValue: 1 << 24)
-        /// What is queued was copied out of receive buffers already.
+        /// All that is queued was copied out of receive buffers.
         package static let copiedOut = Flags(rawValue: 1 << 25)
     }
 }

@@ -199,6 +199,14 @@ extension Connection {
         worker.io { $0.cancel(id(.readable)) }
     }
 
+    /// The relay has ended: what is in the pipe has nowhere to go.
+    func abandonSplicing() {
+        releasePipe()
+        // This poll is on the destination's descriptor, which is about to be closed.
+        if state.flags.contains(.pollingWritable) { worker.io { $0.cancel(id(.writable)) } }
+        stopSplicing()
+    }
+
     // MARK: Pipes
 
     private func borrowPipe() -> UInt32? {

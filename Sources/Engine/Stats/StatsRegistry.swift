@@ -47,7 +47,10 @@ package final class StatsRegistry: Sendable {
     /// The owner's cells; the same ones as before when it had some.
     package func range(for owner: Owner, count: Int) throws(Full) -> Range {
         let found: Range? = state.withLock { state in
-            if let range = state.ranges[owner], range.count == count { return range }
+            if let range = state.ranges[owner] {
+                if range.count == count { return range }
+                state.retired.append(range)
+            }
             let range: Range
             if let index = state.retired.firstIndex(where: { $0.count == count && isQuiet($0) }) {
                 range = state.retired.remove(at: index)

@@ -75,7 +75,9 @@ public struct Worker {
         let own = core.value.own
         let beforeNs = io { $0.nowNs() }
         own.add(beforeNs - nowNs, to: WorkerStat.busyNs)
-        let wakeNs = core.value.dirty.isEmpty ? core.value.timers.nextWakeNs : beforeNs
+        var wakeNs = core.value.dirty.isEmpty ? core.value.timers.nextWakeNs : beforeNs
+        // Sends that stand still are looked for again although nothing else may happen until then.
+        if !core.value.parked.isEmpty { wakeNs = min(wakeNs ?? .max, beforeNs + Self.stalledSendNs) }
         let timeoutNs = wakeNs.map { $0 > beforeNs ? $0 - beforeNs : 0 }
         let count = io { $0.wait(timeoutNs: timeoutNs, into: core.value.completions) }
         let afterNs = io { $0.nowNs() }

@@ -152,7 +152,8 @@ private final class TCPUpstream: ConnectionHandler {
         filter = nil
         guard let connection else { return }
         switch reason {
-        case .finished: connection.finishWriting()
+        // Nobody watches over this side's idle time any more, so what is still queued gets a bounded time.
+        case .finished: connection.closeWhenSent(.finished)
         case .remoteReset: connection.closeWhenSent(.otherSideReset, reset: true)
         default: connection.close(.otherSideClosed)
         }

@@ -36,9 +36,9 @@ extension ByteSlice: Equatable {
         var offset = start
         while offset < count {
             let hits = vector(at: offset).equal(to: byte)
-            if !hits.isEmpty {
+            if hits != 0 {
                 // A zero byte looked for may be found in the padding behind the end.
-                let index = offset &+ hits.firstIndex
+                let index = offset &+ hits.trailingZeroBitCount
                 return index < count ? index : nil
             }
             offset &+= 16

@@ -95,8 +95,8 @@ package struct HTTP1ResponseParser {
 
         var lineEnd = 12
         while lineEnd < window.count, ASCII.isFieldValue(window[lineEnd]) { lineEnd &+= 1 }
-        guard lineEnd &+ 1 < window.count, window[lineEnd] == .carriageReturn, window[lineEnd &+ 1] == .lineFeed else {
-            return refuse(HTTP1FieldSection.valueError(window, at: lineEnd), in: window)
+        guard window.pair(at: lineEnd) == .carriageReturnLineFeed else {
+            return refuse(HTTP1FieldSection.lineEndError(in: window, at: lineEnd) ?? .controlByte, in: window)
         }
         guard lineEnd == 12 || window[12] == UInt8(ascii: " ") else { return .malformed(.invalidStatusLine) }
         guard code >= 100 else { return .malformed(.invalidStatus) }

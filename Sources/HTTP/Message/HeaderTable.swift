@@ -298,26 +298,19 @@ public struct HeaderField {
 
 /// A set of known names in 128 bits.
 struct HeaderNameSet {
-    private var low: UInt64 = 0
-    private var high: UInt64 = 0
+    private var words: InlineArray<2, UInt64> = [0, 0]
 
     @inline(__always)
     mutating func insert(_ name: HeaderName) { insert(rawValue: name.rawValue) }
 
     /// Raw value 0, an unknown name, is a member that nobody asks for.
     @inline(__always)
-    mutating func insert(rawValue: UInt8) {
-        let bit: UInt64 = 1 &<< UInt64(rawValue)
-        if rawValue < 64 { low |= bit } else { high |= bit }
-    }
+    mutating func insert(rawValue: UInt8) { words[Int(rawValue &>> 6)] |= 1 &<< UInt64(rawValue) }
 
-    mutating func remove(_ name: HeaderName) {
-        let bit: UInt64 = 1 &<< UInt64(name.rawValue)
-        if name.rawValue < 64 { low &= ~bit } else { high &= ~bit }
-    }
+    mutating func remove(_ name: HeaderName) { words[Int(name.rawValue &>> 6)] &= ~(1 &<< UInt64(name.rawValue)) }
 
     @inline(__always)
     func contains(_ name: HeaderName) -> Bool {
-        (name.rawValue < 64 ? low : high) &>> UInt64(name.rawValue) & 1 != 0
+        words[Int(name.rawValue &>> 6)] &>> UInt64(name.rawValue) & 1 != 0
     }
 }

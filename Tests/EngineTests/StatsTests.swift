@@ -1,0 +1,108 @@
+import Engine
+import Testing
+
+@Suite("Histogram")
+struct HistogramTests {
+    @Test func boundsEveryValueByItsBucket() {
+        var values: [UInt64] = [0, 1, 1023, 1024, 1279, 1280, UInt64.max]
+        for exponent in 10..<37 as Range<UInt64> {
+            for offset in [0, 1, 3, 7] as [UInt64] { values += [(1 << exponent) + offset, (1 << exponent) - 1 - offset] }
+        }
+        for value in values {
+            let bucket = Histogram.bucket(of: value)
+            #expect(bucket >= 0 && bucket < Histogram.bucketCount)
+            if let upper = Histogram.upperBound(of: bucket) { #expect(value < upper) }
+            if bucket > 0, let lower = Histogram.upperBound(of: bucket - 1) { #expect(value >= lower) }
+        }
+    }
+
+    @Test func growsMonotonicallyAndIsAtMostAQuarterWide() {
+        var previous: UInt64 = 0
+        for bucket in 0..<Histogram.bucketCount - 1 {
+            guard let upper = Histogram.upperBound(of: bucket) else {
+                Issue.record("bucket \(bucket) has no bound")
+                continue
+            }
+            #expect(upper > previous)
+            if bucket > 0 { #expect((upper - previous) * 4 <= previous) }
+            previous = upper
+        }
+        #expect(Histogram.upperBound(of: Histogram.bucketCount - 1) == nil)
+        #expect(previous == 1 << 36)
+    }
+}
+
+@Suite("StatsRegistry")
+struct StatsRegistryTests {
+    private func owner(_ name: String) -> StatsRegistry.Owner { StatsRegistry.Owner(.listener, name) }
+
+    @Test func keepsCellsWithTheirOwnersIdentity() throws {
+        let registry = StatsRegistry(blocks: [StatsBlock()])
+        let first = try registry.range(for: owner("a"), count: ListenerStat.cellCount)
+        _ = try registry.range(for: owner("b"), count: ListenerStat.cellCount)
+        registry.retain(only: [owner("a")])
+        #expect(try registry.range(for: owner("a"), count: ListenerStat.cellCount).base == first.base)
+    }
+
+    @Test func handsCellsOutAgainOnlyWhenNothingCountsInThem() throws {
+        let registry = StatsRegistry(blocks: [StatsBlock(), StatsBlock()])
+        let old = try registry.range(for: owner("old"), count: ListenerStat.cellCount)
+        let scope = registry.scope(old, worker: 1)
+        scope.add(to: ConnectionStat.active)
+        scope.add(7, to: ConnectionStat.opened)
+        registry.retain(only: [])
+        #expect(try registry.range(for: owner("x"), count: ListenerStat.cellCount).base != old.base)
+        scope.subtract(from: ConnectionStat.active)
+        let reused = try registry.range(for: owner("y"), count: ListenerStat.cellCount)
+        #expect(reused.base == old.base)
+        #expect(registry.sum(reused, ConnectionStat.opened) == 0)
+    }
+
+    @Test func retiresCellsOfAnOwnerThatNeedsMore() throws {
+        let registry = StatsRegistry(blocks: [StatsBlock()])
+        let small = try registry.range(for: owner("a"), count: 10)
+        #expect(try registry.range(for: owner("a"), count: 20).base != small.base)
+        #expect(try registry.range(for: owner("b"), count: 10).base == small.base)
+    }
+
+    @Test func sumsOverWorkersIncludingGaugesThatGoDown() throws {
+        let blocks = [StatsBlock(), StatsBlock()]
+        let registry = StatsRegistry(blocks: blocks)
+        let range = try registry.range(for: owner("a"), count: ListenerStat.cellCount)
+        registry.scope(range, worker: 0).add(5, to: ConnectionStat.active)
+        registry.scope(range, worker: 1).subtract(3, from: ConnectionStat.active)
+        #expect(registry.sum(range, ConnectionStat.active) == 2)
+    }
+
+    @Test func addsHistogramsOfAllWorkers() throws {
+        enum Stat: Int { case time = 2 }
+        let registry = StatsRegistry(blocks: [StatsBlock(), StatsBlock()])
+        let range = try registry.range(for: owner("a"), count: 2 + Histogram.cellCount)
+        registry.scope(range, worker: 0).record(2_000, in: Stat.time)
+        registry.scope(range, worker: 1).record(2_001, in: Stat.time)
+        registry.scope(range, worker: 1).record(1 << 40, in: Stat.time)
+        let (buckets, sum) = registry.histogram(range, Stat.time)
+        #expect(buckets.reduce(0, +) == 3 && sum == 4_001 + 1 << 40)
+        #expect(buckets[Histogram.bucket(of: 2_000)] == 2 && buckets[Histogram.bucketCount - 1] == 1)
+    }
+
+    @Test func refusesMoreThanABlockHolds() throws {
+        let registry = StatsRegistry(blocks: [StatsBlock()])
+        #expect(throws: StatsRegistry.Full.self) { try registry.range(for: owner("a"), count: StatsBlock.cellsMax) }
+    }
+}
+
+@Suite("ConnectionLimit")
+struct ConnectionLimitTests {
+    @Test func countsOverAllWorkers() throws {
+        let registry = StatsRegistry(blocks: [StatsBlock(), StatsBlock()])
+        let range = try registry.range(for: StatsRegistry.Owner(.listener, "a"), count: ListenerStat.cellCount)
+        let limit = ConnectionLimit(max: 3, scopes: registry.scopes(range))
+        registry.scope(range, worker: 0).add(2, to: ConnectionStat.active)
+        #expect(limit.active == 2 && !limit.isReached)
+        registry.scope(range, worker: 1).add(1, to: ConnectionStat.active)
+        #expect(limit.isReached)
+        registry.scope(range, worker: 0).subtract(1, from: ConnectionStat.active)
+        #expect(!limit.isReached)
+    }
+}

@@ -1,0 +1,118 @@
+import Engine
+import Foundation
+import Simulation
+import Testing
+import Upstream
+
+/// Connections that do anything, on a kernel that does anything: whatever happens, nothing is lost, doubled,
+/// leaked or left behind.
+///
+/// A failure names its seed; `RINGWAY_SEED=<seed> swift test --filter ScenarioTests` runs that one alone.
+@Suite("Random scenarios")
+struct ScenarioTests {
+    @Test func holdForEverySeed() throws {
+        let environment = ProcessInfo.processInfo.environment
+        if let text = environment["RINGWAY_SEED"], let seed = UInt64(text) {
+            #expect(try problems(ofSeed: seed) == [], "RINGWAY_SEED=\(seed)")
+            return
+        }
+        let count = environment["RINGWAY_SEEDS"].flatMap { UInt64($0) } ?? 300
+        for seed in 1...count {
+            let problems = try problems(ofSeed: seed)
+            #expect(problems == [], "RINGWAY_SEED=\(seed)")
+        }
+    }
+
+    private func problems(ofSeed seed: UInt64) throws -> [String] {
+        var scenario = Scenario(seed: seed)
+        return try scenario.run()
+    }
+}
+
+/// One world, drawn from a seed.
+private struct Scenario {
+    private let seed: UInt64
+    private var random: SimulationRandom
+
+    init(seed: UInt64) {
+        self.seed = seed
+        random = SimulationRandom(seed: seed &* 0x9E37_79B9)
+    }
+
+    mutating func run() throws -> [String] {
+        let world = try ProxyWorld(drawOptions())
+        if ProcessInfo.processInfo.environment["RINGWAY_TRACE"] != nil { world.simulation.backend.trace = { print($0) } }
+        for server in world.servers { draw(server) }
+        let peerCount = random.number(1, 12)
+        for _ in 0..<peerCount {
+            let peerPlan = drawPlan(isClient: true)
+            let listener = world.listener
+            world.network.at(world.network.nowNs + UInt64(random.number(0, 20_000_000))) { [simulation = world.simulation] in
+                _ = simulation.connectPeer(to: listener, plan: peerPlan)
+            }
+        }
+        let hasStopped = world.simulation.run(forNs: 10_000_000_000, turnsMax: 20_000)
+        // Whatever is left (a reader that never reads, a peer that vanished) is what a drain closes.
+        world.simulation.allowsEarlyEnds = true
+        var problems = world.simulation.streamProblems()
+        if hasStopped { problems += world.simulation.standstills() }
+        world.simulation.worker.removeListener(world.listener.id)
+        world.simulation.run(forNs: 20_000_000)
+        world.simulation.worker.closeConnections(of: nil, .drained)
+        return problems + world.problemsAtEnd(turnsMax: 20_000)
+    }
+
+    private mutating func drawOptions() -> ProxyWorld.Options {
+        var options = ProxyWorld.Options()
+        options.seed = seed
+        options.perturbation = Perturbation.drawn(from: &random)
+        options.socketBufferBytes = 1 << random.number(9, 16)
+        options.endpointCount = random.number(1, 3)
+        options.connectAttempts = random.number(1, 3)
+        options.connectTimeoutNs = UInt64(random.number(1, 200)) * 1_000_000
+        options.limits.bufferSize = 1 << random.number(7, 12)
+        options.limits.bufferBytesMax = options.limits.bufferSize * (random.chance(300) ? 16 : 128)
+        options.limits.pipeBytes = 4096 << random.number(0, 4)
+        options.limits.pipesMax = random.chance(200) ? 1 : 8
+        options.isShared = random.chance(200)
+        if random.chance(200) { options.connectionsMax = UInt64(random.number(1, 8)) }
+        if random.chance(200) { options.clusterConnectionsMax = UInt64(random.number(1, 8)) }
+        return options
+    }
+
+    private mutating func draw(_ server: SimulatedServer) {
+        let answers: [SimulatedServer.Answer] =
+            random.chance(700) ? [.accept] : [.accept, .accept, .refuse, .unreachable, .blackHole]
+        let picks = (0..<32).map { _ in random.pick(answers) }
+        let plans = (0..<32).map { _ in drawPlan(isClient: false) }
+        let delaysNs = (0..<32).map { _ in random.chance(500) ? 0 : UInt64(random.number(0, 20_000_000)) }
+        server.answer = { picks[$0 % 32] }
+        server.plan = { plans[$0 % 32] }
+        server.connectNs = { delaysNs[$0 % 32] }
+    }
+
+    private mutating func drawPlan(isClient: Bool) -> SimulatedPeer.Plan {
+        var plan = SimulatedPeer.Plan()
+        plan.echoes = !isClient && random.chance(200)
+        plan.sendBytes = random.chance(150) ? 0 : random.magnitude(200_000)
+        plan.chunkBytes = random.magnitude(32_768)
+        if random.chance(400) {
+            plan.stepNs = UInt64(random.magnitude(2_000_000))
+            plan.chunkBytes = max(plan.chunkBytes, 256)
+        } else {
+            plan.chunkBytes = max(plan.chunkBytes, 1_024)
+        }
+        if random.chance(300) { plan.startsAfterNs = UInt64(random.number(0, 30_000_000)) }
+        if random.chance(100) { plan.readLimit = random.magnitude(50_000) }
+        plan.finish = random.pick([.afterSending, .afterSending, .afterEnd, .never])
+        if random.chance(250) {
+            plan.ending = random.pick([.reset, .close, .vanish])
+            switch random.number(0, 2) {
+            case 0: plan.endsAfterReceived = random.magnitude(100_000)
+            case 1: plan.endsAfterSent = random.magnitude(100_000)
+            default: plan.endsAfterNs = UInt64(random.number(0, 60_000_000))
+            }
+        }
+        return plan
+    }
+}
