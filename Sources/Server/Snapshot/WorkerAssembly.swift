@@ -57,8 +57,17 @@ final class WorkerAssembly {
     }
 
     /// Closes all listeners; their connections are told to finish.
-    func removeAllListeners() {
-        for id in listeners.values { worker.removeListener(id) }
+    ///
+    /// - Parameter onClosed: called once on the worker when the last of them accepts no more.
+    func removeAllListeners(onClosed: @escaping @Sendable () -> Void) {
+        var left = listeners.count
+        if left == 0 { onClosed() }
+        for id in listeners.values {
+            worker.removeListener(id) {
+                left -= 1
+                if left == 0 { onClosed() }
+            }
+        }
         listeners = [:]
     }
 
