@@ -60,6 +60,9 @@ open class IOBackend {
     package func resetOnClose(_ socket: Int32) { fatalError("abstract") }
     /// Bytes that the peer has not acknowledged yet; 0 when that cannot be told.
     package func unsentBytes(_ socket: Int32) -> Int { fatalError("abstract") }
+    /// Lets a TCP listener that is about to close begin no further handshake. Those that have begun complete, so
+    /// that all of them can be accepted before the close, which would reset them.
+    package func refuseHandshakes(_ socket: Int32) {}
     /// Takes one connection from a listener that is about to close, or a negative errno.
     package func acceptNow(_ socket: Int32) -> Int32 { fatalError("abstract") }
     /// The address of the peer of a connected socket, or nil when it is gone.
