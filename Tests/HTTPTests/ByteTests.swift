@@ -18,6 +18,12 @@ import Testing
         #expect(ASCII.isFieldValue(byte) == (byte == 9 || byte >= 0x20 && byte != 0x7F))
         #expect(ASCII.hexValue(byte) == UInt8(String(UnicodeScalar(byte)), radix: 16))
 
+        let isLetter = alphanumeric.contains(byte) && !(0x30...0x39).contains(byte)
+        for place in 0..<8 {
+            let word = UInt64(byte) << UInt64(place * 8)
+            #expect(ASCII.letters(word | ~(0xFF << UInt64(place * 8))) == (isLetter ? 0x80 << UInt64(place * 8) : 0))
+        }
+
         let stops = ByteVector(SIMD16(repeating: byte)).targetStops
         #expect((stops == 0) == (isTarget && byte != UInt8(ascii: "?") && byte != UInt8(ascii: "~")))
         #expect((ByteVector(SIMD16(repeating: byte)).controls == 0) == (byte >= 0x20 && byte != 0x7F))
@@ -102,6 +108,15 @@ import Testing
         #expect(long.equalsIgnoringCase("ABCDEFGHIJKLMNOPQ"))
         #expect(!ByteSlice("a\r").equalsIgnoringCase("a-"))
         #expect(!ByteSlice("@").equalsIgnoringCase("`"))
+        for first in UInt8.min...UInt8.max {
+            for second in UInt8.min...UInt8.max {
+                let same = ASCII.lowercase(first) == ASCII.lowercase(second)
+                let equal = ByteSlice.withBytes(of: [first]) { left in
+                    ByteSlice.withBytes(of: [second]) { left.equalsIgnoringCase($0) }
+                }
+                if equal != same { Issue.record("\(first) and \(second)") }
+            }
+        }
         #expect(long.hasPrefix(ByteSlice("abc")) && long.hasSuffix(ByteSlice("opq")))
         #expect(!ByteSlice("ab").hasPrefix(long) && !ByteSlice("ab").hasSuffix(long))
         #expect(ByteSlice(" \ta b\t ").trimmed == "a b")
