@@ -181,7 +181,8 @@ struct AdminHandler {
     private func config(_ request: AdminRequest) -> LocalResponse {
         guard request.method == .put else { return currentConfig() }
         var expected: UInt64?
-        if let ifMatch = request.ifMatch {
+        // `*` is any generation there is (RFC 9110 §13.1.1).
+        if let ifMatch = request.ifMatch, ifMatch != "*" {
             guard let generation = UInt64(ifMatch.filter { $0 != "\"" }) else {
                 return LocalResponse(.badRequest, text: "If-Match is a generation, as in the ETag of GET /config\n")
             }

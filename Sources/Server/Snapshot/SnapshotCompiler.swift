@@ -35,7 +35,7 @@ package struct SnapshotCompiler {
     package func retire(allBut snapshot: Snapshot) {
         var owners: Set<StatsRegistry.Owner> = []
         for listener in snapshot.listeners { owners.insert(.init(.listener, listener.configuration.name)) }
-        owners.insert(.init(.listener, AdminListener.name))
+        owners.insert(AdminListener.owner)
         for cluster in snapshot.clusters.values {
             owners.insert(.init(.cluster, cluster.name))
             for endpoint in cluster.endpoints { owners.insert(Self.owner(of: endpoint.name, in: cluster.name)) }

@@ -82,6 +82,15 @@ class Case(unittest.TestCase):
         self.addCleanup(sock.close)
         return sock
 
+    def fate(self, address, source: str | None = None) -> str:
+        """What becomes of a connection that says "ping": `served` with any answer, `ended`, or `reset`."""
+        try:
+            with connect(address, source=source) as client:
+                client.sendall(b"ping")
+                return "served" if client.recv(4) else "ended"
+        except (ConnectionResetError, BrokenPipeError):
+            return "reset"
+
     def server(self, *command: str, **options) -> subprocess.Popen:
         """A server of somebody else, ended with the test."""
         process = subprocess.Popen(

@@ -45,13 +45,18 @@ def parse(address) -> tuple[int, object]:
     return socket.AF_INET, (host, int(port))
 
 
-def connect(address, receive_buffer: int | None = None) -> socket.socket:
-    """A connection whose reads and writes fail after `PATIENCE`. A small `receive_buffer` makes a slow reader slow."""
+def connect(address, receive_buffer: int | None = None, source: str | None = None) -> socket.socket:
+    """A connection whose reads and writes fail after `PATIENCE`.
+
+    A small `receive_buffer` makes a slow reader slow; `source` is the IP address to come from.
+    """
     family, where = parse(address)
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.settimeout(PATIENCE)
     if receive_buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    if source is not None:
+        sock.bind((source, 0))
     try:
         sock.connect(where)
     except OSError:
