@@ -65,5 +65,6 @@ let package = Package(
         .testTarget(
             name: "FiltersTests", dependencies: ["Filters", "Upstream", "Engine", "Config", "Simulation"],
             swiftSettings: strict),
+        .testTarget(name: "RoutingTests", dependencies: ["Filters", "HTTP", "Config"], swiftSettings: strict),
     ]
 )

@@ -34,7 +34,7 @@ package enum ConfigLimits {
     package static let methods = 1...16
     /// Of headers, of query parameters and of cookies that one route looks at.
     package static let fieldMatches = 1...64
-    package static let fieldTextBytesMax = 4096
+    package static let fieldTextBytesMax = 1024
     package static let headerNameBytesMax = 256
     /// Of headers that one list sets, adds or removes.
     package static let headerEditsMax = 64

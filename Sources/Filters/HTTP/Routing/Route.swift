@@ -1,0 +1,76 @@
+package import Config
+
+/// What becomes of the requests that a route is for. Immutable; keeps everything it hands out in place.
+package final class Route: Sendable {
+    package enum Action: Sendable {
+        /// To one cluster, by its number in `RouteTable.clusterNames`.
+        case cluster(Int)
+        case weighted(WeightedClusters)
+        case redirect(RouteRedirect)
+        case respond(RouteResponse)
+    }
+
+    /// In `RouteTable.routes`.
+    package let index: Int
+    package let configuration: RouteConfiguration
+    package let action: Action
+    /// From the end of the request to the end of the response, all tries together; 0 for no limit.
+    package let timeoutNs: UInt64
+    /// Without a byte in either direction; 0 for no limit.
+    package let idleTimeoutNs: UInt64
+    package let rewrite: RouteRewrite
+    package let upgrades: RouteUpgrades
+    /// nil for no retries.
+    package let retry: RetryPolicy?
+    package let requestHeaders: HeaderEdits
+    package let responseHeaders: HeaderEdits
+    private let memory: RouteMemory
+
+    /// - Parameters:
+    ///   - idleTimeoutNs: that of the listener
+    ///   - clusterIndex: the number of a cluster's name
+    init(
+        _ configuration: RouteConfiguration, index: Int, idleTimeoutNs: UInt64, in memory: RouteMemory,
+        clusterIndex: (String) -> Int
+    ) {
+        self.index = index
+        self.configuration = configuration
+        self.memory = memory
+        var forward = ForwardConfiguration(clusters: [])
+        switch configuration.action {
+        case .forward(let configuration):
+            forward = configuration
+            let clusters = configuration.clusters.map { (clusterIndex($0.cluster.name), $0.weight) }
+            precondition(!clusters.isEmpty, "a route that forwards has a cluster")
+            action = clusters.count == 1 ? .cluster(clusters[0].0) : .weighted(WeightedClusters(clusters, in: memory))
+        case .redirect(let redirect):
+            action = .redirect(RouteRedirect(redirect, of: configuration.match.path, in: memory))
+        case .respond(let response):
+            action = .respond(RouteResponse(response, in: memory))
+        }
+        timeoutNs = forward.timeout?.nanoseconds ?? 0
+        self.idleTimeoutNs = forward.idleTimeout?.nanoseconds ?? idleTimeoutNs
+        rewrite = RouteRewrite(forward.rewrite, of: configuration.match.path, in: memory)
+        upgrades = RouteUpgrades(forward.upgrade, in: memory)
+        retry = forward.retry.map(RetryPolicy.init)
+        requestHeaders = HeaderEdits(forward.requestHeaders, in: memory)
+        responseHeaders = HeaderEdits(configuration.responseHeaders, in: memory)
+    }
+
+    /// What stats and logs call it, if anything.
+    package var name: String? { configuration.name }
+
+    /// Where it was written.
+    package var position: ConfigPosition { configuration.origin.position }
+
+    /// The number of the cluster for one request; nil when it is answered here.
+    ///
+    /// - Parameter random: even over its whole range
+    package func clusterIndex(random: UInt64) -> Int? {
+        switch action {
+        case .cluster(let index): index
+        case .weighted(let clusters): clusters.pick(random)
+        case .redirect, .respond: nil
+        }
+    }
+}
