@@ -87,11 +87,13 @@ public struct Connection: Equatable {
         state.idleTimeoutNs = ns
         state.lastActiveNs = worker.nowNs
         guard !state.flags.contains(.connecting), !state.flags.contains(.lingering) else { return }
-        if ns == 0 { cancelTimer() } else { setTimer(atNs: worker.nowNs + ns) }
+        // A timer that fires early looks at the time that is set then; one that would be late is set anew.
+        if ns > 0, state.timer == .none || state.timerAtNs > worker.nowNs + ns { setTimer(atNs: worker.nowNs + ns) }
     }
 
     func setTimer(atNs deadlineNs: UInt64) {
         cancelTimer()
+        state.timerAtNs = deadlineNs
         state.timer = worker.core.value.timers.schedule(atNs: deadlineNs, token: id(.connectionTimer))
     }
 

@@ -31,6 +31,8 @@ package struct ConnectionState: BitwiseCopyable {
 
     package var closeReason: CloseReason
     package var timer: TimerWheel.ID
+    /// When `timer` fires.
+    package var timerAtNs: UInt64 = 0
     package var idleTimeoutNs: UInt64
     /// Last time bytes went either way; while lingering, when to give up.
     package var lastActiveNs: UInt64

@@ -82,6 +82,16 @@ package struct HTTP1BodyDecoder {
         }
     }
 
+    /// Whether more of the body is to come for certain: bytes can be handed on without asking whether they were the
+    /// last.
+    package var isOpenEnded: Bool {
+        switch state {
+        case .length(let remaining): remaining > 0
+        case .chunked: false
+        case .untilClose: true
+        }
+    }
+
     /// Body bytes that passed without being looked at; at most `bulkBytes`.
     package mutating func skip(_ byteCount: UInt64) {
         switch state {

@@ -58,7 +58,7 @@ package struct SnapshotCompiler {
             return Cluster(
                 name: configuration.name, endpoints: endpoints, policy: configuration.loadBalancing,
                 connectTimeoutNs: configuration.connectTimeout.nanoseconds,
-                connectionsMax: configuration.pool.maxConnections.map(UInt64.init),
+                connectionsMax: configuration.pool.maxConnections.map(UInt64.init), pool: configuration.pool,
                 stats: try registry.range(for: .init(.cluster, configuration.name), count: ClusterStat.cellCount))
         } catch {
             reportFull(configuration.origin, diagnostics)

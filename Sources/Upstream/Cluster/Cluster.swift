@@ -10,17 +10,19 @@ package final class Cluster: Sendable {
     package let connectTimeoutNs: UInt64
     /// Bound on open connections to the whole cluster, over all workers; nil for none.
     package let connectionsMax: UInt64?
+    package let pool: PoolConfiguration
     package let stats: StatsRegistry.Range
 
     package init(
         name: String, endpoints: [Endpoint], policy: LoadBalancingPolicy, connectTimeoutNs: UInt64,
-        connectionsMax: UInt64?, stats: StatsRegistry.Range
+        connectionsMax: UInt64?, pool: PoolConfiguration = PoolConfiguration(), stats: StatsRegistry.Range
     ) {
         self.name = name
         self.endpoints = endpoints
         self.policy = policy
         self.connectTimeoutNs = connectTimeoutNs
         self.connectionsMax = connectionsMax
+        self.pool = pool
         self.stats = stats
     }
 }
@@ -61,6 +63,7 @@ package enum ClusterStat: Int, Sendable {
     case responses1xx, responses2xx, responses3xx, responses4xx, responses5xx
     /// Retries that were started, by what came of them.
     case retriesSucceeded, retriesFailed, retriesOverflowed
+    case retriesActive
     case timeouts
     case requestTime = 192
 
@@ -72,6 +75,8 @@ package enum EndpointStat: Int, Sendable {
     case opened = 0
     case active = 1
     case connectFailures = 2
+    /// Requests in flight, and connections whose bytes are proxied: what load balancing looks at.
+    case load = 3
 
     package static let cellCount = 4
 }

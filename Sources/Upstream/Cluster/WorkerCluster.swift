@@ -5,6 +5,7 @@ package final class WorkerCluster {
     package let cluster: Cluster
     package let counters: StatsScope
     private let limit: ConnectionLimit?
+    private let scopes: [StatsScope]
     private let endpointScopes: [StatsScope]
     private var balancer: any LoadBalancer
 
@@ -13,6 +14,7 @@ package final class WorkerCluster {
     package init(_ cluster: Cluster, registry: StatsRegistry, worker: Int, seed: UInt64 = .random(in: 0 ... .max)) {
         self.cluster = cluster
         counters = registry.scope(cluster.stats, worker: worker)
+        scopes = registry.scopes(cluster.stats)
         limit = cluster.connectionsMax.map { ConnectionLimit(max: $0, scopes: registry.scopes(cluster.stats)) }
         endpointScopes = cluster.endpoints.map { registry.scope($0.stats, worker: worker) }
         let load = EndpointLoad(endpoints: cluster.endpoints, registry: registry)
@@ -39,14 +41,18 @@ package final class WorkerCluster {
     package func connect(on worker: Worker, handler: ConnectionHandler, excluding tried: TriedEndpoints) -> Attempt {
         guard let index = pick(excluding: tried) else { return .refused(.noEndpoint) }
         let attempt = connect(to: index, on: worker, handler: handler)
-        if case .refused(.overflow) = attempt { counters.add(to: ClusterStat.overflowed) }
+        switch attempt {
+        case .connecting(_, let endpoint): addLoad(to: endpoint)
+        case .refused(.overflow): counters.add(to: ClusterStat.overflowed)
+        case .refused: break
+        }
         return attempt
     }
 
     /// The load balancer's choice among endpoints that are not in `tried`.
     package func pick(excluding tried: TriedEndpoints) -> Int? { balancer.pick(excluding: tried) }
 
-    /// Starts a connection to an endpoint.
+    /// Starts a connection to an endpoint. It is no load by itself (`addLoad`).
     package func connect(to index: Int, on worker: Worker, handler: ConnectionHandler) -> Attempt {
         if let limit, limit.isReached { return .refused(.overflow) }
         let endpoint = cluster.endpoints[index]
@@ -59,8 +65,23 @@ package final class WorkerCluster {
         return .connecting(connection, endpoint: index)
     }
 
+    package func addLoad(to endpoint: Int) { endpointScopes[endpoint].add(to: EndpointStat.load) }
+    package func removeLoad(from endpoint: Int) { endpointScopes[endpoint].subtract(from: EndpointStat.load) }
+
+    package var limitsConnections: Bool { limit != nil }
+
+    /// A gauge of the cluster over all workers.
+    package func sum(_ stat: ClusterStat) -> UInt64 {
+        var sum: UInt64 = 0
+        for scope in scopes { sum &+= scope.read(stat) }
+        return sum
+    }
+
     /// The connection to `endpoint` is gone.
-    package func release(endpoint: Int, _ reason: CloseReason) {
+    ///
+    /// - Parameter asLoad: whether `connect(on:handler:excluding:)` made it, which counts it as load.
+    package func release(endpoint: Int, _ reason: CloseReason, asLoad: Bool = true) {
+        if asLoad { removeLoad(from: endpoint) }
         endpointScopes[endpoint].subtract(from: EndpointStat.active)
         if reason.isConnectFailure { endpointScopes[endpoint].add(to: EndpointStat.connectFailures) }
     }

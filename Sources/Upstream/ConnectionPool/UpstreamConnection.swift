@@ -3,6 +3,9 @@ package import HTTP
 
 /// A connection to an endpoint with an HTTP/1.1 client codec on it: one request at a time, kept alive between
 /// requests by its pool.
+///
+/// Hooks of the request may cancel it, which closes this connection (its `onClose` comes at the end of the turn,
+/// never from inside); so after each hook the phase is looked at again.
 public final class UpstreamConnection: ConnectionHandler {
     private enum Phase {
         case connecting
@@ -15,7 +18,7 @@ public final class UpstreamConnection: ConnectionHandler {
         case closed
     }
 
-    /// What the pool knows it by.
+    /// Which of the cluster's endpoints this is.
     package let endpoint: Int
     private let pool: HTTPConnectionPool
     private var connection: Connection?
@@ -32,7 +35,7 @@ public final class UpstreamConnection: ConnectionHandler {
     private var requestsStarted: UInt64 = 0
     private var responseStarted = false
     private var startedNs: UInt64 = 0
-    
+
     init(pool: HTTPConnectionPool, endpoint: Int, request: UpstreamRequest) {
         self.pool = pool
         self.endpoint = endpoint
@@ -47,6 +50,7 @@ public final class UpstreamConnection: ConnectionHandler {
     }
 
     var requestCount: UInt64 { requestsStarted }
+    var isOpen: Bool { connection?.isOpen ?? false }
 
     // MARK: Sending
 
@@ -58,37 +62,37 @@ public final class UpstreamConnection: ConnectionHandler {
         responseHead.reset()
         requestEnded = false
         responseStarted = false
-        isPersistent = true
         requestsStarted += 1
         connection?.setIdleTimeout(ns: 0)
         request.onReady(self)
     }
 
-    package var worker: Worker { connection!.worker }
-
     /// Sends the head of the request.
     package func write(head: consuming Lease, method: HTTPMethod, offersUpgrade: Bool) {
         answering = HTTP1ResponseParser.Request(method: method, offersUpgrade: offersUpgrade)
-        connection!.write(head)
+        write(head)
     }
 
-    package func write(_ data: consuming Lease) { connection!.write(data) }
+    /// Sends bytes of the request's body, or of a tunnel. The connection is the worker's own, so a lease that comes
+    /// after its end is given back there.
+    package func write(_ data: consuming Lease) {
+        guard let connection else { return pool.discard(data) }
+        connection.write(data)
+    }
 
     /// The request is complete.
-    package func endRequest() {
-        requestEnded = true
-        // An endpoint that had answered before the end: the connection is free only now.
-        if case .idle = phase, request == nil { release() }
-    }
+    package func endRequest() { requestEnded = true }
 
     /// A tunnel's downstream has ended its stream.
     package func finishWriting() { connection?.finishWriting() }
 
     /// Joins this connection to a downstream one for good: both have left HTTP.
-    package func relay(with downstream: Connection) {
+    ///
+    /// - Parameters: which directions pass without being looked at.
+    package func relay(with downstream: Connection, requests: Bool, responses: Bool) {
         guard let connection, connection.isOpen, downstream.isOpen else { return }
-        connection.relay(to: downstream)
-        downstream.relay(to: connection)
+        if requests { downstream.relay(to: connection) }
+        if responses { connection.relay(to: downstream) }
     }
 
     package func pauseReading() { connection?.pauseReading() }
@@ -97,8 +101,19 @@ public final class UpstreamConnection: ConnectionHandler {
     /// The request is given up: nobody wants the answer, and what was sent of it cannot be taken back.
     package func cancel() {
         endRequestCount()
-        request = nil
+        phase = .closed
         connection?.close(.localClose, reset: true)
+    }
+
+    /// The downstream side of a tunnel is gone.
+    package func downstreamClosed(_ reason: CloseReason) {
+        endRequestCount()
+        phase = .closed
+        switch reason {
+        case .finished: connection?.closeWhenSent(.finished)
+        case .remoteReset: connection?.closeWhenSent(.otherSideReset, reset: true)
+        default: connection?.close(.otherSideClosed)
+        }
     }
 
     /// An idle connection that is not wanted any more.
@@ -106,7 +121,8 @@ public final class UpstreamConnection: ConnectionHandler {
 
     private func endRequestCount() {
         guard request != nil else { return }
-        pool.requestEnded()
+        request = nil
+        pool.requestEnded(endpoint)
     }
 
     // MARK: Connection hooks
@@ -114,10 +130,7 @@ public final class UpstreamConnection: ConnectionHandler {
     public override func onConnected(_ connection: Connection) {
         pool.connected(afterNs: connection.worker.nowNs - startedNs)
         connection.startReading()
-        guard let request else {
-            connection.close(.localClose)
-            return
-        }
+        guard let request else { return }
         begin(request)
     }
 
@@ -126,10 +139,11 @@ public final class UpstreamConnection: ConnectionHandler {
         case .head: readHead(data, connection)
         case .body: readBody(data, from: 0, connection)
         case .tunnel: deliver(data, connection)
-        case .idle, .connecting, .closed:
-            // Nobody asked: an endpoint that speaks first is not in step with us.
+        case .idle:
+            // Nobody asked: an endpoint that speaks first is not in step with us (RFC 9112 §9.2).
             connection.worker.discard(data)
             connection.close(.protocolError)
+        case .connecting, .closed: connection.worker.discard(data)
         }
     }
 
@@ -139,29 +153,44 @@ public final class UpstreamConnection: ConnectionHandler {
 
     private func readHead(_ data: consuming Lease, _ connection: Connection) {
         responseStarted = true
-        // A head that lies in one buffer is parsed where it is.
-        if input.isEmpty {
-            let outcome = data.withBytes { span in ByteSlice.withBytes(of: span) { parse($0) } }
-            switch outcome {
-            case .incomplete:
-                data.withBytes { span in unsafe span.withUnsafeBytes { unsafe input.append(contentsOf: $0) } }
-                connection.worker.discard(data)
-            case .malformed: refuse(data, connection)
-            case .complete(let length): accept(data, headLength: length, connection)
-            }
+        guard input.isEmpty else {
+            readCollectedHead(data, connection)
             return
         }
+        // A head that lies in one buffer is parsed where it is.
+        let outcome = data.withBytes { span in ByteSlice.withBytes(of: span) { parse($0) } }
+        switch outcome {
+        case .incomplete:
+            collect(data)
+            connection.worker.discard(data)
+        case .malformed: refuse(data, connection)
+        case .complete(let length):
+            handOverHead()
+            proceed(data, from: length, connection)
+        }
+    }
+
+    private func readCollectedHead(_ data: consuming Lease, _ connection: Connection) {
         let before = input.count
-        data.withBytes { span in unsafe span.withUnsafeBytes { unsafe input.append(contentsOf: $0) } }
-        let outcome = ByteSlice.withBytes(of: input) { parse($0) }
+        collect(data)
+        let bytes = input
+        let outcome = ByteSlice.withBytes(of: bytes) { bytes in
+            let outcome = parse(bytes)
+            if case .complete = outcome { handOverHead() }
+            return outcome
+        }
         switch outcome {
         case .incomplete: connection.worker.discard(data)
         case .malformed: refuse(data, connection)
         case .complete(let length):
-            // Parsed from the copy; what follows the head is still in the lease.
-            let rest = length - before
-            acceptCopied(data, restFrom: rest, headLength: length, connection)
+            input.removeAll(keepingCapacity: false)
+            // What follows the head is still in the lease: before it came the head was not complete.
+            proceed(data, from: length - before, connection)
         }
+    }
+
+    private func collect(_ data: borrowing Lease) {
+        data.withBytes { span in unsafe span.withUnsafeBytes { unsafe input.append(contentsOf: $0) } }
     }
 
     private func parse(_ bytes: ByteSlice) -> HTTP1ResponseParser.Outcome {
@@ -172,35 +201,17 @@ public final class UpstreamConnection: ConnectionHandler {
         connection.worker.discard(data)
         let failed = request
         endRequestCount()
-        request = nil
+        phase = .closed
         connection.close(.protocolError, reset: true)
         failed?.onReset(.protocolError)
     }
 
-    private func acceptCopied(
-        _ data: consuming Lease, restFrom offset: Int, headLength: Int, _ connection: Connection
-    ) {
-        ByteSlice.withBytes(of: input) { bytes in
-            responseHead.moveSource(to: bytes.prefix(headLength))
-            handOverHead()
-        }
-        input.removeAll(keepingCapacity: false)
-        proceed(data, from: offset, connection)
-    }
-
-    private func accept(_ data: consuming Lease, headLength: Int, _ connection: Connection) {
-        handOverHead()
-        proceed(data, from: headLength, connection)
-    }
-
     private func handOverHead() {
-        let isInformational = responseHead.status.isInformational && !responseHead.switchesProtocol
-        if isInformational {
-            request?.onResponseHead(&responseHead)
-            return
+        let isFinal = !responseHead.status.isInformational || responseHead.switchesProtocol
+        if isFinal {
+            isPersistent = parser.isPersistent
+            phase = responseHead.switchesProtocol ? .tunnel : .body(HTTP1BodyDecoder(parser.bodyFraming))
         }
-        isPersistent = parser.isPersistent
-        phase = responseHead.switchesProtocol ? .tunnel : .body(HTTP1BodyDecoder(parser.bodyFraming))
         request?.onResponseHead(&responseHead)
     }
 
@@ -208,7 +219,7 @@ public final class UpstreamConnection: ConnectionHandler {
     private func proceed(_ data: consuming Lease, from offset: Int, _ connection: Connection) {
         switch phase {
         case .head:
-            // It was informational; the next head follows.
+            // The head was informational; the next one follows.
             parser.reset()
             responseHead.reset()
             var rest = data
@@ -237,11 +248,19 @@ public final class UpstreamConnection: ConnectionHandler {
             }
             switch step {
             case .event(.body(let offset, let length)):
-                if let request {
-                    request.onResponseBody(connection.worker.slice(data, offset: offset, count: length))
+                if offset == 0, length == data.count, decoder.isOpenEnded {
+                    // All of the buffer, and more will come: it goes on as it is.
+                    phase = .body(decoder)
+                    deliver(data, connection)
+                    return
+                }
+                deliver(connection.worker.slice(data, offset: offset, count: length), connection)
+                guard case .body = phase else {
+                    connection.worker.discard(data)
+                    return
                 }
             case .event(.trailers):
-                continue  // handed on with the end
+                if let trailers = decoder.trailers { request?.onResponseTrailers(trailers.fields) }
             case .event(.end):
                 let hasMore = position < data.count
                 connection.worker.discard(data)
@@ -263,25 +282,29 @@ public final class UpstreamConnection: ConnectionHandler {
     private func responseEnded(_ connection: Connection, hasMore: Bool) {
         let answered = request
         endRequestCount()
-        request = nil
         phase = .idle
         if hasMore {
             // More than was asked for: nothing on this connection can be trusted any more.
             connection.close(.protocolError)
         } else if !isPersistent {
             connection.close(.finished)
+        } else if !requestEnded {
+            // Answered before it had heard all: where the next request would begin is not certain.
+            connection.close(.localClose)
+        } else {
+            // Before the answer is passed on, because the client's next request may follow at once.
+            release(connection)
         }
-        // First the answer: the connection may take up the next request in `release`.
         answered?.onResponseEnd()
-        if requestEnded, case .idle = phase { release() }
     }
 
-    private func release() {
-        guard let connection, connection.isOpen else { return }
+    private func release(_ connection: Connection) {
+        guard connection.isOpen else { return }
         if pool.isClosed {
             retire()
             return
         }
+        connection.resumeReading()
         connection.setIdleTimeout(ns: pool.idleTimeoutNs)
         pool.putBack(self)
     }
@@ -315,14 +338,14 @@ public final class UpstreamConnection: ConnectionHandler {
         switch phase {
         case .connecting: reset = .connectFailed(reason)
         case .head where !responseStarted: reset = .closedBeforeResponse(wasReused: wasReused)
+        case .tunnel: reset = .tunnelClosed(reason)
         default: reset = .truncated
         }
         phase = .closed
         self.connection = nil
         let failed = request
         endRequestCount()
-        request = nil
+        pool.forget(self, reason)
         failed?.onReset(reset)
-        pool.forget(self, reason, on: connection.worker)
     }
 }

@@ -4,7 +4,8 @@ public import HTTP
 /// One request on its way to an endpoint, seen from the upstream connection: who writes it and who hears of
 /// the answer. The same hooks serve every HTTP version.
 ///
-/// All hooks run on the worker. `onReset` is the last one, and so is `onResponseEnd`.
+/// All hooks run on the worker. `onResponseEnd` and `onReset` are the last ones; after either the request is
+/// nothing to the connection any more and may be started again.
 open class UpstreamRequest: TimerTask {
     /// The connection is there: write the head, and then the body as it comes.
     open func onReady(_ upstream: UpstreamConnection) {}
@@ -12,6 +13,8 @@ open class UpstreamRequest: TimerTask {
     /// returns.
     open func onResponseHead(_ head: inout ResponseHead) {}
     open func onResponseBody(_ data: consuming Lease) {}
+    /// Trailers, right before the end. Those that may not be forwarded are marked and are not written.
+    open func onResponseTrailers(_ fields: borrowing HeaderTable) {}
     /// The response is complete.
     open func onResponseEnd() {}
     /// Nothing more will come.
@@ -32,6 +35,8 @@ public enum UpstreamReset: Equatable, Sendable {
     case truncated
     /// The endpoint did not speak HTTP.
     case protocolError
-    /// The cluster is at a limit, or has no endpoint to try.
+    /// A connection that has left HTTP ended.
+    case tunnelClosed(CloseReason)
+    /// The cluster is at a limit, or has no endpoint to try, or the process is out of descriptors.
     case overflow, noEndpoint, exhausted
 }

@@ -19,7 +19,7 @@ package func makeLoadBalancer(
 
 /// How busy endpoints are.
 package protocol EndpointLoadSource {
-    /// Open connections (later: requests in flight) of an endpoint, over all workers.
+    /// Requests in flight, and connections whose bytes are proxied, of an endpoint over all workers.
     func active(_ endpoint: Int) -> UInt64
 }
 
@@ -33,7 +33,7 @@ struct EndpointLoad: EndpointLoadSource {
 
     func active(_ endpoint: Int) -> UInt64 {
         var sum: UInt64 = 0
-        for scope in cells[endpoint] { sum &+= scope.read(EndpointStat.active) }
+        for scope in cells[endpoint] { sum &+= scope.read(EndpointStat.load) }
         return sum
     }
 }
