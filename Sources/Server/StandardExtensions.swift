@@ -7,4 +7,9 @@ package enum StandardExtensions {
         NetworkFilterRegistration(EchoFilter.self),
         NetworkFilterRegistration(IPAccessFilter.self),
     ]
+
+    package static let httpFilters: [HTTPFilterRegistration] = [
+        HTTPFilterRegistration(CORSFilter.self),
+        HTTPFilterRegistration(LocalRateLimitFilter.self),
+    ]
 }

@@ -25,24 +25,6 @@ package protocol HTTPResponder: AnyObject {
     func respond(to head: borrowing RequestHead, body: [UInt8], _ exchange: HTTPExchange)
 }
 
-/// An answer that the proxy gives itself.
-package struct LocalResponse: Sendable {
-    package var status: HTTPStatus
-    /// Fields besides Server, Date, Content-Length and Connection.
-    package var headers: [(name: String, value: String)]
-    package var body: [UInt8]
-
-    package init(_ status: HTTPStatus, headers: [(name: String, value: String)] = [], body: [UInt8] = []) {
-        self.status = status
-        self.headers = headers
-        self.body = body
-    }
-
-    package init(_ status: HTTPStatus, text: String, type: String = "text/plain; charset=utf-8") {
-        self.init(status, headers: [("Content-Type", type)], body: Array(text.utf8))
-    }
-}
-
 /// One request that waits for its answer.
 package struct HTTPExchange {
     fileprivate let filter: HTTPServerFilter

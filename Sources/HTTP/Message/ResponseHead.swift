@@ -21,6 +21,9 @@ public struct ResponseHead: ~Copyable {
         headers.reset()
     }
 
+    /// For heads that are made here rather than parsed.
+    package mutating func setBodyLength(_ length: BodyLength) { bodyLength = length }
+
     /// Says that the head's bytes now live at `bytes`, an exact copy of where they were when it was parsed.
     package mutating func moveSource(to bytes: ByteSlice) { headers.setSource(bytes) }
 }

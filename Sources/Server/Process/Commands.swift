@@ -91,7 +91,7 @@ package enum CheckCommand {
         let loaded = Configuration.load(path: path)
         if let configuration = loaded.configuration {
             let registry = StatsRegistry(blocks: [])
-            let compiler = SnapshotCompiler(registry: registry, filters: StandardExtensions.networkFilters)
+            let compiler = SnapshotCompiler(registry: registry, filters: StandardExtensions.networkFilters, httpFilters: StandardExtensions.httpFilters)
             _ = compiler.compile(
                 configuration, source: loaded.source, previous: nil, diagnostics: loaded.diagnostics)
         }

@@ -61,7 +61,8 @@ package final class Control: @unchecked Sendable {
         }
         self.workers = workers
         registry = StatsRegistry(blocks: workers.map(\.stats))
-        compiler = SnapshotCompiler(registry: registry, filters: filters)
+        compiler = SnapshotCompiler(
+            registry: registry, filters: filters, httpFilters: StandardExtensions.httpFilters)
     }
 
     package var phase: Phase { Phase(rawValue: phaseValue.load(ordering: .relaxed)) ?? .starting }

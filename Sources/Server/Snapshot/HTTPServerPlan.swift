@@ -1,25 +1,29 @@
 internal import Config
 internal import Engine
 internal import Filters
-internal import HTTP
+internal import Upstream
 
-/// `http:` of a listener, ready to become a filter factory on each worker.
-package struct HTTPServerPlan: Sendable {
-    private let configuration: HTTPConfiguration
+/// `http:` of a listener, ready to become a chain of HTTP filters on each worker.
+package final class HTTPServerPlan: Sendable {
+    private let settings: HTTPChainSettings
+    private let filters: [HTTPFilterPlan]
+    private let table: RouteTable
+    /// By their number in the route table.
+    let clusters: [Cluster]
 
-    init(_ configuration: HTTPConfiguration) { self.configuration = configuration }
+    init(_ configuration: HTTPConfiguration, table: RouteTable, filters: [HTTPFilterPlan], clusters: [Cluster]) {
+        settings = HTTPChainSettings(configuration)
+        self.table = table
+        self.filters = filters
+        self.clusters = clusters
+    }
 
-    /// Largest request body that is taken in; the routes here only answer, so it is discarded.
-    private static let bodyBytesMax: UInt64 = 1 << 20
-
-    func makeFactory() -> NetworkFilterFactory {
-        let limits = HTTP1Limits(
-            headerBytesMax: configuration.limits.headerBytes.bytes, headersMax: configuration.limits.headers,
-            bodyBytesMax: Self.bodyBytesMax)
-        return HTTPServerFilterFactory(
-            settings: HTTPServerSettings(
-                limits: limits, idleTimeoutNs: configuration.idleTimeout?.nanoseconds ?? 0,
-                requestTimeoutNs: configuration.requestTimeout?.nanoseconds ?? 0,
-                responder: DirectResponder(routes: configuration.hosts.flatMap(\.routes))))
+    /// - Parameter pools: of `clusters`, on this worker
+    func makeChain(on worker: Worker, pools: [HTTPConnectionPool], counters: StatsScope) -> HTTPChain {
+        var random = SystemRandomNumberGenerator()
+        let router = RouterFilter(table: table, pools: pools, settings: settings, seed: random.next())
+        return HTTPChain(
+            settings: settings, filters: filters.map { $0.makeFilter(worker) }, router: router, counters: counters,
+            worker: worker)
     }
 }

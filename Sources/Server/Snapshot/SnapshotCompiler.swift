@@ -9,10 +9,12 @@ internal import Upstream
 package struct SnapshotCompiler {
     private let registry: StatsRegistry
     private let filters: [String: NetworkFilterRegistration]
+    private let httpFilters: [String: HTTPFilterRegistration]
 
-    package init(registry: StatsRegistry, filters: [NetworkFilterRegistration]) {
+    package init(registry: StatsRegistry, filters: [NetworkFilterRegistration], httpFilters: [HTTPFilterRegistration]) {
         self.registry = registry
         self.filters = Dictionary(uniqueKeysWithValues: filters.map { ($0.name, $0) })
+        self.httpFilters = Dictionary(uniqueKeysWithValues: httpFilters.map { ($0.name, $0) })
     }
 
     /// Everything that is wrong goes to `diagnostics`; nil then.
@@ -106,7 +108,7 @@ package struct SnapshotCompiler {
         }
         guard let terminal = terminal(of: configuration, clusters, endsWithTerminal, diagnostics) else { return nil }
         do throws(StatsRegistry.Full) {
-            let stats = try registry.range(for: .init(.listener, configuration.name), count: ListenerStat.cellCount)
+            let stats = try registry.range(for: .init(.listener, configuration.name), count: HTTPStat.cellCount)
             return ListenerPlan(
                 configuration: configuration, address: NetworkAddress(configuration.address),
                 isDualStack: configuration.address.isWildcard, stats: stats, filters: plans, terminal: terminal)
@@ -161,8 +163,27 @@ package struct SnapshotCompiler {
                     clusters: found, idleTimeoutNs: tcp.idleTimeout?.nanoseconds ?? 0,
                     connectAttempts: tcp.connectAttempts))
         case (.http(let http), false):
-            return .http(HTTPServerPlan(http))
+            return httpPlan(http, clusters, diagnostics).map(ListenerPlan.Terminal.http)
         }
+    }
+
+    private func httpPlan(
+        _ http: HTTPConfiguration, _ clusters: [String: Cluster], _ diagnostics: Diagnostics
+    ) -> HTTPServerPlan? {
+        let filters = http.filters.compactMap { filter -> HTTPFilterPlan? in
+            if let registration = httpFilters[filter.name] { return registration.prepare(filter.config, diagnostics) }
+            diagnostics.report(
+                "unknown HTTP filter \(filter.name.quotedForMessage)",
+                expected: "one of \(httpFilters.keys.sorted().joined(separator: ", "))",
+                suggestion: diagnostics.suggestion(for: filter.name, among: httpFilters.keys.sorted()),
+                at: filter.origin.position)
+            return nil
+        }
+        let table = RouteTable(http)
+        // A cluster that is not there was reported when references were checked, or has errors of its own.
+        let found = table.clusterNames.compactMap { clusters[$0] }
+        guard filters.count == http.filters.count, found.count == table.clusterNames.count else { return nil }
+        return HTTPServerPlan(http, table: table, filters: filters, clusters: found)
     }
 
     private func reportAfterTerminal(_ filter: NetworkFilterConfiguration, _ diagnostics: Diagnostics) {

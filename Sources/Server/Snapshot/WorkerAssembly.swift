@@ -1,6 +1,7 @@
 internal import Config
 internal import Engine
 internal import Filters
+internal import HTTP
 internal import Upstream
 
 /// One worker's side of the configuration: its listeners, chains and clusters. Lives on the worker's thread.
@@ -9,6 +10,10 @@ final class WorkerAssembly {
     private let registry: StatsRegistry
     private var snapshot: Snapshot?
     private var clusters: [String: WorkerCluster] = [:]
+    /// By cluster, made when the first route names it.
+    private var pools: [String: HTTPConnectionPool] = [:]
+    /// The chain that requests of a listener go through, by the key of its sockets.
+    private var httpChains: [String: HTTPChain] = [:]
     /// By the key of the listener's sockets.
     private var listeners: [String: ListenerID] = [:]
     /// On the worker that serves the admin interface. No configuration changes it.
@@ -31,7 +36,7 @@ final class WorkerAssembly {
     /// - Parameter sockets: for each listener whose sockets are new, this worker's.
     /// - Returns: listeners that went away; their connections drain.
     func apply(_ next: Snapshot, sockets: [String: ListeningSocket]) -> [ListenerID] {
-        takeOverClusters(of: next)
+        let replaced = takeOverClusters(of: next)
         var removed: [ListenerID] = []
         let old = Dictionary(uniqueKeysWithValues: (snapshot?.listeners ?? []).map { ($0.socketKey, $0) })
         let keys = Set(next.listeners.map(\.socketKey))
@@ -39,6 +44,7 @@ final class WorkerAssembly {
             worker.removeListener(id)
             removed.append(id)
             listeners[key] = nil
+            httpChains[key] = nil
         }
         for plan in next.listeners {
             let key = plan.socketKey
@@ -53,6 +59,8 @@ final class WorkerAssembly {
             }
         }
         snapshot = next
+        // Now that no listener starts requests on them any more.
+        for pool in replaced { pool.close() }
         return removed
     }
 
@@ -78,7 +86,8 @@ final class WorkerAssembly {
 
     // MARK: Parts
 
-    private func takeOverClusters(of next: Snapshot) {
+    /// - Returns: the pools of clusters that are gone or replaced
+    private func takeOverClusters(of next: Snapshot) -> [HTTPConnectionPool] {
         var kept: [String: WorkerCluster] = [:]
         for (name, cluster) in next.clusters {
             if let old = clusters[name], old.cluster === cluster {
@@ -88,6 +97,24 @@ final class WorkerAssembly {
             }
         }
         clusters = kept
+        let replaced = pools.filter { kept[$0.key] !== $0.value.cluster }
+        for name in replaced.keys { pools[name] = nil }
+        return Array(replaced.values)
+    }
+
+    private func pool(of cluster: Cluster) -> HTTPConnectionPool {
+        if let pool = pools[cluster.name] { return pool }
+        let pool = HTTPConnectionPool(
+            cluster: workerCluster(cluster), settings: HTTPConnectionPool.Settings(cluster.pool), worker: worker)
+        pools[cluster.name] = pool
+        return pool
+    }
+
+    private func workerCluster(_ cluster: Cluster) -> WorkerCluster {
+        guard let found = clusters[cluster.name] else {
+            preconditionFailure("a snapshot has every cluster that its listeners name")
+        }
+        return found
     }
 
     /// The same configuration, and the same clusters behind it.
@@ -96,6 +123,8 @@ final class WorkerAssembly {
         switch (old.terminal, new.terminal) {
         case (.tcpProxy(let oldPlan), .tcpProxy(let newPlan)):
             return zip(oldPlan.clusters, newPlan.clusters).allSatisfy { $0.cluster === $1.cluster }
+        case (.http(let oldPlan), .http(let newPlan)):
+            return zip(oldPlan.clusters, newPlan.clusters).allSatisfy { $0 === $1 }
         default:
             return true
         }
@@ -111,23 +140,38 @@ final class WorkerAssembly {
         var factories = plan.filters.map { $0.makeFactory(worker) }
         switch plan.terminal {
         case .tcpProxy(let tcp): factories.append(factory(for: tcp))
-        case .http(let http): factories.append(http.makeFactory())
+        case .http(let http): factories.append(factory(for: http, of: plan))
         case .filter: break
         }
         return NetworkFilterChain(factories)
     }
 
+    private func factory(for http: HTTPServerPlan, of plan: ListenerPlan) -> NetworkFilterFactory {
+        let chain = http.makeChain(
+            on: worker, pools: http.clusters.map(pool), counters: registry.scope(plan.stats, worker: worker.index))
+        httpChains[plan.socketKey]?.successor = chain
+        httpChains[plan.socketKey] = chain
+        return HTTPConnectionManagerFactory(chain: chain)
+    }
+
     private func factory(for plan: TCPProxyPlan) -> NetworkFilterFactory {
         let entries = plan.clusters.map { entry in
-            guard let cluster = clusters[entry.cluster.name] else {
-                preconditionFailure("a snapshot has every cluster that its listeners name")
-            }
-            return (cluster: cluster, weight: entry.weight)
+            (cluster: workerCluster(entry.cluster), weight: entry.weight)
         }
         var random = SystemRandomNumberGenerator()
         return TCPProxyFactory(
             settings: TCPProxySettings(
                 clusters: entries, idleTimeoutNs: plan.idleTimeoutNs, connectAttempts: plan.connectAttempts,
                 seed: random.next()))
+    }
+}
+
+extension HTTPConnectionPool.Settings {
+    init(_ pool: PoolConfiguration) {
+        self.init(
+            limits: HTTP1Limits(), idleTimeoutNs: pool.idleTimeout?.nanoseconds ?? 0,
+            requestsPerConnectionMax: pool.maxRequestsPerConnection.map(UInt64.init),
+            pendingMax: UInt64(pool.maxPending), requestsMax: pool.maxRequests.map(UInt64.init),
+            retriesMax: UInt64(pool.maxRetries))
     }
 }

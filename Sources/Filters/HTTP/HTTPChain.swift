@@ -1,0 +1,130 @@
+package import Config
+package import Engine
+package import HTTP
+internal import Upstream
+internal import Glibc
+
+/// What `http:` of a listener says, for one worker: its filters with the router behind them, and the streams that
+/// wait to be used again.
+package final class HTTPChain {
+    let settings: HTTPChainSettings
+    let filters: [HTTPFilter]
+    let router: RouterFilter
+    let counters: StatsScope
+    let worker: Worker
+    /// The chain of a newer configuration. Connections that are open go on with it from their next request.
+    package var successor: HTTPChain?
+
+    private var free: [HTTPStream] = []
+    private var random: SplitMix64
+    private var dateSecond: Int64 = -1
+    private var dateText = [UInt8](repeating: 0, count: HTTPDate.byteCount)
+
+    /// Streams that are kept; beyond, they are made anew when there are more requests at once.
+    private static let freeMax = 1024
+
+    package init(
+        settings: HTTPChainSettings, filters: [HTTPFilter], router: RouterFilter, counters: StatsScope, worker: Worker
+    ) {
+        self.settings = settings
+        self.filters = filters
+        self.router = router
+        self.counters = counters
+        self.worker = worker
+        var system = SystemRandomNumberGenerator()
+        random = SplitMix64(seed: system.next())
+        for (index, filter) in filters.enumerated() { filter.index = index }
+    }
+
+    /// The newest chain of the listener.
+    var newest: HTTPChain {
+        var chain = self
+        while let next = chain.successor { chain = next }
+        return chain
+    }
+
+    func takeStream() -> HTTPStream { free.popLast() ?? HTTPStream(chain: self) }
+
+    func giveBack(_ stream: HTTPStream) {
+        if free.count < Self.freeMax, successor == nil { free.append(stream) }
+    }
+
+    func nextRandom() -> UInt64 { random.next() }
+
+    /// Now, as `Date` writes it. Good until the next call.
+    func withDate<R>(_ body: (ByteSlice) -> R) -> R {
+        let second = Int64(time(nil))
+        if second != dateSecond {
+            dateSecond = second
+            let count = HTTPDate.byteCount
+            unsafe dateText.withUnsafeMutableBytes { buffer in
+                var writer = unsafe ByteWriter(start: buffer.baseAddress!, capacity: count)
+                HTTPDate.write(epochSeconds: second, to: &writer)
+            }
+        }
+        return ByteSlice.withBytes(of: dateText, body)
+    }
+}
+
+/// What the connections of a listener need to know.
+package struct HTTPChainSettings: Sendable {
+    package var limits: HTTP1Limits
+    /// Nanoseconds without a request in progress; 0 for no limit.
+    package var idleTimeoutNs: UInt64
+    /// Nanoseconds from the first byte of a request to the end of its body; 0 for no limit.
+    package var requestTimeoutNs: UInt64
+    /// Nanoseconds without a byte while a request is in progress; 0 for no limit.
+    package var streamIdleTimeoutNs: UInt64
+    package var requestsPerConnectionMax: UInt64?
+    /// nil leaves paths as they are.
+    package var normalizer: PathNormalizer?
+    package var useRemoteAddress: Bool
+    package var trustedHops: Int
+    package var serverName: [UInt8]
+    package var requestID: RequestIDConfiguration
+
+    package init(_ configuration: HTTPConfiguration) {
+        limits = HTTP1Limits(
+            headerBytesMax: configuration.limits.headerBytes.bytes, headersMax: configuration.limits.headers,
+            targetBytesMax: configuration.limits.urlBytes.bytes,
+            bodyBytesMax: configuration.limits.bodyBytes.map { UInt64($0.bytes) } ?? .max)
+        idleTimeoutNs = configuration.idleTimeout?.nanoseconds ?? 0
+        requestTimeoutNs = configuration.requestTimeout?.nanoseconds ?? 0
+        streamIdleTimeoutNs = configuration.streamIdleTimeout?.nanoseconds ?? 0
+        requestsPerConnectionMax = configuration.maxRequestsPerConnection.map(UInt64.init)
+        let paths = configuration.paths
+        let slashes: PathNormalizer.EscapedSlashes =
+            switch paths.escapedSlashes {
+            case .keep: .keep
+            case .unescape: .unescape
+            case .reject: .reject
+            }
+        normalizer =
+            paths.isNormalized
+            ? PathNormalizer(mergesSlashes: paths.mergesSlashes, escapedSlashes: slashes) : nil
+        useRemoteAddress = configuration.useRemoteAddress
+        trustedHops = configuration.xffNumTrustedHops
+        serverName = Array(configuration.serverName.utf8)
+        requestID = configuration.requestID
+    }
+}
+
+/// Counted for each listener, after what the engine counts there.
+package enum HTTPStat: Int, Sendable {
+    case requestsActive = 80
+    /// One cell a class of status, 1xx to 5xx.
+    case responses1xx, responses2xx, responses3xx, responses4xx, responses5xx
+    /// One cell an `HTTP1Error`.
+    case refused = 96
+    case requestTime = 192
+
+    package static let cellCount = requestTime.rawValue + Histogram.cellCount
+
+    package static func refused(_ error: HTTP1Error) -> StatCell {
+        StatCell(rawValue: refused.rawValue + Int(error.rawValue))
+    }
+
+    package static func responses(_ status: HTTPStatus) -> StatCell {
+        StatCell(rawValue: responses1xx.rawValue + min(max(status.codeClass, 1), 5) - 1)
+    }
+}

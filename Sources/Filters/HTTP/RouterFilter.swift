@@ -1,0 +1,439 @@
+internal import Engine
+internal import HTTP
+package import Upstream
+
+/// The end of every chain of HTTP filters: finds the route of a request, and answers it or sends it to an endpoint,
+/// with retries and time-outs. What it knows of one request is the stream's `RouterState`.
+package final class RouterFilter {
+    private let table: RouteTable
+    /// By the number of their cluster in the table.
+    private let pools: [HTTPConnectionPool]
+    private let settings: HTTPChainSettings
+    private var random: SplitMix64
+
+    package init(table: RouteTable, pools: [HTTPConnectionPool], settings: HTTPChainSettings, seed: UInt64) {
+        precondition(pools.count == table.clusterNames.count, "every cluster of a route has a pool")
+        self.table = table
+        self.pools = pools
+        self.settings = settings
+        random = SplitMix64(seed: seed)
+    }
+
+    // MARK: Requests
+
+    /// The request has passed the filters.
+    func route(_ stream: HTTPStream) {
+        guard let route = table.route(for: stream.request) else {
+            stream.respond(.notFound, flag: .noRouteFound, text: "no route matches\n")
+            return
+        }
+        stream.route.route = route
+        switch route.action {
+        case .redirect(let redirect): self.redirect(stream, redirect)
+        case .respond(let response):
+            stream.respond(response.status, flag: .none, bytes: response.body) { _ = response.addHeaders(to: &$0) }
+        case .cluster, .weighted: forward(stream, route)
+        }
+    }
+
+    private func redirect(_ stream: HTTPStream, _ redirect: RouteRedirect) {
+        let isSecure = stream.request.headers[.xForwardedProto].map { $0.equalsIgnoringCase("https") } ?? false
+        let capacity = stream.request.path.count + (stream.request.query?.count ?? 0) + 20_000
+        var isComplete = false
+        let location = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
+            guard let start = buffer.baseAddress else { return }
+            var writer = unsafe ByteWriter(start: start, capacity: capacity)
+            let hasHost = redirect.writeLocation(
+                for: stream.request, scheme: isSecure ? .https : .http, to: &writer)
+            isComplete = hasHost && writer.fits
+            count = isComplete ? writer.count : 0
+        }
+        guard isComplete else {
+            stream.respond(.badRequest, flag: .none, text: "the request names no host\n")
+            return
+        }
+        stream.respond(redirect.status, flag: .none, bytes: .empty) { headers in
+            ByteSlice.withBytes(of: location) { _ = headers.add(.location, $0) }
+        }
+    }
+
+    private func forward(_ stream: HTTPStream, _ route: Route) {
+        guard let index = route.clusterIndex(random: random.next()) else { return }
+        stream.route.pool = pools[index]
+        if stream.requestEnded { requestArrived(stream) }
+        unsafe stream.manager?.setIdleTimeout(ns: route.idleTimeoutNs)
+        if stream.request.method == .connect {
+            guard route.upgrades.allowConnect else {
+                stream.respond(.forbidden, flag: .none, text: "CONNECT is not allowed here\n")
+                return
+            }
+            stream.route.offersTunnel = true
+        } else if stream.request.offersUpgrade, !route.upgrades.isEmpty, stream.request.bodyLength.isEmpty {
+            // An upgrade that is not allowed is ignored, as RFC 9110 §7.8 lets a server do.
+            stream.route.offersTunnel = allowsUpgrade(stream, route)
+        }
+        guard prepare(&stream.request, route) else {
+            stream.respond(.requestHeaderFieldsTooLarge, flag: .none, text: "too many header bytes\n")
+            return
+        }
+        attempt(stream, fresh: false)
+    }
+
+    private func allowsUpgrade(_ stream: HTTPStream, _ route: Route) -> Bool {
+        var index = stream.request.headers.firstIndex(of: .upgrade)
+        while let current = index {
+            guard let field = stream.request.headers.field(at: current), route.upgrades.allow(field.value) else {
+                return false
+            }
+            index = stream.request.headers.firstIndex(of: .upgrade, from: current + 1)
+        }
+        return true
+    }
+
+    /// The head as the endpoint gets it. False when it has no room for all of it.
+    private func prepare(_ head: inout RequestHead, _ route: Route) -> Bool {
+        if route.rewrite.changesPath, !head.path.isEmpty {
+            guard head.headers.set(.xEnvoyOriginalPath, head.path) else { return false }
+        }
+        guard route.rewrite.apply(to: &head), route.requestHeaders.apply(to: &head.headers) else { return false }
+        guard route.timeoutNs > 0 else { return true }
+        return withDecimal(route.timeoutNs / 1_000_000) { head.headers.set(.xEnvoyExpectedRqTimeoutMs, $0) }
+    }
+
+    // MARK: Tries
+
+    private func attempt(_ stream: HTTPStream, fresh: Bool) {
+        guard let pool = stream.route.pool else { return }
+        stream.route.attemptStartedNs = stream.worker.nowNs
+        stream.route.isAttempted = true
+        switch pool.start(stream, excluding: stream.route.tried, fresh: fresh) {
+        case .started(let upstream):
+            stream.route.upstream = upstream
+            if let ns = stream.route.route?.retry?.perTryTimeoutNs, ns > 0 {
+                stream.route.tryTimer = stream.worker.schedule(stream, tag: StreamTimer.tried.rawValue, afterNs: ns)
+            }
+        case .pending: stream.route.isPending = true
+        case .refused(let reason): reset(stream, reason)
+        }
+    }
+
+    /// The connection is there.
+    func ready(_ stream: HTTPStream, _ upstream: UpstreamConnection) {
+        stream.route.upstream = upstream
+        stream.route.isReady = true
+        stream.route.isPending = false
+        let tunnel = stream.route.offersTunnel
+        let length = stream.request.bodyLength
+        let framing: HTTP1LengthField =
+            switch length {
+            case .none: .none
+            case .exactly(let count): .contentLength(count)
+            case .unknown: .chunked
+            }
+        let lease = makeHead(on: stream.worker) { writer in
+            stream.request.writeHTTP1(
+                to: &writer, length: framing,
+                connection: tunnel && stream.request.method != .connect ? .upgrade : .none)
+        }
+        upstream.write(head: lease, method: stream.request.method, offersUpgrade: tunnel)
+        if stream.requestEnded {
+            upstream.endRequest()
+        } else {
+            unsafe stream.manager?.upstreamReady()
+        }
+    }
+
+    /// A piece of the request's body. Only between `ready` and the response's end.
+    func requestBody(_ stream: HTTPStream, _ data: consuming Lease) {
+        guard let upstream = stream.route.upstream else { return stream.worker.discard(data) }
+        stream.route.bodySent = true
+        guard stream.request.bodyLength == .unknown else { return upstream.write(data) }
+        let size = data.count
+        let isFirst = !stream.route.chunkOpen
+        stream.route.chunkOpen = true
+        upstream.write(makeChunkHead(size, isFirst: isFirst, on: stream.worker))
+        upstream.write(data)
+    }
+
+    /// The body is complete; trailers go along (RFC 9110 §6.5).
+    func requestBodyEnd(_ stream: HTTPStream, trailers: HTTP1TrailerSection?) {
+        guard let upstream = stream.route.upstream, stream.route.isReady else { return }
+        if stream.request.bodyLength == .unknown {
+            stream.route.bodySent = true
+            upstream.write(makeLastChunk(trailers, afterData: stream.route.chunkOpen, on: stream.worker))
+        }
+        upstream.endRequest()
+    }
+
+    /// The request is complete: the time of the route begins.
+    func requestArrived(_ stream: HTTPStream) {
+        guard let ns = stream.route.route?.timeoutNs, ns > 0, !stream.responseStarted, !stream.route.isTunnel,
+            stream.route.routeTimer == .none
+        else { return }
+        stream.route.routeTimer = stream.worker.schedule(stream, tag: StreamTimer.route.rawValue, afterNs: ns)
+    }
+
+    // MARK: Responses
+
+    func responseHead(_ stream: HTTPStream, _ head: inout ResponseHead) {
+        guard let manager = unsafe stream.manager else { return }
+        if head.status.isInformational, !head.switchesProtocol {
+            manager.sendInformational(&head)
+            return
+        }
+        stream.worker.cancel(stream.route.tryTimer)
+        stream.route.tryTimer = .none
+        count(stream, head.status)
+        if let retry = stream.route.route?.retry, retry.retries(head.status), mayRetry(stream, retry) {
+            stream.route.upstream?.cancel()
+            scheduleRetry(stream, retry)
+            return
+        }
+        if stream.route.isRetry, let pool = stream.route.pool {
+            let isFailure = stream.route.route?.retry?.retries(head.status) ?? false
+            endRetry(stream, pool, isFailure ? .retriesFailed : .retriesSucceeded)
+        }
+        let ms = (stream.worker.nowNs - stream.route.attemptStartedNs) / 1_000_000
+        withDecimal(ms) { _ = head.headers.set(.xEnvoyUpstreamServiceTime, $0) }
+        if head.switchesProtocol {
+            stream.route.isTunnel = true
+            stream.worker.cancel(stream.route.routeTimer)
+            stream.route.routeTimer = .none
+        }
+        stream.sendResponseHead(&head)
+        if head.switchesProtocol, let upstream = stream.route.upstream { manager.startTunnel(upstream) }
+    }
+
+    func responseEnd(_ stream: HTTPStream) {
+        guard let manager = unsafe stream.manager else { return }
+        if stream.route.isTunnel {
+            manager.tunnelEnded()
+            return
+        }
+        recordTime(stream)
+        stream.route.upstream = nil
+        stream.route.isReady = false
+        manager.responseEnd(trailers: nil)
+    }
+
+    // MARK: Failures
+
+    /// The try came to nothing.
+    func reset(_ stream: HTTPStream, _ reason: UpstreamReset) {
+        guard let manager = unsafe stream.manager else { return }
+        let endpoint = stream.route.upstream?.endpoint
+        stream.route.upstream = nil
+        stream.route.isReady = false
+        stream.route.isPending = false
+        stream.route.chunkOpen = false
+        stream.worker.cancel(stream.route.tryTimer)
+        stream.route.tryTimer = .none
+        if case .tunnelClosed(let close) = reason {
+            manager.tunnelClosed(close)
+            return
+        }
+        if stream.responseStarted {
+            stream.flag = .upstreamConnectionTermination
+            manager.abortResponse()
+            return
+        }
+        if case .closedBeforeResponse(wasReused: true) = reason, mayRepeat(stream) {
+            // RFC 9110 §9.2.2: the endpoint closed an idle connection while the request was on its way.
+            stream.route.wasRepeated = true
+            attempt(stream, fresh: true)
+            return
+        }
+        if let retry = stream.route.route?.retry, isRetriable(reason, retry), mayRetry(stream, retry) {
+            if let endpoint { stream.route.exclude(endpoint) }
+            scheduleRetry(stream, retry)
+            return
+        }
+        if let pool = stream.route.pool, stream.route.isRetry { endRetry(stream, pool, .retriesFailed) }
+        fail(stream, reason)
+    }
+
+    private func fail(_ stream: HTTPStream, _ reason: UpstreamReset) {
+        switch reason {
+        case .connectFailed:
+            count(stream, .serviceUnavailable)
+            stream.respond(.serviceUnavailable, flag: .upstreamConnectionFailure, text: "the upstream is not reachable\n")
+        case .closedBeforeResponse, .truncated, .tunnelClosed:
+            count(stream, .badGateway)
+            stream.respond(.badGateway, flag: .upstreamConnectionTermination, text: "the upstream gave no answer\n")
+        case .protocolError:
+            count(stream, .badGateway)
+            stream.respond(.badGateway, flag: .upstreamConnectionTermination, text: "the upstream's answer is not HTTP\n")
+        case .overflow, .exhausted:
+            stream.respond(.serviceUnavailable, flag: .upstreamOverflow, text: "the upstream is overloaded\n")
+        case .noEndpoint:
+            stream.respond(.serviceUnavailable, flag: .noHealthyUpstream, text: "no upstream is healthy\n")
+        }
+    }
+
+    func timerFired(_ stream: HTTPStream, _ timer: StreamTimer) {
+        switch timer {
+        case .request: break
+        case .backOff:
+            stream.route.backOffTimer = .none
+            attempt(stream, fresh: false)
+        case .tried:
+            stream.route.tryTimer = .none
+            tryTimedOut(stream)
+        case .route:
+            stream.route.routeTimer = .none
+            stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
+            timedOut(stream)
+        }
+    }
+
+    private func tryTimedOut(_ stream: HTTPStream) {
+        guard !stream.responseStarted, let retry = stream.route.route?.retry else { return }
+        stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
+        let endpoint = stream.route.upstream?.endpoint
+        stream.route.upstream?.cancel()
+        stream.route.upstream = nil
+        stream.route.isReady = false
+        if retry.onReset, mayRetry(stream, retry) {
+            if let endpoint { stream.route.exclude(endpoint) }
+            scheduleRetry(stream, retry)
+        } else {
+            timedOut(stream)
+        }
+    }
+
+    /// 504, which is never tried again; or the end of a response that has begun.
+    private func timedOut(_ stream: HTTPStream) {
+        if !stream.responseStarted { count(stream, .gatewayTimeout) }
+        stream.respond(.gatewayTimeout, flag: .upstreamRequestTimeout, text: "the upstream did not answer in time\n")
+    }
+
+    // MARK: Retries
+
+    private func isRetriable(_ reason: UpstreamReset, _ retry: RetryPolicy) -> Bool {
+        switch reason {
+        case .connectFailed: retry.onConnectFailure
+        case .closedBeforeResponse, .truncated, .protocolError: retry.onReset
+        case .overflow, .noEndpoint, .exhausted, .tunnelClosed: false
+        }
+    }
+
+    /// Nothing of the body went upstream, so the request can be sent again as it is.
+    private func mayRepeat(_ stream: HTTPStream) -> Bool {
+        !stream.route.wasRepeated && !stream.route.bodySent && stream.request.bodyLength.isEmpty
+            && stream.request.method.isIdempotent && !stream.route.offersTunnel
+    }
+
+    /// Takes one of the tries that are left. Counts what the try before came to.
+    private func mayRetry(_ stream: HTTPStream, _ retry: RetryPolicy) -> Bool {
+        guard let pool = stream.route.pool, !stream.route.bodySent, stream.route.retries < retry.attempts else {
+            return false
+        }
+        if stream.route.isRetry { endRetry(stream, pool, .retriesFailed) }
+        guard pool.beginRetry() else { return false }
+        stream.route.isRetry = true
+        stream.route.retries += 1
+        return true
+    }
+
+    private func endRetry(_ stream: HTTPStream, _ pool: HTTPConnectionPool, _ result: ClusterStat) {
+        stream.route.isRetry = false
+        pool.endRetry()
+        pool.cluster.counters.add(to: result)
+    }
+
+    /// Full jitter, so that retries of many requests do not come at once.
+    private func scheduleRetry(_ stream: HTTPStream, _ retry: RetryPolicy) {
+        stream.route.upstream = nil
+        stream.route.isReady = false
+        stream.route.chunkOpen = false
+        stream.worker.cancel(stream.route.tryTimer)
+        stream.route.tryTimer = .none
+        let bound = min(retry.backOffBaseNs * (1 << UInt64(stream.route.retries) - 1), retry.backOffMaxNs)
+        let delayNs = UInt64.random(in: 0..<max(bound, 1), using: &random)
+        stream.route.backOffTimer = stream.worker.schedule(
+            stream, tag: StreamTimer.backOff.rawValue, afterNs: delayNs)
+    }
+
+    /// Gives up what is under way upstream. The stream may be answered or ended then.
+    func abandon(_ stream: HTTPStream) {
+        stream.worker.cancel(stream.route.routeTimer)
+        stream.worker.cancel(stream.route.tryTimer)
+        stream.worker.cancel(stream.route.backOffTimer)
+        stream.route.routeTimer = .none
+        stream.route.tryTimer = .none
+        stream.route.backOffTimer = .none
+        if let pool = stream.route.pool {
+            if stream.route.isPending { pool.withdraw(stream) }
+            if stream.route.isRetry { endRetry(stream, pool, .retriesFailed) }
+        }
+        stream.route.isPending = false
+        stream.route.upstream?.cancel()
+        stream.route.upstream = nil
+        stream.route.isReady = false
+    }
+
+    // MARK: Counting
+
+    private func count(_ stream: HTTPStream, _ status: HTTPStatus) {
+        guard let pool = stream.route.pool else { return }
+        let offset = min(max(status.codeClass, 1), 5) - 1
+        pool.cluster.counters.add(to: StatCell(rawValue: ClusterStat.responses1xx.rawValue + offset))
+    }
+
+    private func recordTime(_ stream: HTTPStream) {
+        let ns = stream.worker.nowNs - stream.route.attemptStartedNs
+        stream.route.pool?.cluster.counters.record(ns, in: ClusterStat.requestTime)
+    }
+
+    private func withDecimal<R>(_ value: UInt64, _ body: (ByteSlice) -> R) -> R {
+        unsafe withUnsafeTemporaryAllocation(byteCount: 20, alignment: 1) { buffer in
+            guard let start = buffer.baseAddress else { preconditionFailure("twenty bytes are on the stack") }
+            var writer = unsafe ByteWriter(start: start, capacity: 20)
+            writer.append(decimal: value)
+            return body(unsafe ByteSlice(start: start, count: writer.count))  // written just now
+        }
+    }
+}
+
+/// What the router knows of one request.
+struct RouterState {
+    var route: Route?
+    var pool: HTTPConnectionPool?
+    /// The connection that the request is on, or that is being made for it.
+    var upstream: UpstreamConnection?
+    /// The request's head was written there.
+    var isReady = false
+    var isPending = false
+    var isAttempted = false
+    /// Some of the body went upstream: the request cannot be sent again.
+    var bodySent = false
+    /// A chunk was written whose end goes with the next one.
+    var chunkOpen = false
+    var offersTunnel = false
+    var isTunnel = false
+    /// The one repetition after a connection that was closed while idle.
+    var wasRepeated = false
+    /// A retry of the policy is under way and counted.
+    var isRetry = false
+    var retries = 0
+    var tried = TriedEndpoints()
+    var attemptStartedNs: UInt64 = 0
+    var routeTimer = TaskTimer.none
+    var tryTimer = TaskTimer.none
+    var backOffTimer = TaskTimer.none
+
+    mutating func clear() { self = RouterState() }
+
+    /// The next try goes elsewhere, if there is an elsewhere.
+    mutating func exclude(_ endpoint: Int) {
+        guard let pool else { return }
+        tried.insert(endpoint)
+        let all = 0..<pool.cluster.cluster.endpoints.count
+        if all.allSatisfy({ tried.contains($0) }) { tried = TriedEndpoints() }
+    }
+}
+
+extension BodyLength {
+    /// There is no body, or one of no bytes.
+    var isEmpty: Bool { self == .none || self == .exactly(0) }
+}
