@@ -72,6 +72,11 @@ package final class RouterFilter {
             // An upgrade that is not allowed is ignored, as RFC 9110 §7.8 lets a server do.
             stream.route.offersTunnel = allowsUpgrade(stream, route)
         }
+        if stream.request.authority.isEmpty, let local = stream.connection?.localAddress {
+            // RFC 9112 §3.2: what leaves as HTTP/1.1 has a host; HTTP/1.0 clients need not name one.
+            let name = local.isUnix ? "localhost" : local.description
+            ByteSlice.withBytes(of: name) { _ = stream.request.setAuthority($0) }
+        }
         guard prepare(&stream.request, route) else {
             stream.respond(.requestHeaderFieldsTooLarge, flag: .none, text: "too many header bytes\n")
             return

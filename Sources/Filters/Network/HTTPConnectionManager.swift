@@ -347,6 +347,8 @@ package final class HTTPConnectionManager: NetworkFilter {
         case .event(.trailers), .event(.body): return true
         case .event(.end):
             phase = .waiting
+            // Nothing more goes there, so it stops nobody any more.
+            isUpstreamBlocked = false
             stream.requestArrived()
             if !response.isEnded { chain.router.requestBodyEnd(stream, trailers: decoder.trailers) }
             return false
@@ -410,6 +412,7 @@ package final class HTTPConnectionManager: NetworkFilter {
             return
         }
         phase = .head
+        isUpstreamBlocked = false
         setIdleTimeout(ns: chain.settings.idleTimeoutNs)
     }
 

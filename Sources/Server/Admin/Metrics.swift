@@ -16,6 +16,7 @@ struct Metrics {
         writeConfiguration(&text)
         writeListeners(&text)
         writeClusters(&text)
+        HTTPMetrics(registry: registry, snapshot: snapshot).write(to: &text)
         writeTraffic(&text)
         writeWorkers(&text)
         return text.bytes
@@ -89,35 +90,9 @@ struct Metrics {
         }
         text.family(
             "ringway_cluster_connect_duration_seconds", .histogram, "Time to establish a connection to an endpoint.")
-        for cluster in clusters { writeHistogram(&text, cluster) }
-    }
-
-    /// The bounds that are exposed: powers of two from about 16 µs to 34 s. Each is a bucket's own edge, so the
-    /// cumulative counts are exact.
-    private static let exposedBuckets = (0..<Histogram.bucketCount).filter { bucket in
-        guard let bound = Histogram.upperBound(of: bucket) else { return false }
-        return bound >= 1 << 14 && bound <= 1 << 35 && bound & (bound - 1) == 0
-    }
-
-    private func writeHistogram(_ text: inout PrometheusText, _ cluster: Cluster) {
-        let (buckets, sum) = registry.histogram(cluster.stats, ClusterStat.connectTime)
-        var cumulative: UInt64 = 0
-        var next = 0
-        for bucket in Self.exposedBuckets {
-            while next <= bucket {
-                cumulative += buckets[next]
-                next += 1
-            }
-            let bound = Double(Histogram.upperBound(of: bucket) ?? 0) / 1e9
-            text.sample(["cluster": cluster.name, "le": "\(bound)"], suffix: "_bucket", cumulative)
+        for cluster in clusters {
+            text.histogram(["cluster": cluster.name], registry.histogram(cluster.stats, ClusterStat.connectTime))
         }
-        while next < buckets.count {
-            cumulative += buckets[next]
-            next += 1
-        }
-        text.sample(["cluster": cluster.name, "le": "+Inf"], suffix: "_bucket", cumulative)
-        text.sample(["cluster": cluster.name], suffix: "_sum", seconds: Double(sum) / 1e9)
-        text.sample(["cluster": cluster.name], suffix: "_count", cumulative)
     }
 
     // MARK: Both
