@@ -34,6 +34,8 @@ public final class UpstreamConnection: ConnectionHandler {
     private var requestEnded = false
     private var requestsStarted: UInt64 = 0
     private var responseStarted = false
+    /// More is queued than the endpoint takes.
+    private var isBlocked = false
     private var startedNs: UInt64 = 0
 
     init(pool: HTTPConnectionPool, endpoint: Int, request: UpstreamRequest) {
@@ -288,8 +290,8 @@ public final class UpstreamConnection: ConnectionHandler {
             connection.close(.protocolError)
         } else if !isPersistent {
             connection.close(.finished)
-        } else if !requestEnded {
-            // Answered before it had heard all: where the next request would begin is not certain.
+        } else if !requestEnded || isBlocked {
+            // Answered before it has heard all: what it makes of the rest, and when, is not certain.
             connection.close(.localClose)
         } else {
             // Before the answer is passed on, because the client's next request may follow at once.
@@ -329,8 +331,15 @@ public final class UpstreamConnection: ConnectionHandler {
         if case .idle = phase { connection.close(.idleTimeout) }
     }
 
-    public override func onAboveHighWatermark(_ connection: Connection) { request?.onUpstreamBlocked(true) }
-    public override func onBelowLowWatermark(_ connection: Connection) { request?.onUpstreamBlocked(false) }
+    public override func onAboveHighWatermark(_ connection: Connection) {
+        isBlocked = true
+        request?.onUpstreamBlocked(true)
+    }
+
+    public override func onBelowLowWatermark(_ connection: Connection) {
+        isBlocked = false
+        request?.onUpstreamBlocked(false)
+    }
 
     public override func onClose(_ connection: Connection, _ reason: CloseReason) {
         let wasReused = requestsStarted > 1
