@@ -215,13 +215,14 @@ private func location(
         ])
 }
 
-@Test(arguments: [
-    ("[connect-failure]", [true, false, false], []),
-    ("[refused-stream, 409]", [false, true, false], [409]),
-    ("[reset]", [true, true, true], []),
-    ("[gateway-error]", [true, true, true], [502, 503, 504]),
-    ("[5xx, 400, 599]", [true, true, true], [400] + Array(500...599)),
-] as [(String, [Bool], [UInt16])])
+@Test(
+    arguments: [
+        ("[connect-failure]", [true, false, false], []),
+        ("[refused-stream, 409]", [false, true, false], [409]),
+        ("[reset]", [true, true, true], []),
+        ("[gateway-error]", [true, true, true], [502, 503, 504]),
+        ("[5xx, 400, 599]", [true, true, true], [400] + Array(500...599)),
+    ] as [(String, [Bool], [UInt16])])
 func retriesHaveEnvoysConditions(_ on: String, _ causes: [Bool], _ statuses: [UInt16]) throws {
     let table = table("routes: [{ match: {}, cluster: a, retry: { on: \(on) } }]")
     let retry = try #require(table.routes[0].retry)

@@ -288,7 +288,8 @@ private func cidr(_ text: String) -> CIDR {
     #expect(http.streamIdleTimeout == .minutes(5))
     #expect(http.maxRequestsPerConnection == nil)
     #expect(http.paths == PathConfiguration(isNormalized: true, mergesSlashes: true, escapedSlashes: .keep))
-    #expect(http.requestID == RequestIDConfiguration(isGenerated: true, preservesExternal: false, isSetInResponse: false))
+    #expect(
+        http.requestID == RequestIDConfiguration(isGenerated: true, preservesExternal: false, isSetInResponse: false))
     #expect(http.filters == [])
     let route = try #require(http.hosts.first?.routes.first)
     #expect(http.hosts.map(\.domains) == [[.any]])

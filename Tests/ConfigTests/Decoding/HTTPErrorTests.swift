@@ -114,18 +114,20 @@ func wrongHostsAreExplained(_ text: String, _ expected: [String]) {
     #expect(errors(inHTTP: text) == expected)
 }
 
-@Test(arguments: [
-    ("a.com:80", "which has a port", nil), ("[::1]:80", "which has a port", nil),
-    ("*a.com", "which has a * elsewhere than in front of a dot", nil),
-    ("a.*", "which has a * elsewhere than in front of a dot", nil),
-    ("*.*.com", "which has characters that host names do not have", nil),
-    ("*.", "which has no host", nil), ("\"\"", "which has no host", nil), ("a..com", "which has a dot too many", nil),
-    ("a.com.", "which has a dot too many", nil), (".com", "which has a dot too many", nil),
-    ("a b", "which has characters that host names do not have", nil),
-    ("é.com", "which has characters that host names do not have", nil),
-    ("\"::1\"", "an IPv6 address, which goes in brackets", "[::1]"),
-    ("\"[::g]\"", "which has no valid IPv6 address in its brackets", nil), ("\"[::1]x\"", nil, nil),
-] as [(String, String?, String?)])
+@Test(
+    arguments: [
+        ("a.com:80", "which has a port", nil), ("[::1]:80", "which has a port", nil),
+        ("*a.com", "which has a * elsewhere than in front of a dot", nil),
+        ("a.*", "which has a * elsewhere than in front of a dot", nil),
+        ("*.*.com", "which has characters that host names do not have", nil),
+        ("*.", "which has no host", nil), ("\"\"", "which has no host", nil),
+        ("a..com", "which has a dot too many", nil),
+        ("a.com.", "which has a dot too many", nil), (".com", "which has a dot too many", nil),
+        ("a b", "which has characters that host names do not have", nil),
+        ("é.com", "which has characters that host names do not have", nil),
+        ("\"::1\"", "an IPv6 address, which goes in brackets", "[::1]"),
+        ("\"[::g]\"", "which has no valid IPv6 address in its brackets", nil), ("\"[::1]x\"", nil, nil),
+    ] as [(String, String?, String?)])
 func badDomainsSayWhy(_ domain: String, _ detail: String?, _ suggestion: String?) {
     let text = domain.replacing("\"", with: "").replacing("\"", with: "")
     let quoted = domain.hasPrefix("\"") ? domain : "\"\(domain)\""

@@ -109,7 +109,9 @@ func aWrongRouteIsExplained(_ text: String, _ expected: [String]) {
         ),
         (
             "{ path_regex: /a }",
-            ["6:22: unknown key \"path_regex\" in match; expected one of path, path_prefix, methods, headers, query, cookies"]
+            [
+                "6:22: unknown key \"path_regex\" in match; expected one of path, path_prefix, methods, headers, query, cookies"
+            ]
         ),
         ("{ methods: [] }", ["6:31: \"methods\" has 0 items; expected at least 1"]),
         (
