@@ -80,16 +80,18 @@ extension ConfigFormat where Value == String {
 extension ConfigFormat where Value == [HeaderConfiguration] {
     /// An object of names and values.
     static func headers(of message: HeaderRules) -> ConfigFormat {
-        let format = ConfigFormat<[HeaderConfiguration]>.object("headers") { object in
-            let entries = object.allEntries()
-            if entries.count > ConfigLimits.headerEditsMax {
-                object.diagnostics.report(
-                    "the object has \(entries.count) keys", expected: "at most \(ConfigLimits.headerEditsMax)",
-                    at: object.position)
+        ConfigFormat("an object of header names and values") { value in
+            let object = ConfigFormat<[HeaderConfiguration]>.object("headers") { object in
+                let entries = object.allEntries()
+                if entries.count > ConfigLimits.headerEditsMax {
+                    object.diagnostics.report(
+                        "\(value.subject) has \(entries.count) keys",
+                        expected: "at most \(ConfigLimits.headerEditsMax)", at: object.position)
+                }
+                return entries.compactMap { header($0, message, object.diagnostics) }
             }
-            return entries.compactMap { header($0, message, object.diagnostics) }
+            return value.read(as: object.expecting(value.expectation))
         }
-        return format.expecting("an object of header names and values")
     }
 
     private static func header(

@@ -14,7 +14,8 @@ extension ConfigurationDecoder {
             maxConnections: object.optional("max_connections", .int(in: ConfigLimits.connections)),
             access: object.value("access", .object("access", access), default: AccessConfiguration()),
             networkFilters: object.value(
-                "network_filters", .list(of: .filter(NetworkFilterConfiguration.init), count: ConfigLimits.networkFilters), default: []),
+                "network_filters",
+                .list(of: .filter(NetworkFilterConfiguration.init), count: ConfigLimits.networkFilters), default: []),
             proxy: proxy(object),
             origin: ConfigOrigin(object.position))
     }

@@ -45,12 +45,22 @@ private let addressForms = "IP:PORT, [IPv6]:PORT, localhost:PORT or unix:PATH"
             ]
         ),
         (
-            "endpoints: [\"10.0.0.1:1\"]\nload_balancing: maglev\nconnect_timeout: 0\npool: { max_connections: 0, max_pending: 1 }",
+            "endpoints: [\"10.0.0.1:1\"]\nload_balancing: maglev\nconnect_timeout: 0\npool: { max_connections: 0, max_idle: 1 }",
             [
                 "4:21: \"load_balancing\" is \"maglev\"; expected one of round_robin, least_request, least_connections, random",
                 "5:22: \"connect_timeout\" is \"0\", which is out of range; expected a duration from 1ms to 1h, such as 250ms, 5s or 1m",
                 "6:30: \"max_connections\" is \"0\"; expected a whole number from 1 to 10000000",
-                "6:33: unknown key \"max_pending\" in pool; expected one of max_connections",
+                "6:33: unknown key \"max_idle\" in pool; expected one of max_connections, max_pending, max_requests, max_retries, idle_timeout, max_requests_per_connection",
+            ]
+        ),
+        (
+            "endpoints: [\"10.0.0.1:1\"]\npool: { max_pending: 0, max_requests: 0, max_retries: -1, idle_timeout: 1, max_requests_per_connection: 0 }",
+            [
+                "4:26: \"max_pending\" is \"0\"; expected a whole number from 1 to 10000000",
+                "4:43: \"max_requests\" is \"0\"; expected a whole number from 1 to 10000000",
+                "4:59: \"max_retries\" is \"-1\"; expected a whole number from 0 to 1000000",
+                "4:77: \"idle_timeout\" is \"1\", a number without a unit; expected 0 for off, or a duration from 1ms to 30d, such as 250ms, 5s or 1m",
+                "4:109: \"max_requests_per_connection\" is \"0\"; expected a whole number from 1 to 10000000",
             ]
         ),
         (

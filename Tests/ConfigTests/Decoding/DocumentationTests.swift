@@ -12,7 +12,7 @@ private let documentation: String = {
     let examples = documentation.components(separatedBy: "```yaml\n").dropFirst().map {
         $0.components(separatedBy: "```")[0]
     }
-    #expect(examples.count == 6)
+    #expect(examples.count == 7)
     for var example in examples {
         if !example.contains("listeners:") {
             example += "listeners: [{ name: l, address: \":1\", network_filters: [x] }]\n"
@@ -40,8 +40,31 @@ private let documentation: String = {
     ),
     ("limits.header_bytes", "`1KiB` to `1MiB`", "`\(HTTPLimits.defaultHeaderBytes)`"),
     ("limits.headers", "1 to \(ConfigLimits.headers.upperBound)", "`\(HTTPLimits.defaultHeaders)`"),
-    ("routes", "1 to \(ConfigLimits.routes.upperBound)", "required"),
-    ("routes[].respond.body", "\(ConfigLimits.responseBodyBytesMax) bytes", "empty"),
+    ("xff_num_trusted_hops", "0 to \(ConfigLimits.trustedHops.upperBound)", "`0`"),
+    ("server_name", "1 to \(ConfigLimits.serverNameBytesMax) bytes", "`\(HTTPConfiguration.defaultServerName)`"),
+    ("request_timeout", "`1ms` to `1d`", "`15s`"),
+    ("stream_idle_timeout", "`1ms` to `30d`", "`5m`"),
+    ("max_requests_per_connection", "1 to \(ConfigLimits.requestsPerConnection.upperBound)", "no limit"),
+    ("limits.url_bytes", "`256B` to `1MiB`", "`\(HTTPLimits.defaultURLBytes)`"),
+    ("limits.body_bytes", "`1B` to `16TiB`", "no limit"),
+    ("filters", "1 to \(ConfigLimits.httpFilters.upperBound)", "none"),
+    ("routes", "1 to \(ConfigLimits.routes.upperBound)", "|"),
+    ("hosts", "1 to \(ConfigLimits.hosts.upperBound)", "|"),
+    ("hosts[].domains", "1 to \(ConfigLimits.domains.upperBound)", "required"),
+    ("match.methods", "1 to \(ConfigLimits.methods.upperBound)", "all"),
+    ("match.headers", "1 to \(ConfigLimits.fieldMatches.upperBound)", "|"),
+    ("timeout", "`1ms` to `1d`", "`15s`"),
+    ("upgrade", "1 to \(ConfigLimits.upgrades.upperBound)", "`false`"),
+    ("retry.on", "1 to \(ConfigLimits.retryOn.upperBound)", "required"),
+    ("retry.attempts", "1 to \(ConfigLimits.retryAttempts.upperBound)", "`\(RetryConfiguration.defaultAttempts)`"),
+    ("retry.back_off", "`1ms` to `1m`", "`\(RetryConfiguration.defaultBackOff)`"),
+    ("redirect.port", "1 to \(ConfigLimits.port.upperBound)", "|"),
+    ("redirect.status", "301, 302, 303, 307, 308", "`\(RedirectConfiguration.defaultStatus)`"),
+    ("respond.body", "\(ConfigLimits.responseBodyBytesMax) bytes", "empty"),
+    ("remove", "1 to \(ConfigLimits.headerEditsMax)", "|"),
+    ("pool.max_pending", "1 to \(ConfigLimits.poolRequests.upperBound)", "`\(PoolConfiguration.defaultMaxPending)`"),
+    ("pool.max_retries", "0 to \(ConfigLimits.poolRetries.upperBound)", "`\(PoolConfiguration.defaultMaxRetries)`"),
+    ("pool.idle_timeout", "`1ms` to `30d`", "`60s`"),
     ("endpoints", "1 to \(ConfigLimits.endpoints.upperBound)", "required"),
     ("endpoints[].weight", "1 to \(ConfigLimits.weight.upperBound)", "`\(EndpointConfiguration.defaultWeight)`"),
     ("connect_timeout", "`1ms` to `1h`", "`\(ClusterConfiguration.defaultConnectTimeout)`"),

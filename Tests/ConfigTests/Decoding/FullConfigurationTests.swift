@@ -37,17 +37,62 @@ private let fullText = """
           routes:
             - match: { path: /healthz }
               respond: { status: 204, headers: { x-a: "1", X-B: 2 } }
-            - match: { path_prefix: /static/ }
-              respond: { status: 200, body: "hello\\n" }
             - match: {}
               respond: { status: 404 }
+      - name: edge
+        address: 0.0.0.0:8081
+        http:
+          use_remote_address: true
+          xff_num_trusted_hops: 2
+          server_name: edge 1
+          stream_idle_timeout: 0
+          max_requests_per_connection: 1000
+          limits: { url_bytes: 4KiB, body_bytes: 1MiB }
+          normalize_path: false
+          merge_slashes: false
+          escaped_slashes: reject
+          generate_request_id: false
+          preserve_external_request_id: true
+          always_set_request_id_in_response: true
+          filters: [cors, limit: { rate: 5 }, bare: ]
+          hosts:
+            - domains: [API.example.com, "*.example.com", "[::1]"]
+              routes:
+                - name: users
+                  match:
+                    path_prefix: /users/
+                    methods: [GET, HEAD]
+                    headers: { x-a: one, x-b: present, x-c: { present: false }, x-d: { prefix: a, invert: true } }
+                    query: { q: { suffix: z }, debug: present }
+                    cookies: { c: { contains: "1" }, d: { exact: present } }
+                  weighted: [{ cluster: pg, weight: 3 }, { cluster: canary, weight: 1 }]
+                  rewrite: { path_prefix: /, host: inner:8080 }
+                  timeout: 5s
+                  idle_timeout: 0
+                  upgrade: [websocket]
+                  retry: { on: [connect-failure, 5xx, 409, 503], attempts: 2, per_try_timeout: 1s, back_off: 10ms }
+                  request_headers: { set: { x-e: "1" }, add: { X-F: "2" }, remove: [x-g] }
+                  response_headers: { remove: [server] }
+                - { match: { path: /ws }, cluster: pg, upgrade: true, rewrite: { path: /socket }, idle_timeout: 1h }
+                - match: { path: /old }
+                  redirect: { path: "/new?a=b", host: www.example.com, scheme: https, port: 8443, status: 308 }
+            - domains: ["*"]
+              routes:
+                - { match: { path_prefix: /a }, redirect: { prefix_rewrite: /b, strip_query: true } }
+                - { match: {}, cluster: canary, timeout: 0, retry: { on: [reset, refused-stream, gateway-error] } }
 
     clusters:
       - name: pg
         endpoints: ["10.0.0.1:5432", { address: "10.0.0.2:5432", weight: 2 }, unix:/run/db.sock]
         load_balancing: least_connections
         connect_timeout: 1s
-        pool: { max_connections: 100 }
+        pool:
+          max_connections: 100
+          max_pending: 10
+          max_requests: 200
+          max_retries: 0
+          idle_timeout: 0
+          max_requests_per_connection: 5000
       - name: canary
         endpoints: ["[2001:db8::1]:5432", localhost:5432]
         load_balancing: random
@@ -93,18 +138,23 @@ private let full = Configuration(
                 HTTPConfiguration(
                     idleTimeout: .seconds(30), requestTimeout: .seconds(5),
                     limits: HTTPLimits(headerBytes: .kibibytes(16), headers: 50),
-                    routes: [
-                        DirectResponseRoute(
-                            match: .path("/healthz"),
-                            response: DirectResponse(
-                                status: 204,
-                                headers: [
-                                    ResponseHeader(name: "x-a", value: "1"), ResponseHeader(name: "X-B", value: "2"),
-                                ])),
-                        DirectResponseRoute(
-                            match: .pathPrefix("/static/"), response: DirectResponse(status: 200, body: "hello\n")),
-                        DirectResponseRoute(match: .all, response: DirectResponse(status: 404)),
+                    hosts: [
+                        VirtualHostConfiguration(
+                            domains: [.any],
+                            routes: [
+                                RouteConfiguration(
+                                    match: RouteMatch(path: .exact("/healthz")),
+                                    action: .respond(
+                                        DirectResponse(
+                                            status: 204,
+                                            headers: [
+                                                HeaderConfiguration(name: "x-a", value: "1"),
+                                                HeaderConfiguration(name: "X-B", value: "2"),
+                                            ]))),
+                                RouteConfiguration(match: .all, action: .respond(DirectResponse(status: 404))),
+                            ])
                     ]))),
+        ListenerConfiguration(name: "edge", address: .ip(.v4(0), port: 8081), proxy: .http(fullHTTP)),
     ],
     clusters: [
         ClusterConfiguration(
@@ -114,7 +164,10 @@ private let full = Configuration(
                 EndpointConfiguration(address: .ip(.v4(0x0A00_0002), port: 5432), weight: 2),
                 EndpointConfiguration(address: .unix(path: "/run/db.sock")),
             ],
-            loadBalancing: .leastRequest, connectTimeout: .seconds(1), pool: PoolConfiguration(maxConnections: 100)),
+            loadBalancing: .leastRequest, connectTimeout: .seconds(1),
+            pool: PoolConfiguration(
+                maxConnections: 100, maxPending: 10, maxRequests: 200, maxRetries: 0, idleTimeout: nil,
+                maxRequestsPerConnection: 5000)),
         ClusterConfiguration(
             name: "canary",
             endpoints: [
@@ -124,6 +177,79 @@ private let full = Configuration(
             ],
             loadBalancing: .random),
     ])
+
+private let fullHTTP = HTTPConfiguration(
+    useRemoteAddress: true, xffNumTrustedHops: 2, serverName: "edge 1", streamIdleTimeout: nil,
+    maxRequestsPerConnection: 1000, limits: HTTPLimits(urlBytes: .kibibytes(4), bodyBytes: .mebibytes(1)),
+    paths: PathConfiguration(isNormalized: false, mergesSlashes: false, escapedSlashes: .reject),
+    requestID: RequestIDConfiguration(isGenerated: false, preservesExternal: true, isSetInResponse: true),
+    filters: [
+        HTTPFilterConfiguration(name: "cors"),
+        HTTPFilterConfiguration(
+            name: "limit",
+            config: ConfigNode(.object([ConfigEntry(key: "rate", value: ConfigNode(.scalar(ConfigScalar("5"))))]))),
+        HTTPFilterConfiguration(name: "bare"),
+    ],
+    hosts: [
+        VirtualHostConfiguration(
+            domains: [.exact("api.example.com"), .subdomains(of: "example.com"), .exact("[::1]")],
+            routes: [
+                RouteConfiguration(
+                    name: "users", match: usersMatch, action: .forward(usersForward),
+                    responseHeaders: HeaderEditConfiguration(remove: ["server"])),
+                RouteConfiguration(
+                    match: RouteMatch(path: .exact("/ws")),
+                    action: .forward(
+                        ForwardConfiguration(
+                            clusters: [WeightedCluster(cluster: ClusterReference("pg"))],
+                            rewrite: RewriteConfiguration(path: .whole("/socket")), idleTimeout: .hours(1),
+                            upgrade: .any))),
+                RouteConfiguration(
+                    match: RouteMatch(path: .exact("/old")),
+                    action: .redirect(
+                        RedirectConfiguration(
+                            path: .whole("/new?a=b"), host: "www.example.com", scheme: .https, port: 8443, status: 308))
+                ),
+            ]),
+        VirtualHostConfiguration(
+            domains: [.any],
+            routes: [
+                RouteConfiguration(
+                    match: RouteMatch(path: .prefix("/a")),
+                    action: .redirect(RedirectConfiguration(path: .prefix("/b"), stripsQuery: true))),
+                RouteConfiguration(
+                    match: .all,
+                    action: .forward(
+                        ForwardConfiguration(
+                            clusters: [WeightedCluster(cluster: ClusterReference("canary"))], timeout: nil,
+                            retry: RetryConfiguration(conditions: [.reset, .refusedStream, .gatewayError])))),
+            ]),
+    ])
+
+private let usersMatch = RouteMatch(
+    path: .prefix("/users/"), methods: ["GET", "HEAD"],
+    headers: [
+        FieldMatch(name: "x-a", condition: .exact("one")),
+        FieldMatch(name: "x-b", condition: .present),
+        FieldMatch(name: "x-c", condition: .present, isInverted: true),
+        FieldMatch(name: "x-d", condition: .prefix("a"), isInverted: true),
+    ],
+    query: [FieldMatch(name: "q", condition: .suffix("z")), FieldMatch(name: "debug", condition: .present)],
+    cookies: [FieldMatch(name: "c", condition: .contains("1")), FieldMatch(name: "d", condition: .exact("present"))])
+
+private let usersForward = ForwardConfiguration(
+    clusters: [
+        WeightedCluster(cluster: ClusterReference("pg"), weight: 3),
+        WeightedCluster(cluster: ClusterReference("canary"), weight: 1),
+    ],
+    rewrite: RewriteConfiguration(path: .prefix("/"), host: "inner:8080"), timeout: .seconds(5), idleTimeout: .zero,
+    upgrade: .protocols(["websocket"]),
+    retry: RetryConfiguration(
+        conditions: [.connectFailure, .serverError], statuses: [409, 503], attempts: 2, perTryTimeout: .seconds(1),
+        backOff: .milliseconds(10)),
+    requestHeaders: HeaderEditConfiguration(
+        set: [HeaderConfiguration(name: "x-e", value: "1")], add: [HeaderConfiguration(name: "X-F", value: "2")],
+        remove: ["x-g"]))
 
 private func cidr(_ text: String) -> CIDR {
     do { return try CIDR(parsing: text) } catch { preconditionFailure("\(text) is no range") }
@@ -136,7 +262,7 @@ private func cidr(_ text: String) -> CIDR {
 
 @Test func whatIsNotWrittenHasItsDefault() throws {
     let text = """
-        listeners: [{ name: l, address: ":1", http: { routes: [{ match: {}, respond: { status: 200 } }] } }]
+        listeners: [{ name: l, address: ":1", http: { routes: [{ match: {}, cluster: c }] } }]
         clusters: [{ name: c, endpoints: ["10.0.0.1:1"] }]
         """
     let read = try #require(configuration(text))
@@ -154,11 +280,36 @@ private func cidr(_ text: String) -> CIDR {
     }
     #expect(http.idleTimeout == .seconds(60))
     #expect(http.requestTimeout == .seconds(15))
-    #expect(http.limits == HTTPLimits(headerBytes: .kibibytes(64), headers: 100))
+    #expect(
+        http.limits
+            == HTTPLimits(headerBytes: .kibibytes(64), headers: 100, urlBytes: .kibibytes(8), bodyBytes: nil))
+    #expect(!http.useRemoteAddress && http.xffNumTrustedHops == 0)
+    #expect(http.serverName == "ringway")
+    #expect(http.streamIdleTimeout == .minutes(5))
+    #expect(http.maxRequestsPerConnection == nil)
+    #expect(http.paths == PathConfiguration(isNormalized: true, mergesSlashes: true, escapedSlashes: .keep))
+    #expect(
+        http.requestID == RequestIDConfiguration(isGenerated: true, preservesExternal: false, isSetInResponse: false))
+    #expect(http.filters == [])
+    let route = try #require(http.hosts.first?.routes.first)
+    #expect(http.hosts.map(\.domains) == [[.any]])
+    #expect(route.name == nil && route.responseHeaders == HeaderEditConfiguration())
+    guard case .forward(let forward) = route.action else {
+        Issue.record("no forwarding")
+        return
+    }
+    #expect(forward == ForwardConfiguration(cluster: ClusterReference("c")))
+    #expect(forward.timeout == .seconds(15) && forward.idleTimeout == nil)
+    #expect(forward.upgrade == .none && forward.retry == nil)
+    #expect(forward.rewrite == RewriteConfiguration() && forward.requestHeaders == HeaderEditConfiguration())
     let cluster = try #require(read.clusters.first)
     #expect(cluster.loadBalancing == .roundRobin)
     #expect(cluster.connectTimeout == .seconds(5))
-    #expect(cluster.pool.maxConnections == nil)
+    #expect(
+        cluster.pool
+            == PoolConfiguration(
+                maxConnections: nil, maxPending: 1024, maxRequests: nil, maxRetries: 3, idleTimeout: .seconds(60),
+                maxRequestsPerConnection: nil))
     #expect(cluster.endpoints.first?.weight == 1)
     #expect(TCPProxyConfiguration(cluster: ClusterReference("c")).idleTimeout == .hours(1))
     #expect(TCPProxyConfiguration(cluster: ClusterReference("c")).connectAttempts == 1)
@@ -194,7 +345,16 @@ private func cidr(_ text: String) -> CIDR {
         return
     }
     #expect(tcp.clusters[0].cluster.origin.position == ConfigPosition(line: 15, column: 21))
-    #expect(read.clusters[0].endpoints[1].origin.position == ConfigPosition(line: 42, column: 45))
+    #expect(read.clusters[0].endpoints[1].origin.position == ConfigPosition(line: 81, column: 45))
+    guard case .http(let http) = read.listeners[5].proxy, case .forward(let forward) = http.hosts[0].routes[0].action
+    else {
+        Issue.record("no http")
+        return
+    }
+    #expect(http.filters.map(\.origin.position) == [17, 23, 43].map { ConfigPosition(line: 52, column: $0) })
+    #expect(http.hosts.map(\.origin.position.line) == [54, 74])
+    #expect(http.hosts[0].routes.map(\.origin.position.line) == [56, 71, 72])
+    #expect(forward.clusters[1].cluster.origin.position == ConfigPosition(line: 63, column: 65))
 }
 
 @Test func everyTruncationIsReadOrRefused() {

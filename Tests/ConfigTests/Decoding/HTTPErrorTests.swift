@@ -2,37 +2,82 @@ import Testing
 
 @testable import Config
 
+private let answer = "routes: [{ match: {}, respond: { status: 200 } }]"
+
 private func errors(inHTTP text: String) -> [String] {
     errors(inListener: "address: :1\nhttp:\n\(text.indented(by: 2))")
 }
 
-private func errors(inRoute text: String) -> [String] {
-    errors(inHTTP: "routes:\n  - \(text)")
-}
-
 @Test(
     arguments: [
-        ("idle_timeout: 1s", ["5:7: missing key \"routes\" in http; expected a list, each item an object"]),
+        ("idle_timeout: 1s", ["5:7: missing key \"routes\" or \"hosts\" in http; expected one of them"]),
         ("routes: []", ["5:15: \"routes\" has 0 items; expected at least 1"]),
         (
-            "host: []\nroutes: [{ match: {}, respond: { status: 200 } }]",
+            "host: []\n\(answer)",
             [
-                "5:7: unknown key \"host\" in http; expected one of idle_timeout, request_timeout, limits, routes"
+                "5:7: unknown key \"host\" in http; expected one of use_remote_address, xff_num_trusted_hops, server_name, idle_timeout, request_timeout, stream_idle_timeout, max_requests_per_connection, limits, normalize_path, merge_slashes, escaped_slashes, generate_request_id, preserve_external_request_id, always_set_request_id_in_response, filters, routes, hosts (did you mean \"hosts\"?)"
             ]
         ),
         (
-            "idle_timeout: 5\nrequest_timeout: 25h\nroutes: [{ match: {}, respond: { status: 200 } }]",
+            "idle_timeout: 5\nrequest_timeout: 25h\nstream_idle_timeout: 31d\n\(answer)",
             [
                 "5:21: \"idle_timeout\" is \"5\", a number without a unit; expected 0 for off, or a duration from 1ms to 30d, such as 250ms, 5s or 1m",
                 "6:24: \"request_timeout\" is \"25h\", which is out of range; expected 0 for off, or a duration from 1ms to 1d, such as 250ms, 5s or 1m",
+                "7:28: \"stream_idle_timeout\" is \"31d\", which is out of range; expected 0 for off, or a duration from 1ms to 30d, such as 250ms, 5s or 1m",
             ]
         ),
         (
-            "limits: { header_bytes: 1, headers: 0, body: 1 }\nroutes: [{ match: {}, respond: { status: 200 } }]",
+            "use_remote_address: yes\nxff_num_trusted_hops: 17\nmax_requests_per_connection: 0\n\(answer)",
+            [
+                "5:27: \"use_remote_address\" is \"yes\"; expected true or false (did you mean \"true\"?)",
+                "6:29: \"xff_num_trusted_hops\" is \"17\"; expected a whole number from 0 to 16",
+                "7:36: \"max_requests_per_connection\" is \"0\"; expected a whole number from 1 to 10000000",
+            ]
+        ),
+        (
+            "server_name: \"\"\n\(answer)",
+            ["5:20: \"server_name\" is \"\"; expected text of 1 to 128 bytes for a header"]
+        ),
+        (
+            "server_name: \"a\\r\\nb: c\"\n\(answer)",
+            ["5:20: \"server_name\" is \"a\\r\\nb: c\"; expected text of 1 to 128 bytes for a header"]
+        ),
+        (
+            "normalize_path: off\nmerge_slashes: 1\nescaped_slashes: decode\n\(answer)",
+            [
+                "5:23: \"normalize_path\" is \"off\"; expected true or false (did you mean \"false\"?)",
+                "6:22: \"merge_slashes\" is \"1\"; expected true or false",
+                "7:24: \"escaped_slashes\" is \"decode\"; expected one of keep, unescape, reject",
+            ]
+        ),
+        (
+            "generate_request_id: 1\npreserve_external_request_id: 1\nalways_set_request_id_in_response: 1\n\(answer)",
+            [
+                "5:28: \"generate_request_id\" is \"1\"; expected true or false",
+                "6:37: \"preserve_external_request_id\" is \"1\"; expected true or false",
+                "7:42: \"always_set_request_id_in_response\" is \"1\"; expected true or false",
+            ]
+        ),
+        (
+            "limits: { header_bytes: 1, headers: 0, url_bytes: 1, body_bytes: 0, body: 1 }\n\(answer)",
             [
                 "5:31: \"header_bytes\" is \"1\", which is out of range; expected a size from 1KiB to 1MiB, such as 512B, 16KiB or 1MiB",
                 "5:43: \"headers\" is \"0\"; expected a whole number from 1 to 10000",
-                "5:46: unknown key \"body\" in limits; expected one of header_bytes, headers",
+                "5:57: \"url_bytes\" is \"1\", which is out of range; expected a size from 256B to 1MiB, such as 512B, 16KiB or 1MiB",
+                "5:72: \"body_bytes\" is \"0\", which is out of range; expected a size from 1B to 16TiB, such as 512B, 16KiB or 1MiB",
+                "5:75: unknown key \"body\" in limits; expected one of header_bytes, headers, url_bytes, body_bytes",
+            ]
+        ),
+        (
+            "filters: []\n\(answer)", ["5:16: \"filters\" has 0 items; expected at least 1"]
+        ),
+        (
+            "filters: [{}, { a: {}, b: {} }, [], \"a b\"]\n\(answer)",
+            [
+                "5:17: an item of \"filters\" is an object, with 0 keys; expected the name of a filter, or an object with the name as its only key",
+                "5:21: an item of \"filters\" is an object, with 2 keys; expected the name of a filter, or an object with the name as its only key",
+                "5:39: an item of \"filters\" is a list; expected the name of a filter, or an object with the name as its only key",
+                "5:43: an item of \"filters\" is \"a b\"; expected 1 to 64 letters, digits, _, . or -",
             ]
         ),
     ] as [(String, [String])])
@@ -42,119 +87,61 @@ func wrongHTTPIsExplained(_ text: String, _ expected: [String]) {
 
 @Test(
     arguments: [
+        ("hosts: []", ["5:14: \"hosts\" has 0 items; expected at least 1"]),
         (
-            "respond: { status: 200 }",
-            ["6:11: missing key \"match\" in route; expected an object, {} to match every request"]
-        ),
-        ("match: {}", ["6:11: missing key \"respond\" in route; expected an object"]),
-        (
-            "{ match: , respond: { status: 200 } }",
-            ["6:20: \"match\" is empty; expected an object, {} to match every request"]
+            "\(answer)\nhosts: [{ domains: [a.com], \(answer) }]",
+            ["6:7: both \"routes\" and \"hosts\" in http; expected one of them"]
         ),
         (
-            "{ match: {}, cluster: web, respond: { status: 200 } }",
+            "hosts: [{ domain: a.com }]",
             [
-                "6:24: unknown key \"cluster\" in route; expected one of match, respond"
+                "5:15: missing key \"domains\" in host; expected a list, each item a domain such as www.example.com, *.example.com or *, whatever the port",
+                "5:15: missing key \"routes\" in host; expected a list, each item an object",
+                "5:17: unknown key \"domain\" in host; expected one of domains, routes (did you mean \"domains\"?)",
             ]
         ),
+        ("hosts: [{ domains: [], \(answer) }]", ["5:26: \"domains\" has 0 items; expected at least 1"]),
         (
-            "{ match: { path: /a, path_prefix: /b }, respond: { status: 200 } }",
+            "hosts: [{ domains: [a.com, \"*\", \"*.b.com\"], \(answer) }, { domains: [A.com, \"*\", \"*.B.com\", b.com], \(answer) }]",
             [
-                "6:32: both \"path\" and \"path_prefix\" in match; expected one of them"
-            ]
-        ),
-        (
-            "{ match: { path: a }, respond: { status: 200 } }",
-            [
-                "6:28: \"path\" is \"a\", which does not start with /; expected a path such as /index.html"
-            ]
-        ),
-        (
-            "{ match: { path_prefix: \"/a?b\" }, respond: { status: 200 } }",
-            [
-                "6:35: \"path_prefix\" is \"/a?b\", which has a query or a fragment; expected a path such as /index.html"
-            ]
-        ),
-        (
-            "{ match: { path: \"/a b\" }, respond: { status: 200 } }",
-            [
-                "6:28: \"path\" is \"/a b\", which has characters that a request must percent-encode; expected a path such as /index.html"
-            ]
-        ),
-        (
-            "{ match: { prefix: /a }, respond: { status: 200 } }",
-            [
-                "6:22: unknown key \"prefix\" in match; expected one of path, path_prefix"
-            ]
-        ),
-        (
-            "{ match: {}, respond: {} }",
-            [
-                "6:33: missing key \"status\" in respond; expected a whole number from 200 to 599"
-            ]
-        ),
-        (
-            "{ match: {}, respond: { status: 199 } }",
-            ["6:43: \"status\" is \"199\"; expected a whole number from 200 to 599"]
-        ),
-        (
-            "{ match: {}, respond: { status: 204, body: x } }",
-            [
-                "6:54: \"body\" is not empty, but responses with status 204 have none; expected no body"
-            ]
-        ),
-        (
-            "{ match: {}, respond: { status: 200, body: } }",
-            [
-                "6:54: \"body\" is empty; expected text of at most 65536 bytes"
-            ]
-        ),
-        (
-            "{ match: {}, respond: { status: 200, headers: [] } }",
-            [
-                "6:57: \"headers\" is a list; expected an object of header names and values"
-            ]
-        ),
-        (
-            "{ match: {}, respond: { status: 200, headers: { \"a b\": x, \"\": x, é: x } } }",
-            [
-                "6:59: \"a b\" is not a header name; expected letters, digits and -",
-                "6:69: \"\" is not a header name; expected letters, digits and -",
-                "6:76: \"é\" is not a header name; expected letters, digits and -",
-            ]
-        ),
-        (
-            "{ match: {}, respond: { status: 200, headers: { Content-Length: 5 } } }",
-            [
-                "6:59: the proxy sets \"Content-Length\" itself; expected another header"
-            ]
-        ),
-        (
-            "{ match: {}, respond: { status: 200, headers: { a: \"x\\r\\ny: z\", b: \" x\", c: [], d: \"\" } } }",
-            [
-                "6:62: \"a\" is \"x\\r\\ny: z\"; expected a header value: text without line breaks and other control characters",
-                "6:78: \"b\" is \" x\", which starts or ends with white space; expected a header value: text without line breaks and other control characters",
-                "6:87: \"c\" is a list; expected a header value: text without line breaks and other control characters",
+                "5:116: duplicate domain \"a.com\", first written at 5:27; expected each domain once",
+                "5:123: duplicate domain \"*\", first written at 5:34; expected each domain once",
+                "5:128: duplicate domain \"*.b.com\", first written at 5:39; expected each domain once",
             ]
         ),
     ] as [(String, [String])])
-func aWrongRouteIsExplained(_ text: String, _ expected: [String]) {
-    #expect(errors(inRoute: text) == expected)
+func wrongHostsAreExplained(_ text: String, _ expected: [String]) {
+    #expect(errors(inHTTP: text) == expected)
 }
 
-@Test func responsesAreBounded() {
-    let bytesMax = ConfigLimits.responseBodyBytesMax
-    let body = String(repeating: "x", count: bytesMax)
-    #expect(errors(inRoute: "{ match: {}, respond: { status: 200, body: \(body) } }") == [])
+@Test(
+    arguments: [
+        ("a.com:80", "which has a port", nil), ("[::1]:80", "which has a port", nil),
+        ("*a.com", "which has a * elsewhere than in front of a dot", nil),
+        ("a.*", "which has a * elsewhere than in front of a dot", nil),
+        ("*.*.com", "which has characters that host names do not have", nil),
+        ("*.", "which has no host", nil), ("\"\"", "which has no host", nil),
+        ("a..com", "which has a dot too many", nil),
+        ("a.com.", "which has a dot too many", nil), (".com", "which has a dot too many", nil),
+        ("a b", "which has characters that host names do not have", nil),
+        ("é.com", "which has characters that host names do not have", nil),
+        ("\"::1\"", "an IPv6 address, which goes in brackets", "[::1]"),
+        ("\"[::g]\"", "which has no valid IPv6 address in its brackets", nil), ("\"[::1]x\"", nil, nil),
+    ] as [(String, String?, String?)])
+func badDomainsSayWhy(_ domain: String, _ detail: String?, _ suggestion: String?) {
+    let text = domain.replacing("\"", with: "").replacing("\"", with: "")
+    let quoted = domain.hasPrefix("\"") ? domain : "\"\(domain)\""
+    let expectation = "a domain such as www.example.com, *.example.com or *, whatever the port"
     #expect(
-        errors(inRoute: "{ match: {}, respond: { status: 200, body: \(body)x } }")
-            == ["6:54: \"body\" has 65537 bytes; expected text of at most 65536 bytes"])
-    let headers = (0...ConfigLimits.responseHeadersMax).map { "h\($0): x" }.joined(separator: ", ")
+        errors(inHTTP: "hosts: [{ domains: [\(quoted)], \(answer) }]") == [
+            "5:27: an item of \"domains\" is \"\(text)\"\(detail.map { ", \($0)" } ?? ""); expected \(expectation)"
+                + (suggestion.map { " (did you mean \"\($0)\"?)" } ?? "")
+        ])
+}
+
+@Test func namesOfHostsAreBounded() {
+    let label = String(repeating: "a", count: DomainPattern.bytesMax)
+    #expect(errors(inHTTP: "hosts: [{ domains: [\(label)], \(answer) }]") == [])
     #expect(
-        errors(inRoute: "{ match: {}, respond: { status: 200, headers: { \(headers) } } }")
-            == ["6:57: \"headers\" has 65 keys; expected at most 64"])
-    let path = "/" + String(repeating: "x", count: ConfigLimits.pathBytesMax)
-    #expect(
-        errors(inRoute: "{ match: { path: \(path) }, respond: { status: 200 } }").first?
-            .contains("which is longer than 8192 bytes") == true)
+        errors(inHTTP: "hosts: [{ domains: [\(label)a], \(answer) }]").first?.contains("longer than 253 bytes") == true)
 }
