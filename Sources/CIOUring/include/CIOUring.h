@@ -157,6 +157,8 @@ void rw_name_thread(const char *name);
 int rw_allowed_cpus(int32_t *cpus, int limit);
 /// One readv-like accept on a listening socket, non-blocking and close-on-exec, or a negative errno.
 int rw_accept(int socket);
+/// Makes a listening TCP socket drop what begins a handshake; handshakes that have begun still complete.
+int rw_refuse_handshakes(int socket);
 int rw_eventfd(void);
 /// RLIMIT_MEMLOCK's soft limit in bytes; negative when there is none.
 int64_t rw_memlock_limit(void);

@@ -19,6 +19,7 @@ extension Connection {
         cancelReceive()
     }
 
+    /// Ends a pause. Without effect when reading is not paused.
     public func resumeReading() {
         guard isOpen, state.flags.contains(.readPaused) else { return }
         state.flags.remove(.readPaused)

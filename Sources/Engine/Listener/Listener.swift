@@ -39,6 +39,8 @@ struct ListenerState {
     var counters: StatsScope
     var limit: ConnectionLimit?
     var chain: NetworkFilterChain
+    /// Called once when it is closed after `removeListener`.
+    var onClosed: (() -> Void)?
 }
 
 /// Which listener of a worker; stays valid until it is removed.
@@ -81,12 +83,17 @@ extension Worker {
 
     /// Stops accepting. Connections that the kernel has accepted already are taken first; those of the
     /// listener go on and are told to drain.
-    package func removeListener(_ id: ListenerID) {
+    ///
+    /// - Parameter onClosed: called on the worker when no connection can be accepted any more.
+    package func removeListener(_ id: ListenerID, onClosed: (() -> Void)? = nil) {
         let slot = Int(id.slot)
         guard core.value.listeners[slot].serial == id.serial, core.value.listeners[slot].isInUse,
             !core.value.listeners[slot].isDraining
         else { return }
         core.value.listeners[slot].isDraining = true
+        core.value.listeners[slot].onClosed = onClosed
+        let socket = core.value.listeners[slot].socket
+        io { $0.refuseHandshakes(socket) }
         drainConnections(of: id)
         if core.value.listeners[slot].isArmed {
             io { $0.cancel(acceptID(slot)) }
@@ -221,15 +228,16 @@ extension Worker {
     private func closeListener(_ slot: Int) {
         // Handshakes that are complete wait in this socket's own queue and would be reset with it.
         let socket = core.value.listeners[slot].socket
-        if !core.value.listeners[slot].isShared {
-            while true {
-                let accepted = io { $0.acceptNow(socket) }
-                if accepted < 0 { break }
-                welcome(accepted, slot)
-            }
-            drainConnections(of: ListenerID(slot: UInt32(slot), serial: core.value.listeners[slot].serial))
+        while true {
+            let accepted = io { $0.acceptNow(socket) }
+            if accepted < 0 { break }
+            welcome(accepted, slot)
         }
+        drainConnections(of: ListenerID(slot: UInt32(slot), serial: core.value.listeners[slot].serial))
         io { $0.close(socket) }
         core.value.listeners[slot].isInUse = false
+        let onClosed = core.value.listeners[slot].onClosed
+        core.value.listeners[slot].onClosed = nil
+        onClosed?()
     }
 }

@@ -103,8 +103,10 @@ extension Connection {
                 return
             }
             let pipe = worker.core.value.pipes[pipeIndex]
-            // A pipe is full when its slots are, whatever its bytes: only an empty one can tell that the source is.
-            let wasEmpty = state.pipeBytes == 0
+            // What an earlier turn left goes first: EAGAIN from a pipe that is full would look like a source that
+            // is empty, and the source may have sent its last byte already.
+            guard empty(pipe, into: destination) else { return }
+            guard state.pipeBytes == 0 else { break }
             let taken = fill(pipe)
             if taken < 0, taken != -Int(EAGAIN) {
                 close(.of(error: Int32(-taken)))
@@ -115,30 +117,26 @@ extension Connection {
             guard state.pipeBytes == 0 else { break }  // the destination is full; its poll is armed
             if taken == 0 {
                 releasePipe()
-                noteMoved(moved)
                 sawEnd()
                 return
             }
-            if taken < 0, wasEmpty {
+            if taken < 0 {
                 releasePipe()
-                noteMoved(moved)
                 judge(moved)
                 return
             }
         }
-        noteMoved(moved)
         // The budget is spent and more may wait: no new event will say so.
         if state.pipeBytes == 0 { markDirty() }
     }
 
-    /// Bytes taken from the source, 0 at its end, or a negative errno.
+    /// Bytes taken from the source into the empty pipe, 0 at the source's end, or a negative errno.
     private func fill(_ pipe: PipePool.Pipe) -> Int {
         if state.flags.contains(.readEnded) { return 0 }
-        let room = pipe.capacity - Int(state.pipeBytes)
-        guard room > 0 else { return -Int(EAGAIN) }
-        let taken = worker.io { $0.splice(from: state.socket, to: pipe.write, count: room, more: false) }
+        let taken = worker.io { $0.splice(from: state.socket, to: pipe.write, count: pipe.capacity, more: false) }
         guard taken > 0 else { return taken }
-        state.pipeBytes += UInt32(taken)
+        state.pipeBytes = UInt32(taken)
+        noteActivity()
         state.counters.add(UInt64(taken), to: ConnectionStat.bytesReceived)
         state.counters.add(UInt64(taken), to: ConnectionStat.bytesSpliced)
         return taken
@@ -152,6 +150,7 @@ extension Connection {
             }
             if given > 0 {
                 state.pipeBytes -= UInt32(given)
+                noteActivity()
                 destination.state.counters.add(UInt64(given), to: ConnectionStat.bytesSent)
                 continue
             }
@@ -172,8 +171,7 @@ extension Connection {
         worker.io { $0.poll(destination.state.socket, writable: true, id(.writable)) }
     }
 
-    private func noteMoved(_ count: Int) {
-        guard count > 0 else { return }
+    private func noteActivity() {
         state.lastActiveNs = worker.nowNs
         peer?.state.lastActiveNs = worker.nowNs
     }

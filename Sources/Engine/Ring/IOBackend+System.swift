@@ -30,6 +30,9 @@ open class SystemIOBackend: IOBackend {
         Int(rw_unsent_bytes(socket))
     }
 
+    /// Fails on a Unix socket, whose connects are in the queue or refused and never in between.
+    package override func refuseHandshakes(_ socket: Int32) { _ = rw_refuse_handshakes(socket) }
+
     package override func acceptNow(_ socket: Int32) -> Int32 { rw_accept(socket) }
 
     package override func peerAddress(of socket: Int32) -> NetworkAddress? { NetworkAddress(peerOf: socket) }

@@ -16,7 +16,7 @@ open class IOBackend {
     /// (nil: no limit; 0: do not sleep). Fills `completions` and returns how many there are.
     package func wait(timeoutNs: UInt64?, into completions: CompletionBatch) -> Int { fatalError("abstract") }
 
-    /// Monotonic time. Read once a turn by the worker.
+    /// Monotonic time. Read by the worker before and after it waits.
     package func nowNs() -> UInt64 { fatalError("abstract") }
 
     // MARK: Operations
@@ -60,6 +60,9 @@ open class IOBackend {
     package func resetOnClose(_ socket: Int32) { fatalError("abstract") }
     /// Bytes that the peer has not acknowledged yet; 0 when that cannot be told.
     package func unsentBytes(_ socket: Int32) -> Int { fatalError("abstract") }
+    /// Lets a TCP listener that is about to close begin no further handshake. Those that have begun complete, so
+    /// that all of them can be accepted before the close, which would reset them.
+    package func refuseHandshakes(_ socket: Int32) {}
     /// Takes one connection from a listener that is about to close, or a negative errno.
     package func acceptNow(_ socket: Int32) -> Int32 { fatalError("abstract") }
     /// The address of the peer of a connected socket, or nil when it is gone.
@@ -111,7 +114,9 @@ package struct CompletionBatch {
 /// Something that the system does not grant: which, why, and what an operator can do about it.
 /// Printed in one line; the process then exits with 69.
 public struct SystemLack: Error, Sendable, CustomStringConvertible {
+    /// What is missing, and why if that can be told.
     public var what: String
+    /// What an operator can do about it.
     public var remedy: String
 
     public init(_ what: String, remedy: String) {

@@ -6,7 +6,7 @@ internal import Synchronization
 /// Used when configuration changes and when somebody scrapes, never by workers.
 package final class StatsRegistry: Sendable {
     package enum Kind: String, Sendable, CaseIterable {
-        case worker, listener, cluster, endpoint
+        case worker, admin, listener, cluster, endpoint
     }
 
     package struct Owner: Hashable, Sendable {
@@ -30,7 +30,7 @@ package final class StatsRegistry: Sendable {
     private struct State {
         var ranges: [Owner: Range] = [:]
         /// Ranges whose owner is gone. They are used again once nothing counts in them any more.
-        var retired: [Range] = []
+        var retired: [(kind: Kind, range: Range)] = []
         var nextCell = 0
     }
 
@@ -49,11 +49,11 @@ package final class StatsRegistry: Sendable {
         let found: Range? = state.withLock { state in
             if let range = state.ranges[owner] {
                 if range.count == count { return range }
-                state.retired.append(range)
+                state.retired.append((owner.kind, range))
             }
             let range: Range
-            if let index = state.retired.firstIndex(where: { $0.count == count && isQuiet($0) }) {
-                range = state.retired.remove(at: index)
+            if let index = state.retired.firstIndex(where: { $0.range.count == count && isQuiet($0.range) }) {
+                range = state.retired.remove(at: index).range
                 clear(range)
             } else {
                 guard state.nextCell + count <= StatsBlock.cellsMax else { return nil }
@@ -72,7 +72,7 @@ package final class StatsRegistry: Sendable {
         state.withLock { state in
             for (owner, range) in state.ranges where owner.kind != .worker && !owners.contains(owner) {
                 state.ranges[owner] = nil
-                state.retired.append(range)
+                state.retired.append((owner.kind, range))
             }
         }
     }
@@ -91,6 +91,16 @@ package final class StatsRegistry: Sendable {
     /// The sum over workers; gauges count up and down in wrapping arithmetic, so sums are right for them too.
     package func sum(_ range: Range, _ stat: some RawRepresentable<Int>) -> UInt64 {
         blocks.reduce(0) { $0 &+ $1.read(range.base + stat.rawValue) }
+    }
+
+    /// Open connections of a kind of owner, those of owners that are gone included.
+    package func active(of kind: Kind) -> UInt64 {
+        state.withLock { state in
+            let current = state.ranges.lazy.filter { $0.key.kind == kind }.map(\.value)
+            let gone = state.retired.lazy.filter { $0.kind == kind }.map(\.range)
+            return current.reduce(0) { $0 &+ sum($1, ConnectionStat.active) }
+                &+ gone.reduce(0) { $0 &+ sum($1, ConnectionStat.active) }
+        }
     }
 
     /// Counts by bucket, and the sum of all values, of the histogram at `stat`.

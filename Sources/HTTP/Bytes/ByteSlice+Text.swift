@@ -16,7 +16,15 @@ extension ByteSlice: Equatable {
     /// Same bytes, where `A`–`Z` equal `a`–`z`; the comparison of field names, schemes, hosts and tokens.
     public func equalsIgnoringCase(_ other: ByteSlice) -> Bool {
         guard count == other.count else { return false }
-        for index in 0..<count where ASCII.lowercase(self[index]) != ASCII.lowercase(other[index]) { return false }
+        var offset = 0
+        while offset < count {
+            let (left, right) = (word(at: offset), other.word(at: offset))
+            // Bytes may differ in the bit that is the case of a letter, and only where they are letters.
+            let difference = left ^ right
+            let caseBits: UInt64 = 0x2020_2020_2020_2020
+            guard difference & ~caseBits == 0, difference &<< 2 & ~ASCII.letters(left) == 0 else { return false }
+            offset &+= 8
+        }
         return true
     }
 
@@ -36,9 +44,9 @@ extension ByteSlice: Equatable {
         var offset = start
         while offset < count {
             let hits = vector(at: offset).equal(to: byte)
-            if !hits.isEmpty {
+            if hits != 0 {
                 // A zero byte looked for may be found in the padding behind the end.
-                let index = offset &+ hits.firstIndex
+                let index = offset &+ hits.trailingZeroBitCount
                 return index < count ? index : nil
             }
             offset &+= 16

@@ -17,7 +17,12 @@ struct HTTP1FieldSection {
     /// No LF stands between `lineStart` and here.
     private var searched: Int
 
+    /// Bytes that stand before a section at least, so that names can be loaded from behind.
+    static let bytesBefore = 8
+
+    /// - Parameter start: where the first line begins, `bytesBefore` at least.
     init(start: Int) {
+        precondition(start >= Self.bytesBefore, "a field section has bytes before it")
         lineStart = start
         searched = start
     }
@@ -37,88 +42,73 @@ struct HTTP1FieldSection {
         }
 
         let names = HeaderNameIndex.shared
+        var start = lineStart
+        var scanner = HTTP1LineScanner(bytes, from: start)
         while true {
-            let start = lineStart
-            guard start < bytes.count else { return .incomplete }
-
-            if bytes[start] == .carriageReturn {
-                guard start &+ 1 < bytes.count, bytes[start &+ 1] == .lineFeed else {
-                    return refuse(.bareCarriageReturn, in: bytes)
-                }
+            if bytes.pair(at: start) == .carriageReturnLineFeed {
                 lineStart = start &+ 2
                 return .complete(end: start &+ 2)
             }
-
-            guard let colon = bytes.firstIndex(of: UInt8(ascii: ":"), from: start) else {
-                return refuse(Self.nameError(bytes, from: start, to: bytes.count), in: bytes)
+            let lineEnd = scanner.endOfLine(from: start)
+            guard bytes.pair(at: lineEnd) == .carriageReturnLineFeed else { return refuse(lineAt: start, in: bytes) }
+            guard let colon = bytes.firstIndex(of: UInt8(ascii: ":"), from: start), colon < lineEnd else {
+                return refuse(lineAt: start, in: bytes)
             }
-            let nameLength = colon &- start
-            let knownName = names.findRaw(in: bytes, at: start, length: nameLength)
+            let knownName = names.find(in: bytes, from: start, to: colon)
             if knownName == 0 {
                 // A known name is a token because it equals one; any other has to be looked at.
-                guard nameLength > 0, Self.isToken(bytes, from: start, to: colon) else {
-                    return refuse(Self.nameError(bytes, from: start, to: colon), in: bytes)
-                }
-                guard nameLength <= Int(UInt16.max) else { return refuse(.headersTooLarge, in: bytes) }
+                guard Self.isToken(bytes, from: start, to: colon) else { return refuse(lineAt: start, in: bytes) }
             }
 
-            var valueStart = colon &+ 1
-            while valueStart < bytes.count, ASCII.isBlank(bytes[valueStart]) { valueStart &+= 1 }
-            let lineEnd = Self.endOfValue(bytes, from: valueStart)
-            guard lineEnd &+ 1 < bytes.count, bytes[lineEnd] == .carriageReturn, bytes[lineEnd &+ 1] == .lineFeed else {
-                return refuse(Self.valueError(bytes, at: lineEnd), in: bytes)
-            }
-            var valueEnd = lineEnd
-            while valueEnd > valueStart, ASCII.isBlank(bytes[valueEnd &- 1]) { valueEnd &-= 1 }
-
-            guard table.entryCount < fieldsMax else { return .malformed(.tooManyHeaders) }
+            // Nearly every value stands behind one space and has none behind it; CR, below SP, sorts out empty ones.
             let isCanonical =
-                valueStart == colon &+ 2 && valueEnd == lineEnd && bytes[colon &+ 1] == UInt8(ascii: " ")
+                bytes.pair(at: colon) == .colonSpace && bytes[colon &+ 2] > 0x20 && bytes[lineEnd &- 1] > 0x20
+            let value = isCanonical ? colon &+ 2..<lineEnd : Self.trim(bytes, from: colon &+ 1, to: lineEnd)
+
+            let index = table.entryCount
+            guard index < fieldsMax else { return .malformed(.tooManyHeaders) }
             table.appendParsed(
                 HeaderEntry(
-                    name: UInt32(truncatingIfNeeded: start), value: UInt32(truncatingIfNeeded: valueStart),
-                    valueLength: UInt32(truncatingIfNeeded: valueEnd &- valueStart),
-                    nameLength: UInt16(truncatingIfNeeded: nameLength), knownName: knownName,
+                    name: UInt32(truncatingIfNeeded: start), value: UInt32(truncatingIfNeeded: value.lowerBound),
+                    valueLength: UInt32(truncatingIfNeeded: value.upperBound &- value.lowerBound),
+                    nameLength: UInt16(truncatingIfNeeded: colon &- start), knownName: knownName,
                     flags: isCanonical ? .canonical : []))
+            start = lineEnd &+ 2
             if HeaderName.concernsFraming(knownName), let name = HeaderName(rawValue: knownName) {
-                if name.isHopByHop { table.insertFlag(.hopByHop, at: table.entryCount &- 1) }
-                if let error = fields.note(name, bytes[valueStart..<valueEnd], at: valueStart) {
+                if name.isHopByHop { table.insertFlag(.hopByHop, at: index) }
+                if let error = fields.note(name, in: bytes, value) {
                     return .malformed(error)
                 }
             }
-            lineStart = lineEnd &+ 2
-            searched = lineStart
         }
     }
 
-    /// The line at `lineStart` cannot be read: because of `error` if all of it is here, else because it is not.
+    /// The line at `start` cannot be read: because something is wrong with it if all of it is here, else because it
+    /// is not.
     @inline(never)
-    private mutating func refuse(_ error: HTTP1Error, in bytes: ByteSlice) -> Outcome {
-        if bytes.firstIndex(of: .lineFeed, from: searched) != nil { return .malformed(error) }
-        searched = bytes.count
-        return .incomplete
+    private mutating func refuse(lineAt start: Int, in bytes: ByteSlice) -> Outcome {
+        lineStart = start
+        searched = max(searched, start)
+        guard let lineFeed = bytes.firstIndex(of: .lineFeed, from: searched) else {
+            searched = bytes.count
+            return .incomplete
+        }
+        return .malformed(Self.error(in: bytes.prefix(lineFeed + 1), from: start))
     }
 
-    /// Index of the first byte that ends a value or may not stand in one; `bytes.count` when there is none.
-    @inline(__always)
-    private static func endOfValue(_ bytes: ByteSlice, from start: Int) -> Int {
-        var offset = start
-        while offset < bytes.count {
-            let hits = bytes.vector(at: offset).controls
-            if hits.isEmpty {
-                offset &+= 16
-                continue
-            }
-            offset &+= hits.firstIndex
-            guard offset < bytes.count else { break }
-            if bytes[offset] != .tab { return offset }
-            offset &+= 1
-        }
-        return bytes.count
+    /// The bytes from `start` to `end` without the blanks around them; an empty range lies at `end`.
+    @inline(never)
+    private static func trim(_ bytes: ByteSlice, from start: Int, to end: Int) -> Range<Int> {
+        var (start, end) = (start, end)
+        while start < end, ASCII.isBlank(bytes[start]) { start += 1 }
+        while end > start, ASCII.isBlank(bytes[end - 1]) { end -= 1 }
+        return start..<end
     }
 
     @inline(__always)
     private static func isToken(_ bytes: ByteSlice, from start: Int, to end: Int) -> Bool {
+        // Longer names do not fit in an entry, and nobody means well by them.
+        guard start < end, end &- start <= nameBytesMax else { return false }
         var index = start
         while index < end {
             if !ASCII.isToken(bytes[index]) { return false }
@@ -127,34 +117,47 @@ struct HTTP1FieldSection {
         return true
     }
 
-    /// What is wrong with the line that begins at `start` and has no good name before `end`.
-    private static func nameError(_ bytes: ByteSlice, from start: Int, to end: Int) -> HTTP1Error {
-        if ASCII.isBlank(bytes[start]) { return .lineFolding }
+    /// What is wrong with the last line of `bytes`, which begins at `start` and ends with the only LF behind it.
+    private static func error(in bytes: ByteSlice, from start: Int) -> HTTP1Error {
         var index = start
-        while index < end, ASCII.isToken(bytes[index]) { index += 1 }
-        if index == end { return index == start && end < bytes.count ? .emptyName : .missingColon }
-        let byte = bytes[index]
-        if byte == .carriageReturn {
-            return index + 1 < bytes.count && bytes[index + 1] == .lineFeed ? .missingColon : .bareCarriageReturn
+        while ASCII.isToken(bytes[index]) { index += 1 }
+        switch bytes[index] {
+        case UInt8(ascii: ":"):
+            if index == start { return .emptyName }
+            if index - start > nameBytesMax { return .headersTooLarge }
+            while ASCII.isFieldValue(bytes[index]) { index += 1 }
+            return lineEndError(in: bytes, at: index) ?? .controlByte
+        case UInt8(ascii: " "), .tab:
+            if index == start { return .lineFolding }
+            while ASCII.isBlank(bytes[index]) { index += 1 }
+            return bytes[index] == UInt8(ascii: ":") ? .spaceBeforeColon : .invalidName
+        default: return lineEndError(in: bytes, at: index) ?? .invalidName
         }
-        if byte == .lineFeed { return .bareLineFeed }
-        if ASCII.isBlank(byte) {
-            var next = index
-            while next < bytes.count, ASCII.isBlank(bytes[next]) { next += 1 }
-            return next < bytes.count && bytes[next] == UInt8(ascii: ":") ? .spaceBeforeColon : .invalidName
-        }
-        return .invalidName
     }
 
-    /// What is wrong with a value that stops at `index` without CRLF.
-    static func valueError(_ bytes: ByteSlice, at index: Int) -> HTTP1Error {
-        guard index < bytes.count else { return .headersTooLarge }
+    /// What is wrong with a line whose good part ends at `index`, nil when that is no end of a line at all.
+    static func lineEndError(in bytes: ByteSlice, at index: Int) -> HTTP1Error? {
+        guard index < bytes.count else { return nil }
         switch bytes[index] {
         case .lineFeed: return .bareLineFeed
-        case .carriageReturn: return .bareCarriageReturn
-        default: return .controlByte
+        case .carriageReturn:
+            return bytes.pair(at: index) == .carriageReturnLineFeed ? .missingColon : .bareCarriageReturn
+        default: return nil
         }
     }
+
+    /// Bytes of a field name.
+    private static let nameBytesMax = 1_024
+}
+
+extension UInt16 {
+    /// CRLF as `ByteSlice.pair(at:)` reads it.
+    @inline(__always)
+    static var carriageReturnLineFeed: UInt16 { 0x0A0D }
+
+    /// A colon and a space.
+    @inline(__always)
+    static var colonSpace: UInt16 { 0x203A }
 }
 
 extension UInt8 {

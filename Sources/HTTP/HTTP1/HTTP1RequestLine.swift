@@ -26,11 +26,11 @@ enum HTTP1RequestLine {
         var targetEnd = targetStart
         while targetEnd < bytes.count {
             let stops = bytes.vector(at: targetEnd).targetStops
-            if stops.isEmpty {
+            if stops == 0 {
                 targetEnd &+= 16
                 continue
             }
-            targetEnd &+= stops.firstIndex
+            targetEnd &+= stops.trailingZeroBitCount
             guard targetEnd < bytes.count else { break }
             let byte = bytes[targetEnd]
             if byte == UInt8(ascii: "?") {

@@ -18,7 +18,7 @@ package struct HTTP1ResponseParser {
     }
 
     private var fields = HTTP1FramingFields()
-    private var section = HTTP1FieldSection(start: 0)
+    private var section = HTTP1FieldSection(start: HTTP1FieldSection.bytesBefore)
     /// The status line was read.
     private var isInFields = false
     /// No LF stands before here, while the status line is incomplete.
@@ -95,8 +95,8 @@ package struct HTTP1ResponseParser {
 
         var lineEnd = 12
         while lineEnd < window.count, ASCII.isFieldValue(window[lineEnd]) { lineEnd &+= 1 }
-        guard lineEnd &+ 1 < window.count, window[lineEnd] == .carriageReturn, window[lineEnd &+ 1] == .lineFeed else {
-            return refuse(HTTP1FieldSection.valueError(window, at: lineEnd), in: window)
+        guard window.pair(at: lineEnd) == .carriageReturnLineFeed else {
+            return refuse(HTTP1FieldSection.lineEndError(in: window, at: lineEnd) ?? .controlByte, in: window)
         }
         guard lineEnd == 12 || window[12] == UInt8(ascii: " ") else { return .malformed(.invalidStatusLine) }
         guard code >= 100 else { return .malformed(.invalidStatus) }

@@ -277,7 +277,7 @@ public enum HeaderName: UInt8, CaseIterable, Hashable, Sendable {
 
     /// The known name that `text` spells in any case, or nil.
     public init?(_ text: ByteSlice) {
-        guard let name = HeaderNameIndex.shared.find(in: text, at: 0, length: text.count) else { return nil }
+        guard let name = HeaderNameIndex.shared.find(text) else { return nil }
         self = name
     }
 

@@ -217,20 +217,22 @@ public struct HeaderTable: ~Copyable {
 
     mutating func insertFlag(_ flag: HeaderEntry.Flags, at index: Int) { entries[index].flags.insert(flag) }
 
-    /// Marks as hop-by-hop every field with this name, in any case.
+    /// Marks every field with this name as hop-by-hop.
+    mutating func markHopByHop(_ name: HeaderName) {
+        var next = firstIndex(of: name)
+        while let index = next {
+            insertFlag(.hopByHop, at: index)
+            next = firstIndex(of: name, from: index + 1)
+        }
+    }
+
+    /// Marks every field with this name, known or not and in any case, as hop-by-hop.
     mutating func markHopByHop(named name: ByteSlice) {
-        if let known = HeaderName(name) {
-            var next = firstIndex(of: known)
-            while let index = next {
-                insertFlag(.hopByHop, at: index)
-                next = firstIndex(of: known, from: index + 1)
-            }
-        } else {
-            var next = firstIndex(ofUnknown: name, from: 0)
-            while let index = next {
-                insertFlag(.hopByHop, at: index)
-                next = firstIndex(ofUnknown: name, from: index + 1)
-            }
+        if let known = HeaderName(name) { return markHopByHop(known) }
+        var next = firstIndex(ofUnknown: name, from: 0)
+        while let index = next {
+            insertFlag(.hopByHop, at: index)
+            next = firstIndex(ofUnknown: name, from: index + 1)
         }
     }
 
@@ -298,26 +300,19 @@ public struct HeaderField {
 
 /// A set of known names in 128 bits.
 struct HeaderNameSet {
-    private var low: UInt64 = 0
-    private var high: UInt64 = 0
+    private var words: InlineArray<2, UInt64> = [0, 0]
 
     @inline(__always)
     mutating func insert(_ name: HeaderName) { insert(rawValue: name.rawValue) }
 
     /// Raw value 0, an unknown name, is a member that nobody asks for.
     @inline(__always)
-    mutating func insert(rawValue: UInt8) {
-        let bit: UInt64 = 1 &<< UInt64(rawValue)
-        if rawValue < 64 { low |= bit } else { high |= bit }
-    }
+    mutating func insert(rawValue: UInt8) { words[Int(rawValue &>> 6)] |= 1 &<< UInt64(rawValue) }
 
-    mutating func remove(_ name: HeaderName) {
-        let bit: UInt64 = 1 &<< UInt64(name.rawValue)
-        if name.rawValue < 64 { low &= ~bit } else { high &= ~bit }
-    }
+    mutating func remove(_ name: HeaderName) { words[Int(name.rawValue &>> 6)] &= ~(1 &<< UInt64(name.rawValue)) }
 
     @inline(__always)
     func contains(_ name: HeaderName) -> Bool {
-        (name.rawValue < 64 ? low : high) &>> UInt64(name.rawValue) & 1 != 0
+        words[Int(name.rawValue &>> 6)] &>> UInt64(name.rawValue) & 1 != 0
     }
 }

@@ -113,7 +113,7 @@ struct AdminHandler {
             let entries = listeners.map { listener in
                 JSON.object([
                     ("name", .string(listener.configuration.name)),
-                    ("address", .string(listener.configuration.address.description)),
+                    ("address", .string(control.address(of: listener))),
                     ("connections_active", .number(control.registry.sum(listener.stats, ConnectionStat.active))),
                     ("connections_total", .number(control.registry.sum(listener.stats, ConnectionStat.opened))),
                 ])
@@ -121,7 +121,7 @@ struct AdminHandler {
             return .json(.object([("listeners", .array(entries))]))
         }
         return LocalResponse(
-            .ok, text: listeners.map { "\($0.configuration.name)::\($0.configuration.address)\n" }.joined())
+            .ok, text: listeners.map { "\($0.configuration.name)::\(control.address(of: $0))\n" }.joined())
     }
 
     private func serverInfo() -> LocalResponse {
@@ -181,7 +181,8 @@ struct AdminHandler {
     private func config(_ request: AdminRequest) -> LocalResponse {
         guard request.method == .put else { return currentConfig() }
         var expected: UInt64?
-        if let ifMatch = request.ifMatch {
+        // `*` is any generation there is (RFC 9110 §13.1.1).
+        if let ifMatch = request.ifMatch, ifMatch != "*" {
             guard let generation = UInt64(ifMatch.filter { $0 != "\"" }) else {
                 return LocalResponse(.badRequest, text: "If-Match is a generation, as in the ETag of GET /config\n")
             }

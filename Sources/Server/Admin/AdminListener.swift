@@ -6,9 +6,7 @@ internal import Synchronization
 
 /// The admin interface: an HTTP listener of the first worker.
 enum AdminListener {
-    /// Not a name that a configuration can use, so its cells are its own and its series are not exposed.
-    static let name = "\u{0}admin"
-    static let owner = StatsRegistry.Owner(.listener, name)
+    static let owner = StatsRegistry.Owner(.admin, "")
 
     /// Largest configuration that `PUT /config` takes, and bounds for everything else that a client sends.
     private static let limits = HTTP1Limits(headerBytesMax: 16 * 1024, headersMax: 64, bodyBytesMax: 16 << 20)

@@ -4,7 +4,7 @@ internal import Glibc
 
 /// The sockets that a change of configuration needs, all opened before anything is committed.
 struct ListenerSockets {
-    /// By listener name: one socket per worker, or one for all.
+    /// By listener key (`ListenerPlan.socketKey`): one socket per worker, or one for all.
     private var opened: [String: [ListeningSocket]] = [:]
 
     struct Failures: Error {
@@ -19,18 +19,21 @@ struct ListenerSockets {
 
     /// Opens sockets for listeners whose address `previous` does not accept at.
     ///
-    /// - Parameter patience: a process that just ended may hold its addresses for a moment more; at the start
-    ///   of this one they are tried again for a while.
+    /// - Parameter patienceNs: how long addresses that are in use are tried again, all together: a process that
+    ///   just ended, or the workers with a listener that was just removed, may hold them for a moment more.
     static func open(
-        for next: Snapshot, previous: Snapshot?, workers: Int, patience: Bool
+        for next: Snapshot, previous: Snapshot?, workers: Int, patienceNs: UInt64
     ) throws(Failures) -> ListenerSockets {
         var sockets = ListenerSockets()
         var failures: [Failures.Entry] = []
+        let deadlineNs = monotonicNowNs() + patienceNs
         let kept = Set((previous?.listeners ?? []).map(\.socketKey))
+        let ownPorts = Set((previous?.listeners ?? []).compactMap(\.configuration.address.port))
         for listener in next.listeners where !kept.contains(listener.socketKey) {
             do throws(ListeningSocket.Failure) {
-                let opened = try openPatiently(listener, workers: workers, tries: patience ? 10 : 1)
-                sockets.opened[listener.socketKey] = opened
+                let besideOwn = listener.configuration.address.port.map(ownPorts.contains) ?? false
+                sockets.opened[listener.socketKey] = try openPatiently(
+                    listener, workers: workers, besideOwn: besideOwn, untilNs: deadlineNs)
             } catch {
                 failures.append(
                     .init(
@@ -46,18 +49,26 @@ struct ListenerSockets {
     }
 
     private static func openPatiently(
-        _ listener: ListenerPlan, workers: Int, tries: Int
+        _ listener: ListenerPlan, workers: Int, besideOwn: Bool, untilNs deadlineNs: UInt64
     ) throws(ListeningSocket.Failure) -> [ListeningSocket] {
-        var left = tries
         while true {
             do throws(ListeningSocket.Failure) {
-                return try ListeningSocket.open(listener.address, workers: workers, dualStack: listener.isDualStack)
+                return try ListeningSocket.open(
+                    listener.address, workers: workers, dualStack: listener.isDualStack, besideOwn: besideOwn)
             } catch {
-                left -= 1
-                guard left > 0, error.isInUse else { throw error }
-                usleep(100_000)
+                guard error.isInUse, monotonicNowNs() < deadlineNs else { throw error }
+                usleep(20_000)
             }
         }
+    }
+
+    /// What the kernel gave to listeners that asked for any port, by listener key.
+    func chosenAddresses(for listeners: [ListenerPlan]) -> [String: NetworkAddress] {
+        var addresses: [String: NetworkAddress] = [:]
+        for listener in listeners where listener.configuration.address.port == 0 {
+            addresses[listener.socketKey] = opened[listener.socketKey]?[0].boundAddress
+        }
+        return addresses
     }
 
     /// One worker's sockets, by listener key.

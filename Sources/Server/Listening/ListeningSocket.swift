@@ -20,12 +20,14 @@ package struct ListeningSocket: Sendable {
 
     /// One listening socket per worker, or a shared one where the family has no groups of them.
     ///
-    /// - Parameter dualStack: an IPv6 wildcard that takes IPv4 connections as well.
+    /// - Parameters:
+    ///   - dualStack: an IPv6 wildcard that takes IPv4 connections as well.
+    ///   - besideOwn: this process listens on the port already, at another address, so being in use says nothing.
     package static func open(
-        _ address: NetworkAddress, workers: Int, dualStack: Bool
+        _ address: NetworkAddress, workers: Int, dualStack: Bool, besideOwn: Bool = false
     ) throws(Failure) -> [ListeningSocket] {
         if address.isUnix { return [try openUnix(address)] }
-        try refuseIfInUse(address, dualStack: dualStack)
+        if !besideOwn { try refuseIfInUse(address, dualStack: dualStack) }
         var opened: [ListeningSocket] = []
         var bound = address
         for _ in 0..<workers {

@@ -22,9 +22,16 @@ package final class Control: @unchecked Sendable {
     private let compiler: SnapshotCompiler
     private let overrides: Overrides
     private let phaseValue = Atomic<Int>(Phase.starting.rawValue)
+    /// Whether the end of the process was asked for: draining alone does not end it.
+    private let isEnding = Atomic<Bool>(false)
     // From here on: touched on `queue` only, once the process has started.
     private(set) var snapshot: Snapshot?
     private(set) var applies = ApplyCounts()
+    /// Workers that have not closed all their listeners yet, while draining.
+    private let listenersClosed = DispatchGroup()
+    private var adminStats: StatsRegistry.Range?
+    /// Where listeners with port 0 listen, by listener key.
+    private var chosenAddresses: [String: NetworkAddress] = [:]
     private var reloadPath: String?
     private let startedNs = monotonicNowNs()
     let end: @Sendable (Int32) -> Void
@@ -61,6 +68,11 @@ package final class Control: @unchecked Sendable {
     var workerCount: Int { workers.count }
     var uptimeSeconds: UInt64 { (monotonicNowNs() - startedNs) / 1_000_000_000 }
 
+    /// Where `listener` can be reached.
+    func address(of listener: ListenerPlan) -> String {
+        chosenAddresses[listener.socketKey]?.description ?? listener.configuration.address.description
+    }
+
     // MARK: Start
 
     package enum StartFailure: Error {
@@ -77,7 +89,7 @@ package final class Control: @unchecked Sendable {
         self.reloadPath = reloadPath
         guard let first = compiler.compile(configuration, source: source, previous: nil, diagnostics: diagnostics)
         else { throw .configuration(diagnostics.errors) }
-        let sockets = try openedSockets(for: first, previous: nil, diagnostics, patience: true)
+        let sockets = try openedSockets(for: first, previous: nil, diagnostics, patienceNs: 1_000_000_000)
         let adminSocket = try openedAdminSocket(configuration, diagnostics)
         do throws(SystemLack) {
             for worker in workers { try worker.start() }
@@ -95,10 +107,11 @@ package final class Control: @unchecked Sendable {
     }
 
     private func openedSockets(
-        for next: Snapshot, previous: Snapshot?, _ diagnostics: Diagnostics, patience: Bool
+        for next: Snapshot, previous: Snapshot?, _ diagnostics: Diagnostics, patienceNs: UInt64
     ) throws(StartFailure) -> ListenerSockets {
         do throws(ListenerSockets.Failures) {
-            return try ListenerSockets.open(for: next, previous: previous, workers: workers.count, patience: patience)
+            return try ListenerSockets.open(
+                for: next, previous: previous, workers: workers.count, patienceNs: patienceNs)
         } catch {
             for failure in error.list {
                 diagnostics.report(failure.problem, expected: failure.expected, at: failure.position)
@@ -123,11 +136,12 @@ package final class Control: @unchecked Sendable {
     /// The admin interface is served by the first worker, on the same engine as everything else.
     private func startAdmin(_ socket: ListeningSocket) {
         guard let range = try? registry.range(for: AdminListener.owner, count: ListenerStat.cellCount) else { return }
+        adminStats = range
         let scope = registry.scope(range, worker: 0)
         let mailbox = workers[0].mailbox
         workers[0].send { [self] worker in
             let chain = AdminListener.chain(control: self, mailbox: mailbox)
-            _ = worker.addListener(
+            WorkerAssembly.of(worker).adminListener = worker.addListener(
                 socket: socket.descriptor, isShared: socket.isShared, counters: scope, limit: nil, chain: chain)
         }
     }
@@ -161,7 +175,7 @@ package final class Control: @unchecked Sendable {
                 configuration, source: loaded.source, previous: running, diagnostics: diagnostics)
         else { return rejected(diagnostics) }
         do throws(StartFailure) {
-            let sockets = try openedSockets(for: next, previous: running, diagnostics, patience: false)
+            let sockets = try openedSockets(for: next, previous: running, diagnostics, patienceNs: 200_000_000)
             swap(to: next, sockets: sockets)
         } catch {
             return rejected(diagnostics)
@@ -193,6 +207,7 @@ package final class Control: @unchecked Sendable {
 
     /// Hands a snapshot to the workers. Nothing can fail from here on.
     private func swap(to next: Snapshot, sockets: ListenerSockets) {
+        removeUnixPaths(of: snapshot, keeping: next)
         let drainTimeout = next.configuration.drainTimeout.nanoseconds
         for worker in workers {
             let own = sockets.forWorker(worker.index)
@@ -207,8 +222,10 @@ package final class Control: @unchecked Sendable {
                 }
             }
         }
+        let keys = Set(next.listeners.map(\.socketKey))
+        chosenAddresses = chosenAddresses.merging(sockets.chosenAddresses(for: next.listeners)) { $1 }
+            .filter { keys.contains($0.key) }
         compiler.retire(allBut: next)
-        removeUnixPaths(of: snapshot, keeping: next)
         snapshot = next
     }
 
@@ -228,7 +245,7 @@ package final class Control: @unchecked Sendable {
 
     /// Stops accepting, lets connections finish, then ends the process. A second call ends it at once.
     package func drain() {
-        if phase == .draining {
+        if isEnding.exchange(true, ordering: .relaxed) {
             log.notice("ending at once")
             end(0)
             return
@@ -236,7 +253,9 @@ package final class Control: @unchecked Sendable {
         queue.async { [self] in
             beginDrain()
             let timeout = snapshot?.configuration.drainTimeout.nanoseconds ?? 0
-            waitForConnections(untilNs: monotonicNowNs() + timeout)
+            let deadlineNs = monotonicNowNs() + timeout
+            // Before that, what the kernel has accepted is not among the connections yet.
+            listenersClosed.notify(queue: queue) { [self] in waitForConnections(untilNs: deadlineNs) }
         }
     }
 
@@ -258,8 +277,12 @@ package final class Control: @unchecked Sendable {
         guard phase != .draining else { return }
         phaseValue.store(Phase.draining.rawValue, ordering: .relaxed)
         log.notice("draining", metadata: ["connections": "\(acceptedConnections)"])
-        for worker in workers { worker.send { WorkerAssembly.of($0).removeAllListeners() } }
         removeUnixPaths(of: snapshot, keeping: nil)
+        let listenersClosed = listenersClosed
+        for worker in workers {
+            listenersClosed.enter()
+            worker.send { WorkerAssembly.of($0).removeAllListeners { listenersClosed.leave() } }
+        }
     }
 
     private func waitForConnections(untilNs deadlineNs: UInt64) {
@@ -271,10 +294,20 @@ package final class Control: @unchecked Sendable {
             return
         }
         if left > 0 { log.notice("drain timeout: closing what is left", metadata: ["connections": "\(left)"]) }
-        end(0)
+        workers[0].send { WorkerAssembly.of($0).removeAdminListener() }
+        waitForAdmin(untilNs: monotonicNowNs() + Self.adminDrainNs)
     }
 
-    private var acceptedConnections: UInt64 {
-        (snapshot?.listeners ?? []).reduce(0) { $0 + registry.sum($1.stats, ConnectionStat.active) }
+    /// The admin interface goes last, and whoever is being answered, be it by `/quitquitquit`, gets the answer.
+    private static let adminDrainNs: UInt64 = 1_000_000_000
+
+    private func waitForAdmin(untilNs deadlineNs: UInt64) {
+        guard adminConnections > 0, monotonicNowNs() < deadlineNs else { return end(0) }
+        queue.asyncAfter(deadline: .now() + .milliseconds(5)) { [self] in waitForAdmin(untilNs: deadlineNs) }
     }
+
+    /// Open connections of clients, those of listeners that a reload removed included.
+    private var acceptedConnections: UInt64 { registry.active(of: .listener) }
+
+    private var adminConnections: UInt64 { adminStats.map { registry.sum($0, ConnectionStat.active) } ?? 0 }
 }

@@ -35,7 +35,7 @@ package struct SnapshotCompiler {
     package func retire(allBut snapshot: Snapshot) {
         var owners: Set<StatsRegistry.Owner> = []
         for listener in snapshot.listeners { owners.insert(.init(.listener, listener.configuration.name)) }
-        owners.insert(.init(.listener, AdminListener.name))
+        owners.insert(AdminListener.owner)
         for cluster in snapshot.clusters.values {
             owners.insert(.init(.cluster, cluster.name))
             for endpoint in cluster.endpoints { owners.insert(Self.owner(of: endpoint.name, in: cluster.name)) }
@@ -136,6 +136,8 @@ package struct SnapshotCompiler {
         case (nil, true):
             return .filter
         case (nil, false):
+            // Without any filter the missing key was reported when the file was read.
+            guard !configuration.networkFilters.isEmpty else { return nil }
             diagnostics.report(
                 "listener \(configuration.name.quotedForMessage) does nothing with its connections",
                 expected: "`tcp`, `http`, or a terminal network filter such as echo at the end",

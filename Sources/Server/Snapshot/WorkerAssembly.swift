@@ -11,6 +11,8 @@ final class WorkerAssembly {
     private var clusters: [String: WorkerCluster] = [:]
     /// By the key of the listener's sockets.
     private var listeners: [String: ListenerID] = [:]
+    /// On the worker that serves the admin interface. No configuration changes it.
+    var adminListener: ListenerID?
 
     init(worker: Worker, registry: StatsRegistry) {
         self.worker = worker
@@ -24,7 +26,7 @@ final class WorkerAssembly {
         return assembly
     }
 
-    /// Swaps to `next`. Runs between two turns, so a connection sees either the old or the new configuration.
+    /// Swaps to `next`. Runs between two completions, so a connection sees either the old or the new configuration.
     ///
     /// - Parameter sockets: for each listener whose sockets are new, this worker's.
     /// - Returns: listeners that went away; their connections drain.
@@ -55,9 +57,23 @@ final class WorkerAssembly {
     }
 
     /// Closes all listeners; their connections are told to finish.
-    func removeAllListeners() {
-        for id in listeners.values { worker.removeListener(id) }
+    ///
+    /// - Parameter onClosed: called once on the worker when the last of them accepts no more.
+    func removeAllListeners(onClosed: @escaping @Sendable () -> Void) {
+        var left = listeners.count
+        if left == 0 { onClosed() }
+        for id in listeners.values {
+            worker.removeListener(id) {
+                left -= 1
+                if left == 0 { onClosed() }
+            }
+        }
         listeners = [:]
+    }
+
+    func removeAdminListener() {
+        if let adminListener { worker.removeListener(adminListener) }
+        adminListener = nil
     }
 
     // MARK: Parts
