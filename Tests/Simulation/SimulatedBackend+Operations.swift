@@ -231,7 +231,10 @@ extension SimulatedBackend {
         case .peerTurn(let peer): peer.takeTurn()
         case .cancellation(let operation): finishCancelled(operation)
         case .connectOutcome(let operation): finishConnect(operation)
-        case .call(let body): body()
+        case .call(let body):
+            // As a message of another thread does, it ends the wait.
+            isInterrupted = true
+            body()
         }
     }
 }

@@ -95,7 +95,8 @@ package final class SimulatedWorker {
         let endNs = network.nowNs + durationNs
         backend.horizonNs = endNs
         defer { backend.horizonNs = .max }
-        for _ in 0..<turnsMax where network.nowNs < endNs { takeTurn() }
+        let lastTurn = turns + turnsMax
+        while network.nowNs < endNs, turns < lastTurn { takeTurn() }
         // What happened in the last instant is dealt with.
         takeTurn()
         return network.nowNs >= endNs
