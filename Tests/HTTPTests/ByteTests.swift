@@ -18,6 +18,15 @@ import Testing
         #expect(ASCII.isFieldValue(byte) == (byte == 9 || byte >= 0x20 && byte != 0x7F))
         #expect(ASCII.hexValue(byte) == UInt8(String(UnicodeScalar(byte)), radix: 16))
 
+        let isLetter = alphanumeric.contains(byte) && !(0x30...0x39).contains(byte)
+        for place in 0..<8 {
+            let word = UInt64(byte) << UInt64(place * 8)
+            #expect(ASCII.letters(word | ~(0xFF << UInt64(place * 8))) == (isLetter ? 0x80 << UInt64(place * 8) : 0))
+        }
+
+        let isPlainHost = alphanumeric.union("-.".utf8).contains(byte)
+        #expect(ByteVector(SIMD16(repeating: byte)).hostStops == (isPlainHost ? 0 : 0xFFFF))
+
         let stops = ByteVector(SIMD16(repeating: byte)).targetStops
         #expect((stops == 0) == (isTarget && byte != UInt8(ascii: "?") && byte != UInt8(ascii: "~")))
         #expect((ByteVector(SIMD16(repeating: byte)).controls == 0) == (byte >= 0x20 && byte != 0x7F))
@@ -102,6 +111,15 @@ import Testing
         #expect(long.equalsIgnoringCase("ABCDEFGHIJKLMNOPQ"))
         #expect(!ByteSlice("a\r").equalsIgnoringCase("a-"))
         #expect(!ByteSlice("@").equalsIgnoringCase("`"))
+        for first in UInt8.min...UInt8.max {
+            for second in UInt8.min...UInt8.max {
+                let same = ASCII.lowercase(first) == ASCII.lowercase(second)
+                let equal = ByteSlice.withBytes(of: [first]) { left in
+                    ByteSlice.withBytes(of: [second]) { left.equalsIgnoringCase($0) }
+                }
+                if equal != same { Issue.record("\(first) and \(second)") }
+            }
+        }
         #expect(long.hasPrefix(ByteSlice("abc")) && long.hasSuffix(ByteSlice("opq")))
         #expect(!ByteSlice("ab").hasPrefix(long) && !ByteSlice("ab").hasSuffix(long))
         #expect(ByteSlice(" \ta b\t ").trimmed == "a b")
@@ -111,7 +129,9 @@ import Testing
     @Test(
         arguments: [
             ("a", 1, nil), ("a:80", 1, 80), ("a:", 1, nil), ("[::1]", 5, nil), ("[::1]:0", 5, 0), ("[v1.a:b]:9", 8, 9),
-            ("a%2Db%20", 8, nil), ("%41:1", 3, 1), ("a:065535", 1, 65535),
+            ("a%2Db%20", 8, nil), ("%41:1", 3, 1), ("a:065535", 1, 65535), ("sixteen-bytes-ab", 16, nil),
+            ("sixteen-bytes-ab:1", 16, 1), ("seventeen-bytes-a!:2", 18, 2),
+            ("more.than-32-bytes.example.test:80", 31, 80),
         ] as [(String, Int, UInt16?)])
     func readsAuthorities(text: String, hostLength: Int, port: UInt16?) {
         let authority = ByteSlice.withBytes(of: text) { Authority($0) }

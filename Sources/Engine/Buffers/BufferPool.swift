@@ -38,7 +38,8 @@ package struct BufferPool {
 
     /// - Parameters:
     ///   - bufferSize: bytes a buffer.
-    ///   - bytesMax: bound of the whole pool; the ring has a place for each buffer, at most 32,768.
+    ///   - bytesMax: bound of the whole pool; the ring has a place for each buffer, from 16 (also where the bound
+    ///     is lower) to 32,768.
     package init(bufferSize: Int, bytesMax: Int) {
         self.bufferSize = bufferSize
         countMax = Self.places(bufferSize: bufferSize, bytesMax: bytesMax)
@@ -47,9 +48,9 @@ package struct BufferPool {
             .bindMemory(to: UInt16.self, capacity: countMax)
     }
 
-    /// The largest power of two of buffers that stays within the bound.
+    /// The largest power of two of buffers that stays within the bound, but at least 16.
     private static func places(bufferSize: Int, bytesMax: Int) -> Int {
-        let wanted = min(max(bytesMax / bufferSize, 16), 32768)
+        let wanted = min(max(bytesMax / bufferSize, 1), 32768)
         return 1 << (Int.bitWidth - 1 - wanted.leadingZeroBitCount)
     }
 

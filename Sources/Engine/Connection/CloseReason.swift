@@ -8,7 +8,9 @@ public enum CloseReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case otherSideReset
     /// The connection on the other side of the proxy ended early: refused, timed out, or drained.
     case otherSideClosed
+    /// The peer's host refused the connect; or nobody listens on a Unix socket's path.
     case connectRefused
+    /// The connect took longer than its timeout.
     case connectTimeout
     /// The peer's host or network is not reachable.
     case connectUnreachable
@@ -16,7 +18,7 @@ public enum CloseReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case connectFailed
     /// No bytes in either direction for the idle timeout.
     case idleTimeout
-    /// The peer vanished: the kernel gave up retransmitting, or keep-alive probes stayed unanswered.
+    /// The peer vanished: the kernel gave up retransmitting.
     case transportTimeout
     /// The socket failed in some other way.
     case transportError
@@ -24,13 +26,14 @@ public enum CloseReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case noUpstream
     /// A filter refused the connection.
     case denied
-    /// A connection, buffer or table limit of this process was reached.
+    /// A rate limit refused the connection, or this process was out of descriptors or table slots for it.
     case limit
     /// A filter or a request handler ended the connection.
     case localClose
     /// The peer broke the protocol that is spoken on the connection.
     case protocolError
-    /// The listener was removed or the process is shutting down, and the drain timeout passed.
+    /// The listener was removed or the process is shutting down: the connection ended at the next good moment,
+    /// or when the drain timeout had passed.
     case drained
 
     /// The value of the `reason` label.

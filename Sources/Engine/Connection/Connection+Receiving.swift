@@ -19,6 +19,7 @@ extension Connection {
         cancelReceive()
     }
 
+    /// Ends a pause. Without effect when reading is not paused.
     public func resumeReading() {
         guard isOpen, state.flags.contains(.readPaused) else { return }
         state.flags.remove(.readPaused)
@@ -73,13 +74,15 @@ extension Connection {
 
     @inline(__always)
     private func deliver(_ lease: consuming Lease) {
-        state.lastActiveNs = worker.nowNs
         state.counters.add(UInt64(lease.count), to: ConnectionStat.bytesReceived)
         if state.flags.contains(.relaying) {
+            state.lastActiveNs = worker.nowNs
             relay(lease)
         } else if state.flags.contains(.lingering) {
+            // Not progress of the end: who only sends and never reads would put it off for ever.
             worker.discard(lease)
         } else {
+            state.lastActiveNs = worker.nowNs
             // An optional, because a closure cannot consume what it captures.
             var moved: Lease? = consume lease
             notify { $0.onData(moved.take()!, on: self) }
@@ -105,8 +108,11 @@ extension Connection {
         guard !state.flags.contains(.readEnded) else { return }
         state.flags.insert(.readEnded)
         if state.flags.contains(.lingering) {
-            close(state.closeReason)
-        } else if state.flags.contains(.relaying) {
+            // The peer has said all, but may not have all of ours yet.
+            if state.queue.isEmpty, !state.flags.contains(.resetOnClose) { close(state.closeReason) }
+            return
+        }
+        if state.flags.contains(.relaying) {
             peer?.finishWriting()
         } else {
             notify { $0.onEnd(self) }

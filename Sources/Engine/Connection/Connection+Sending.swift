@@ -14,7 +14,7 @@ extension Connection {
 
     /// Queues `data` and sends it at the end of the turn. On a connection that is closing it is discarded.
     public func write(_ data: consuming Lease) {
-        guard isOpen, state.flags.isDisjoint(with: [.finishing, .writeEnded, .closeWhenSent]) else {
+        guard data.count > 0, isOpen, state.flags.isDisjoint(with: [.finishing, .writeEnded, .closeWhenSent]) else {
             worker.discard(data)
             return
         }
@@ -133,7 +133,7 @@ extension Connection {
         if let source = relaySource, source.state.flags.contains(.spliceWanted) { source.startSplicingWhenDrained() }
     }
 
-    private func finishIfSent() {
+    func finishIfSent() {
         guard state.flags.contains(.finishing), !state.flags.contains(.writeEnded), state.queue.isEmpty,
             !state.flags.contains(.sending), !state.flags.contains(.connecting), !state.flags.contains(.closing)
         else { return }

@@ -9,6 +9,7 @@ internal import Glibc
 /// relay → `write` (Connection+Sending) → one send in flight → buffers back to the pool.
 @safe
 public struct Connection: Equatable {
+    /// Whose thread all calls on this connection come from.
     public let worker: Worker
     package let index: UInt32
     package let generation: UInt32

@@ -33,5 +33,6 @@ open class ConnectionHandler {
     /// The listener of this connection is draining: finish what is in flight and close soon.
     open func onDrain(_ connection: Connection) {}
 
+    /// The connection is over: calls on it do nothing any more. Counted under `reason` already.
     open func onClose(_ connection: Connection, _ reason: CloseReason) {}
 }

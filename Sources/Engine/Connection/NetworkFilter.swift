@@ -18,6 +18,7 @@ open class NetworkFilter: ConnectionHandler {
     package final var next: NetworkFilter?
     package final unowned(unsafe) var previous: NetworkFilter?
 
+    /// - Parameter connection: the downstream connection that this filter serves for life.
     public init(connection: Connection) {
         self.connection = connection
         super.init()
@@ -56,8 +57,9 @@ open class NetworkFilter: ConnectionHandler {
         if let previous = unsafe previous { previous.onWrite(data) } else { connection.write(data) }
     }
 
-    /// For terminal filters: whether an earlier filter wants to see bytes in that direction.
+    /// For terminal filters: whether an earlier filter wants to see bytes from downstream.
     public final var isDataObserved: Bool { anyEarlier { $0.observesData } }
+    /// For terminal filters: whether an earlier filter wants to see bytes to downstream.
     public final var isWriteObserved: Bool { anyEarlier { $0.observesWrites } }
 
     private func anyEarlier(_ condition: (NetworkFilter) -> Bool) -> Bool {
@@ -74,6 +76,7 @@ open class NetworkFilter: ConnectionHandler {
 open class NetworkFilterFactory {
     public init() {}
 
+    /// A new filter for `connection`, which has just been accepted. Subclasses override it.
     open func makeFilter(for connection: Connection) -> NetworkFilter { fatalError("makeFilter is abstract") }
 }
 

@@ -16,7 +16,7 @@ open class IOBackend {
     /// (nil: no limit; 0: do not sleep). Fills `completions` and returns how many there are.
     package func wait(timeoutNs: UInt64?, into completions: CompletionBatch) -> Int { fatalError("abstract") }
 
-    /// Monotonic time. Read once a turn by the worker.
+    /// Monotonic time. Read by the worker before and after it waits.
     package func nowNs() -> UInt64 { fatalError("abstract") }
 
     // MARK: Operations
@@ -114,7 +114,9 @@ package struct CompletionBatch {
 /// Something that the system does not grant: which, why, and what an operator can do about it.
 /// Printed in one line; the process then exits with 69.
 public struct SystemLack: Error, Sendable, CustomStringConvertible {
+    /// What is missing, and why if that can be told.
     public var what: String
+    /// What an operator can do about it.
     public var remedy: String
 
     public init(_ what: String, remedy: String) {

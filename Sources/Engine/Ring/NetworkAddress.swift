@@ -8,8 +8,12 @@ package import Glibc
 public final class NetworkAddress: Sendable {
     // Written in the initialisers only.
     private nonisolated(unsafe) let storage: UnsafeMutablePointer<sockaddr_storage>
+    /// Bytes of the address, as bind(2) and connect(2) take them.
     public let length: UInt32
 
+    /// - Parameters:
+    ///   - bits: the address in host order, 127.0.0.1 as 0x7F000001.
+    ///   - port: in host order.
     public init(ipv4Bits bits: UInt32, port: UInt16) {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -19,6 +23,9 @@ public final class NetworkAddress: Sendable {
         length = UInt32(MemoryLayout<sockaddr_in>.size)
     }
 
+    /// - Parameters:
+    ///   - bits: the address in host order, ::1 as 1.
+    ///   - port: in host order.
     public init(ipv6Bits bits: UInt128, port: UInt16) {
         var address = sockaddr_in6()
         address.sin6_family = sa_family_t(AF_INET6)
@@ -28,6 +35,7 @@ public final class NetworkAddress: Sendable {
         length = UInt32(MemoryLayout<sockaddr_in6>.size)
     }
 
+    /// The Unix socket at `path`.
     public init(unixPath path: UnixPath) {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
@@ -64,7 +72,9 @@ public final class NetworkAddress: Sendable {
         unsafe storage.deallocate()
     }
 
+    /// AF_INET, AF_INET6 or AF_UNIX.
     public var family: Int32 { unsafe Int32(storage.pointee.ss_family) }
+    /// Whether this is a Unix socket, which has neither IP address nor port.
     public var isUnix: Bool { family == AF_UNIX }
 
     /// The port in host order; 0 for Unix sockets.
@@ -139,6 +149,7 @@ extension NetworkAddress: CustomStringConvertible {
 /// The path of a Unix socket, known to fit into a socket address.
 public struct UnixPath: Sendable {
     let bytes: [UInt8]
+    /// What fits into `sockaddr_un` with its end mark (unix(7)).
     public static let bytesMax = 107
 
     /// nil when the path is empty or longer than `bytesMax` bytes.

@@ -1,7 +1,7 @@
 internal import CIOUring
 internal import Glibc
 
-/// The backend on io_uring: one ring, created by the main thread and enabled by the worker that owns it.
+/// The backend on io_uring: one ring, created disabled and enabled by the thread of the worker that owns it.
 ///
 /// Set-up flags and their reasons: `SINGLE_ISSUER | DEFER_TASKRUN` run completions only inside `wait`, which
 /// is worth about a third of the small-message cost; `SUBMIT_ALL` keeps one bad submission from stopping

@@ -2,7 +2,7 @@ internal import CIOUring
 internal import Glibc
 internal import Synchronization
 
-/// How other threads reach a worker: messages that it runs on its own thread at the top of a turn.
+/// How other threads reach a worker: messages that it runs on its own thread, between two completions.
 ///
 /// The lock is taken by senders, and by the worker only after a message woke it: never on the data path.
 package final class Mailbox: Sendable {

@@ -98,5 +98,7 @@ extension Connection {
         if state.idleTimeoutNs > 0 { setTimer(atNs: worker.nowNs + state.idleTimeoutNs) }
         if !state.queue.isEmpty { markDirty() }
         notify { $0.onConnected(self) }
+        // Somebody may have ended our stream while there was none yet.
+        finishIfSent()
     }
 }

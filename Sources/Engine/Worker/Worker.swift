@@ -1,9 +1,9 @@
 /// One worker: a thread pinned to a CPU, with one ring that does its accepts, reads, writes and timers.
 ///
 /// This is the handle that everything on the worker's thread passes around: one pointer, no reference
-/// count. The loop is `run`; a turn reads the clock, fires timers, takes all completions, hands each to its
-/// connection, and then does what was put off: flush sends, end connections, return buffers. One system
-/// call a turn submits it all and waits.
+/// count. The loop is `run`; a turn does what was put off by the last one (flush sends, end connections,
+/// return buffers), submits it all and waits in one system call, hands each completion to its connection,
+/// and fires timers.
 @safe
 public struct Worker {
     package let core: Stable<WorkerCore>
@@ -29,7 +29,7 @@ public struct Worker {
 
     /// Which worker of the process this is, from 0.
     public var index: Int { core.value.index }
-    /// Monotonic time in nanoseconds as of the start of this turn.
+    /// Monotonic time in nanoseconds as of this turn's last wake-up.
     @inline(__always)
     public var nowNs: UInt64 { core.value.nowNs }
 
@@ -118,7 +118,8 @@ public struct Worker {
         if connection.generation == token.generation { connection.timerFired() }
     }
 
-    /// An answer for a use of a slot that is over. Its buffer still goes back, its descriptor is closed.
+    /// An answer for a use of a slot that is over. Its buffer still goes back. (`accepted` closes descriptors
+    /// that come too late.)
     private func dropStale(_ completion: Completion) {
         core.value.own.add(to: WorkerStat.staleCompletions)
         if completion.flags.contains(.buffer) { giveBack(buffer: completion.buffer) }

@@ -23,7 +23,7 @@ package struct WorkerCore {
     /// Receivers that wait for a buffer, first come first served.
     var parked = IndexQueue<OperationID>()
 
-    /// Monotonic time, read once a turn.
+    /// Monotonic time as of the last wake-up.
     var nowNs: UInt64
     var lastReclaimNs: UInt64 = 0
     var isRunning = true

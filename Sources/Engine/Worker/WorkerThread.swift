@@ -47,7 +47,7 @@ package final class WorkerThread: Sendable {
         if let lack = outcome.wait() { throw lack }
     }
 
-    /// Runs `message` on the worker's thread, at the top of a turn.
+    /// Runs `message` on the worker's thread, between two completions.
     package func send(_ message: @escaping Mailbox.Message) { mailbox.send(message) }
 
     package var hasFinished: Bool { isFinished.load(ordering: .acquiring) }

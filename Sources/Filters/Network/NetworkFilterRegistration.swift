@@ -16,6 +16,7 @@ public protocol ConfigurableNetworkFilter: NetworkFilter {
     /// Reads the settings. nil after everything that is wrong was reported.
     static func settings(from config: ConfigNode, _ diagnostics: Diagnostics) -> Settings?
 
+    /// A filter for one connection, made when it was accepted.
     init(connection: Connection, settings: Settings)
 }
 
@@ -30,6 +31,7 @@ public struct NetworkFilterRegistration: Sendable {
     /// Reads the configuration; the result makes the filter's factory on each worker.
     package let prepare: @Sendable (ConfigNode, Diagnostics) -> NetworkFilterPlan?
 
+    /// - Parameter filter: the type that configuration can name from now on.
     public init<Filter: ConfigurableNetworkFilter>(_ filter: Filter.Type) {
         name = Filter.name
         isTerminal = Filter.isTerminal

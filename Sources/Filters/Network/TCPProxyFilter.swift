@@ -185,7 +185,7 @@ private final class TCPUpstream: ConnectionHandler {
     }
 }
 
-/// Makes the chains of a listener whose only filter is `tcp_proxy`, and of those with filters before it.
+/// Makes the filter that ends the chains of a `tcp:` listener, on one worker.
 package final class TCPProxyFactory: NetworkFilterFactory {
     private let settings: TCPProxySettings
 

@@ -5,6 +5,15 @@ enum ASCII {
         byte &- UInt8(ascii: "A") < 26 ? byte | 0x20 : byte
     }
 
+    /// The top bit of each of eight bytes that is a letter of either case.
+    @inline(__always)
+    static func letters(_ word: UInt64) -> UInt64 {
+        let folded = (word | 0x2020_2020_2020_2020) & 0x7F7F_7F7F_7F7F_7F7F
+        let fromA = folded &+ 0x1F1F_1F1F_1F1F_1F1F  // reaches 0x80 from `a`, 0x61, on
+        let behindZ = folded &+ 0x0505_0505_0505_0505  // reaches 0x80 behind `z`, 0x7A
+        return fromA & ~behindZ & ~word & 0x8080_8080_8080_8080
+    }
+
     /// SP or HTAB.
     @inline(__always)
     static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }

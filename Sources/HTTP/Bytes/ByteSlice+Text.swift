@@ -16,7 +16,15 @@ extension ByteSlice: Equatable {
     /// Same bytes, where `A`–`Z` equal `a`–`z`; the comparison of field names, schemes, hosts and tokens.
     public func equalsIgnoringCase(_ other: ByteSlice) -> Bool {
         guard count == other.count else { return false }
-        for index in 0..<count where ASCII.lowercase(self[index]) != ASCII.lowercase(other[index]) { return false }
+        var offset = 0
+        while offset < count {
+            let (left, right) = (word(at: offset), other.word(at: offset))
+            // Bytes may differ in the bit that is the case of a letter, and only where they are letters.
+            let difference = left ^ right
+            let caseBits: UInt64 = 0x2020_2020_2020_2020
+            guard difference & ~caseBits == 0, difference &<< 2 & ~ASCII.letters(left) == 0 else { return false }
+            offset &+= 8
+        }
         return true
     }
 

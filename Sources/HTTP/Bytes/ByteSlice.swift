@@ -91,7 +91,7 @@ public struct ByteSlice {
         unsafe destination.copyMemory(from: start, byteCount: count)
     }
 
-    // The three readers below check what comes off the wire, the end. That an offset is not negative is the caller's
+    // The readers below check what comes off the wire, the end. That an offset is not negative is the caller's
     // arithmetic, all of it in this module and counting up from zero; it is checked in debug builds.
 
     /// The sixteen bytes from `offset` on; those past the end read as zero.
@@ -101,6 +101,21 @@ public struct ByteSlice {
         guard offset <= count &- 16 else { return paddedVector(at: offset) }
         // offset + 16 <= count
         return ByteVector(unsafe start.loadUnaligned(fromByteOffset: offset, as: SIMD16<UInt8>.self))
+    }
+
+    /// Sixty-four bytes from `offset` on, one bit each, set for those of `ByteVector.controls`; nil when there are not
+    /// as many.
+    @inline(__always)
+    func controlsOfBlock(at offset: Int) -> UInt64? {
+        assert(offset >= 0, "byte offset out of range")
+        guard offset <= count &- 64 else { return nil }
+        var controls: UInt64 = 0
+        for part in 0..<4 {
+            // offset + 64 <= count
+            let vector = unsafe start.loadUnaligned(fromByteOffset: offset &+ part &* 16, as: SIMD16<UInt8>.self)
+            controls |= ByteVector(vector).controls &<< UInt64(truncatingIfNeeded: part &* 16)
+        }
+        return controls
     }
 
     /// The eight bytes from `offset` on as one little-endian word; those past the end read as zero.

@@ -38,6 +38,15 @@ struct ByteVector {
         return Self.bits(outside .| quoteOrHash .| angleOrSlash .| backtick .| questionMark)
     }
 
+    /// Every byte that is no letter, digit, `.` or `-`, of which nearly all hosts are made.
+    @inline(__always)
+    var hostStops: UInt64 {
+        let letters = ((bytes | Self.all(0x20)) &- Self.all(UInt8(ascii: "a"))) .< Self.all(26)
+        let digits = (bytes &- Self.all(UInt8(ascii: "-"))) .< Self.all(13)  // - . / and 0 to 9
+        let slash = bytes .== Self.all(UInt8(ascii: "/"))
+        return ~Self.bits(letters .| digits) & 0xFFFF | Self.bits(slash)
+    }
+
     /// Whether the bytes are those of `name` where `keeping` is 0xFF, `letters` (0x20 at every letter) ignoring case.
     @inline(__always)
     func spells(_ name: SIMD16<UInt8>, letters: SIMD16<UInt8>, keeping: SIMD16<UInt8>) -> Bool {

@@ -40,12 +40,15 @@ package struct ByteWriter {
 
     /// Appends a number in decimal.
     package mutating func append(decimal value: UInt64) {
-        var divisor: UInt64 = 1
-        while value / divisor >= 10 { divisor *= 10 }
-        while divisor > 0 {
-            append(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: value / divisor % 10))
-            divisor /= 10
-        }
+        var digits = InlineArray<20, UInt8>(repeating: 0)  // as many as `UInt64.max` has
+        var first = digits.count
+        var rest = value
+        repeat {
+            first &-= 1
+            digits[first] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest % 10)
+            rest /= 10
+        } while rest > 0
+        for index in first..<digits.count { append(digits[index]) }
     }
 
     /// Appends a number in upper-case hexadecimal without leading zeros.

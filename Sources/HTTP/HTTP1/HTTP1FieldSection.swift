@@ -17,7 +17,12 @@ struct HTTP1FieldSection {
     /// No LF stands between `lineStart` and here.
     private var searched: Int
 
+    /// Bytes that stand before a section at least, so that names can be loaded from behind.
+    static let bytesBefore = 8
+
+    /// - Parameter start: where the first line begins, `bytesBefore` at least.
     init(start: Int) {
+        precondition(start >= Self.bytesBefore, "a field section has bytes before it")
         lineStart = start
         searched = start
     }
@@ -71,7 +76,7 @@ struct HTTP1FieldSection {
             start = lineEnd &+ 2
             if HeaderName.concernsFraming(knownName), let name = HeaderName(rawValue: knownName) {
                 if name.isHopByHop { table.insertFlag(.hopByHop, at: index) }
-                if let error = fields.note(name, bytes[value], at: value.lowerBound) {
+                if let error = fields.note(name, in: bytes, value) {
                     return .malformed(error)
                 }
             }

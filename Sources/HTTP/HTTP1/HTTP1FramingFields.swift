@@ -32,18 +32,26 @@ struct HTTP1FramingFields {
     private(set) var hostCount: UInt8 = 0
     private(set) var hostRange = TextRange()
 
-    /// Takes note of a field for which `HeaderName.concernsFraming` holds.
-    ///
-    /// - Parameters:
-    ///   - value: the value without white space around it.
-    ///   - valueStart: where it begins in the head.
-    @inline(never)
-    mutating func note(_ name: HeaderName, _ value: ByteSlice, at valueStart: Int) -> HTTP1Error? {
-        switch name {
-        case .host:
-            hostCount = min(hostCount + 1, 2)
-            hostRange = TextRange(valueStart..<valueStart + value.count)
+    /// Takes note of a field for which `HeaderName.concernsFraming` holds; `value` is where its value stands, without
+    /// white space around it.
+    @inline(__always)
+    mutating func note(_ name: HeaderName, in bytes: ByteSlice, _ value: Range<Int>) -> HTTP1Error? {
+        // Every request has a Host and most have this Connection; they get by without a call.
+        if name == .host {
+            hostCount = min(hostCount &+ 1, 2)
+            hostRange = TextRange(value)
             return nil
+        }
+        if name == .connection, bytes[value].isKeepAlive {
+            options.insert(.keepAlive)
+            return nil
+        }
+        return note(name, bytes[value])
+    }
+
+    @inline(never)
+    private mutating func note(_ name: HeaderName, _ value: ByteSlice) -> HTTP1Error? {
+        switch name {
         case .connection: return noteConnection(value)
         case .contentLength: return noteContentLength(value)
         case .transferEncoding: return noteTransferEncoding(value)
@@ -135,6 +143,16 @@ struct HTTP1FramingFields {
             }
         }
         return nil
+    }
+}
+
+extension ByteSlice {
+    /// Whether this is `keep-alive` in any case, as two words that overlap.
+    @inline(__always)
+    fileprivate var isKeepAlive: Bool {
+        // First byte lowest; the hyphen must be one, so it is not folded.
+        count == 10 && word(at: 0) | 0x2020_2000_2020_2020 == 0x696C_612D_7065_656B  // keep-ali
+            && word(at: 2) | 0x2020_2020_2000_2020 == 0x6576_696C_612D_7065  // ep-alive
     }
 }
 

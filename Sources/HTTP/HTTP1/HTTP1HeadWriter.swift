@@ -81,16 +81,20 @@ extension HeaderTable {
     struct Omitted {
         let bits: UInt64
 
-        static let hopByHop = Omitted(
-            .connection, .transferEncoding, .upgrade, .te, .keepAlive, .proxyConnection, .http2Settings)
-        static let writtenInRequests = Omitted(
-            .connection, .transferEncoding, .upgrade, .te, .keepAlive, .proxyConnection, .http2Settings,
-            .host, .contentLength)
-        static let writtenInResponses = Omitted(
-            .connection, .transferEncoding, .upgrade, .te, .keepAlive, .proxyConnection, .http2Settings,
-            .contentLength)
+        // Computed, so that they are constants: a stored static costs a call each time it is read.
+        static var hopByHop: Omitted {
+            Omitted(
+                bits: bit(.connection) | bit(.transferEncoding) | bit(.upgrade) | bit(.te) | bit(.keepAlive)
+                    | bit(.proxyConnection) | bit(.http2Settings))
+        }
+        static var writtenInRequests: Omitted {
+            Omitted(bits: hopByHop.bits | bit(.host) | bit(.contentLength))
+        }
+        static var writtenInResponses: Omitted {
+            Omitted(bits: hopByHop.bits | bit(.contentLength))
+        }
 
-        private init(_ names: HeaderName...) { bits = names.reduce(0) { $0 | 1 << UInt64($1.rawValue) } }
+        private static func bit(_ name: HeaderName) -> UInt64 { 1 << UInt64(name.rawValue) }
 
         @inline(__always)
         func contains(_ knownName: UInt8) -> Bool { knownName < 64 && bits &>> UInt64(knownName) & 1 != 0 }

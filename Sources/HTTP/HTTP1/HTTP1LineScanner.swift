@@ -38,13 +38,17 @@ struct HTTP1LineScanner {
     /// around it is short of registers.
     @inline(never)
     private static func controls(_ bytes: ByteSlice, at blockStart: Int) -> UInt64 {
+        if let controls = bytes.controlsOfBlock(at: blockStart) { return controls }
         // A block that sticks out is read as the last 64 bytes, and what lies before its start shifted out.
-        let start = max(0, min(blockStart, bytes.count &- 64))
+        if let controls = bytes.controlsOfBlock(at: max(0, bytes.count &- 64)) {
+            let skipped = blockStart &- (bytes.count &- 64)
+            return skipped < 64 ? controls &>> UInt64(truncatingIfNeeded: skipped) : 0
+        }
         var controls: UInt64 = 0
-        for part in 0..<4 { controls |= bytes.vector(at: start &+ part &* 16).controls &<< UInt64(part &* 16) }
-        // In fewer than 64 bytes the zeros behind the end look like control bytes.
-        if bytes.count < 64 { controls &= ~(~0 &<< UInt64(bytes.count)) }
-        let skipped = blockStart &- start
-        return skipped < 64 ? controls &>> UInt64(skipped) : 0
+        for part in 0..<4 {
+            controls |= bytes.vector(at: blockStart &+ part &* 16).controls &<< UInt64(truncatingIfNeeded: part &* 16)
+        }
+        // The zeros behind the end look like control bytes.
+        return controls & ~(~0 << UInt64(max(0, bytes.count &- blockStart)))
     }
 }

@@ -22,7 +22,7 @@ package struct HTTP1RequestParser {
     }
 
     private var fields = HTTP1FramingFields()
-    private var section = HTTP1FieldSection(start: 0)
+    private var section = HTTP1FieldSection(start: HTTP1FieldSection.bytesBefore)
     /// The request line was read.
     private var isInFields = false
     /// No LF stands before here, while the request line is incomplete.
@@ -114,8 +114,11 @@ package struct HTTP1RequestParser {
             return nil
         }
         if options.contains(.namedFields) { head.headers.markFieldsNamedByConnection() }
-        // RFC 9110 §7.8 and §10.1.1: neither Upgrade nor Expect counts in an HTTP/1.0 request.
-        if head.version == .http11 {
+        // RFC 9110 §7.8 and §10.1.1: neither Upgrade nor Expect counts in an HTTP/1.0 request. Upgrade is never handed
+        // on by itself; Expect must not be either, in a request that leaves us as HTTP/1.1.
+        if head.version == .http10 {
+            head.headers.markHopByHop(.expect)
+        } else {
             if options.contains(.expectOther) { return .unsupportedExpectation }
             head.expectsContinue = options.contains(.expectContinue)
             // RFC 9113 §3.1 retires the upgrade to h2c. Handed on, it would open a tunnel past our routes.

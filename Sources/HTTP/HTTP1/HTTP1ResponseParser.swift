@@ -18,7 +18,7 @@ package struct HTTP1ResponseParser {
     }
 
     private var fields = HTTP1FramingFields()
-    private var section = HTTP1FieldSection(start: 0)
+    private var section = HTTP1FieldSection(start: HTTP1FieldSection.bytesBefore)
     /// The status line was read.
     private var isInFields = false
     /// No LF stands before here, while the status line is incomplete.

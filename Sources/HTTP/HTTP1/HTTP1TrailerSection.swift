@@ -18,14 +18,15 @@ package final class HTTP1TrailerSection {
     private let start: UnsafeMutableRawPointer
     private let capacity: Int
     private let fieldsMax: Int
-    private var count = 0
-    private var section = HTTP1FieldSection(start: 0)
+    private var count = HTTP1FieldSection.bytesBefore
+    private var section = HTTP1FieldSection(start: HTTP1FieldSection.bytesBefore)
     private var framing = HTTP1FramingFields()
 
     init(limits: HTTP1Limits) {
-        capacity = limits.trailerBytesMax
+        capacity = HTTP1FieldSection.bytesBefore + limits.trailerBytesMax
         fieldsMax = limits.headersMax
         unsafe start = .allocate(byteCount: capacity, alignment: 1)
+        unsafe start.initializeMemory(as: UInt8.self, repeating: 0, count: HTTP1FieldSection.bytesBefore)
         fields = HeaderTable(capacity: min(fieldsMax, 16))
     }
 

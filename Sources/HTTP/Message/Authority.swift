@@ -14,6 +14,12 @@ public struct Authority {
             guard let end = Self.endOfLiteral(text) else { return nil }
             index = end
         } else {
+            // Sixteen bytes at once while they are plain, then whatever else a name may hold.
+            while index < text.count {
+                let stops = text.vector(at: index).hostStops
+                index = min(index &+ (stops == 0 ? 16 : stops.trailingZeroBitCount), text.count)
+                if stops != 0 { break }
+            }
             while index < text.count, ASCII.isRegisteredName(text[index]) { index &+= 1 }
             // Percent escapes are legal and rare; they are checked here so that the loop above stays short.
             while index < text.count, text[index] == UInt8(ascii: "%") {

@@ -49,15 +49,13 @@ struct HeaderNameIndex: @unchecked Sendable {  // written only in `init`, immuta
     }
 
     /// Raw value of the known name spelled, in any case, by the bytes from `start` up to the colon at `colon`; 0 for
-    /// an unknown name.
+    /// an unknown name. At least eight bytes stand before the colon.
     @inline(__always)
     func find(in bytes: ByteSlice, from start: Int, to colon: Int) -> UInt8 {
         let length = colon &- start
-        guard length <= Self.nameBytesMax else { return 0 }
-        var last = bytes.word(at: max(colon &- 8, 0))
-        // What stands before the name, or behind it where fewer than eight bytes stand before the colon.
-        if colon < 8 { last &<<= UInt64((8 &- colon) &* 8) }
-        if length < 8 { last = length == 0 ? 0 : last &>> UInt64((8 &- length) &* 8) }
+        guard length > 0, length <= Self.nameBytesMax else { return 0 }
+        var last = bytes.word(at: colon &- 8)
+        if length < 8 { last &>>= UInt64(truncatingIfNeeded: 64 &- length &* 8) }  // what stands before the name
 
         var slot = Self.slot(lastBytes: last, length: length)
         while true {

@@ -217,20 +217,22 @@ public struct HeaderTable: ~Copyable {
 
     mutating func insertFlag(_ flag: HeaderEntry.Flags, at index: Int) { entries[index].flags.insert(flag) }
 
-    /// Marks as hop-by-hop every field with this name, in any case.
+    /// Marks every field with this name as hop-by-hop.
+    mutating func markHopByHop(_ name: HeaderName) {
+        var next = firstIndex(of: name)
+        while let index = next {
+            insertFlag(.hopByHop, at: index)
+            next = firstIndex(of: name, from: index + 1)
+        }
+    }
+
+    /// Marks every field with this name, known or not and in any case, as hop-by-hop.
     mutating func markHopByHop(named name: ByteSlice) {
-        if let known = HeaderName(name) {
-            var next = firstIndex(of: known)
-            while let index = next {
-                insertFlag(.hopByHop, at: index)
-                next = firstIndex(of: known, from: index + 1)
-            }
-        } else {
-            var next = firstIndex(ofUnknown: name, from: 0)
-            while let index = next {
-                insertFlag(.hopByHop, at: index)
-                next = firstIndex(ofUnknown: name, from: index + 1)
-            }
+        if let known = HeaderName(name) { return markHopByHop(known) }
+        var next = firstIndex(ofUnknown: name, from: 0)
+        while let index = next {
+            insertFlag(.hopByHop, at: index)
+            next = firstIndex(ofUnknown: name, from: index + 1)
         }
     }
 

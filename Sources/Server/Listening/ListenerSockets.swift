@@ -4,7 +4,7 @@ internal import Glibc
 
 /// The sockets that a change of configuration needs, all opened before anything is committed.
 struct ListenerSockets {
-    /// By listener name: one socket per worker, or one for all.
+    /// By listener key (`ListenerPlan.socketKey`): one socket per worker, or one for all.
     private var opened: [String: [ListeningSocket]] = [:]
 
     struct Failures: Error {

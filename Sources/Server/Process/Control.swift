@@ -172,7 +172,8 @@ package final class Control: @unchecked Sendable {
         let diagnostics = loaded.diagnostics
         var understood = loaded.configuration
         if understood != nil { overrides.apply(to: &understood!) }
-        if let configuration = understood { reportFixed(configuration, running, diagnostics) }
+        // A file with errors is understood in part: what is missing from that part did not change.
+        if let configuration = understood, !diagnostics.hasErrors { reportFixed(configuration, running, diagnostics) }
         guard phase == .live, let configuration = understood,
             let next = compiler.compile(
                 configuration, source: loaded.source, previous: running, diagnostics: diagnostics)

@@ -26,7 +26,7 @@ final class WorkerAssembly {
         return assembly
     }
 
-    /// Swaps to `next`. Runs between two turns, so a connection sees either the old or the new configuration.
+    /// Swaps to `next`. Runs between two completions, so a connection sees either the old or the new configuration.
     ///
     /// - Parameter sockets: for each listener whose sockets are new, this worker's.
     /// - Returns: listeners that went away; their connections drain.
