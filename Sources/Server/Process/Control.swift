@@ -103,6 +103,9 @@ package final class Control: @unchecked Sendable {
         swap(to: first, sockets: sockets)
         applies.applied += 1
         if let adminSocket { startAdmin(adminSocket) }
+        // Dispatch opens the descriptors of its timers when the first is set, and ends the process when there are
+        // none left: a drain must not be the first.
+        queue.asyncAfter(deadline: .now() + .milliseconds(1)) {}
         phaseValue.store(Phase.live.rawValue, ordering: .relaxed)
     }
 
