@@ -292,6 +292,15 @@ class Refusals(Reload):
         self.eventually(lambda: "No such file" in self.proxy.log)
         self.assertEqual(self.greeting(port), "x")
 
+    def test_a_rejected_unix_listener_leaves_no_path_behind(self):
+        port, path = free_port(), self.folder / "edge.sock"
+        backend = cluster("backend", self.peer(echo))
+        self.start(document([listener("edge", port)], [backend]))
+        with socket.create_server(("127.0.0.1", 0)) as holder:
+            listeners = [listener("unix", f"unix:{path}"), listener("taken", holder.getsockname()[1])]
+            self.assertEqual(self.proxy.configure(document(listeners, [backend])).status, 422)
+        self.assertFalse(path.exists())
+
     def test_rejected_listeners_leave_no_descriptors_behind(self):
         port = free_port()
         backend = cluster("backend", self.peer(echo))

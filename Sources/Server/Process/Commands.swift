@@ -67,7 +67,7 @@ package enum RunCommand {
                     configuration, source: source, reloadPath: reloadPath, diagnostics: diagnostics)
             } catch {
                 switch error {
-                case .configuration(let errors): return report(errors)
+                case .configuration(let errors): return reloadPath == nil ? reportWithoutPlace(errors) : report(errors)
                 case .system(let lack): throw lack
                 }
             }
@@ -81,6 +81,12 @@ package enum RunCommand {
 
     private static func report(_ errors: [ConfigError]) -> Int32 {
         for error in errors { writeLine(error.description) }
+        return ExitStatus.configurationError
+    }
+
+    /// The same for what was said on the command line, which has no lines and columns.
+    private static func reportWithoutPlace(_ errors: [ConfigError]) -> Int32 {
+        for error in errors { writeError("\(error.problem); expected \(error.expected)") }
         return ExitStatus.configurationError
     }
 }

@@ -103,6 +103,9 @@ package final class Control: @unchecked Sendable {
         swap(to: first, sockets: sockets)
         applies.applied += 1
         if let adminSocket { startAdmin(adminSocket) }
+        // Dispatch opens the descriptors of its timers when the first is set, and ends the process when there are
+        // none left: a drain must not be the first.
+        queue.asyncAfter(deadline: .now() + .milliseconds(1)) {}
         phaseValue.store(Phase.live.rawValue, ordering: .relaxed)
     }
 
@@ -169,7 +172,8 @@ package final class Control: @unchecked Sendable {
         let diagnostics = loaded.diagnostics
         var understood = loaded.configuration
         if understood != nil { overrides.apply(to: &understood!) }
-        if let configuration = understood { reportFixed(configuration, running, diagnostics) }
+        // A file with errors is understood in part: what is missing from that part did not change.
+        if let configuration = understood, !diagnostics.hasErrors { reportFixed(configuration, running, diagnostics) }
         guard phase == .live, let configuration = understood,
             let next = compiler.compile(
                 configuration, source: loaded.source, previous: running, diagnostics: diagnostics)
