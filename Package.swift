@@ -63,7 +63,8 @@ let package = Package(
         // malloc that counts, for the claim that steady state allocates nothing.
         .target(name: "AllocationCount", path: "Tests/AllocationCount", cSettings: strictC),
         .testTarget(name: "EngineTests", dependencies: ["Engine", "Simulation"], swiftSettings: strict),
-        .testTarget(name: "UpstreamTests", dependencies: ["Upstream", "Engine", "Config", "Simulation"], swiftSettings: strict),
+        .testTarget(
+            name: "UpstreamTests", dependencies: ["Upstream", "Engine", "Config", "Simulation"], swiftSettings: strict),
         .testTarget(
             name: "FiltersTests",
             dependencies: ["Filters", "Upstream", "Engine", "Config", "Simulation", "AllocationCount"],

@@ -142,8 +142,12 @@ struct BackPressureTests {
             options.filters = [ObservingFactory(log: log, seesData: seesData, seesWrites: seesWrites)]
             let world = try ProxyWorld(options)
             let (client, upstream) = world.connectThrough(
-                client: plan { $0.sendBytes = 300_000; $0.finish = .afterSending },
-                upstream: plan { $0.sendBytes = 300_000; $0.finish = .afterSending })
+                client: plan {
+                    $0.sendBytes = 300_000; $0.finish = .afterSending
+                },
+                upstream: plan {
+                    $0.sendBytes = 300_000; $0.finish = .afterSending
+                })
             #expect(world.problemsAtEnd() == [])
             #expect(client.receivedBytes == 300_000 && upstream.receivedBytes == 300_000)
             #expect(log.dataBytes == (seesData ? 300_000 : 0))
@@ -159,7 +163,9 @@ struct BackPressureTests {
         options.filters = ["a", "b", "c"].map { ObservingFactory($0, log: log) }
         let world = try ProxyWorld(options)
         _ = world.connectThrough(
-            client: plan { $0.sendBytes = 10; $0.finish = .afterSending }, upstream: plan { $0.finish = .afterEnd })
+            client: plan {
+                $0.sendBytes = 10; $0.finish = .afterSending
+            }, upstream: plan { $0.finish = .afterEnd })
         #expect(world.problemsAtEnd() == [])
         #expect(log.names == ["a connected", "b connected", "c connected", "a closed", "b closed", "c closed"])
         #expect(log.dataBytes == 30)
@@ -175,13 +181,24 @@ struct BackPressureTests {
         options.socketBufferBytes = 8 * 1024
         let world = try ProxyWorld(options)
         var slow: [SimulatedPeer] = []
-        world.server.plan = { _ in plan { $0.sendBytes = 1_000_000; $0.chunkBytes = 700; $0.stepNs = 100_000 } }
+        world.server.plan = { _ in
+            plan {
+                $0.sendBytes = 1_000_000; $0.chunkBytes = 700; $0.stepNs = 100_000
+            }
+        }
         for _ in 0..<8 { slow.append(world.connect(plan { $0.readLimit = 0 })) }
         world.simulation.run(forNs: second)
         #expect(world.simulation.read(.sendsCopied) > 0)
         // The slow readers' upstreams stand still by now; an echo goes through as if they were not there.
-        world.server.plan = { _ in plan { $0.echoes = true; $0.finish = .afterEnd } }
-        let fast = world.connect(plan { $0.sendBytes = 200_000; $0.finish = .afterSending })
+        world.server.plan = { _ in
+            plan {
+                $0.echoes = true; $0.finish = .afterEnd
+            }
+        }
+        let fast = world.connect(
+            plan {
+                $0.sendBytes = 200_000; $0.finish = .afterSending
+            })
         #expect(world.simulation.run { fast.sawEnd })
         #expect(fast.receivedBytes == 200_000)
         let bound = 8 * (Connection.highWaterBytes + 2 * options.socketBufferBytes)
@@ -197,7 +214,11 @@ struct BackPressureTests {
         options.limits.pipesMax = 0
         options.socketBufferBytes = 2 * 1024
         let world = try ProxyWorld(options)
-        world.server.plan = { _ in plan { $0.sendBytes = 30_000; $0.chunkBytes = 700; $0.stepNs = 100_000 } }
+        world.server.plan = { _ in
+            plan {
+                $0.sendBytes = 30_000; $0.chunkBytes = 700; $0.stepNs = 100_000
+            }
+        }
         let slow = world.connect(plan { $0.readLimit = 0 })
         for round in 1...3 {
             world.simulation.run(forNs: second)
@@ -207,8 +228,15 @@ struct BackPressureTests {
             slow.stopReading()
             world.server.peers[0].send(30_000)
         }
-        world.server.plan = { _ in plan { $0.echoes = true; $0.finish = .afterEnd } }
-        let fast = world.connect(plan { $0.sendBytes = 20_000; $0.finish = .afterSending })
+        world.server.plan = { _ in
+            plan {
+                $0.echoes = true; $0.finish = .afterEnd
+            }
+        }
+        let fast = world.connect(
+            plan {
+                $0.sendBytes = 20_000; $0.finish = .afterSending
+            })
         #expect(world.simulation.run { fast.sawEnd })
         slow.reset()
         #expect(world.problemsAtEnd() == [])
@@ -244,7 +272,9 @@ struct BackPressureTests {
             client.finish()
             #expect(world.problemsAtEnd() == [], "seed \(seed)")
             let spliced = world.cluster.read(ConnectionStat.bytesSpliced)
-            #expect(world.simulation.read(.spliceSwitches) >= 2 && spliced > 0 && spliced < UInt64(expected), "seed \(seed)")
+            #expect(
+                world.simulation.read(.spliceSwitches) >= 2 && spliced > 0 && spliced < UInt64(expected), "seed \(seed)"
+            )
         }
     }
 
@@ -253,7 +283,10 @@ struct BackPressureTests {
         options.limits.pipesMax = 0
         let world = try ProxyWorld(options)
         let (client, _) = world.connectThrough(
-            client: plan { $0.finish = .afterEnd }, upstream: plan { $0.sendBytes = 500_000; $0.finish = .afterSending })
+            client: plan { $0.finish = .afterEnd },
+            upstream: plan {
+                $0.sendBytes = 500_000; $0.finish = .afterSending
+            })
         #expect(world.problemsAtEnd() == [])
         #expect(client.receivedBytes == 500_000 && world.simulation.read(.spliceFallbacks) > 0)
     }

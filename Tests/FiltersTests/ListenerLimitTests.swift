@@ -16,7 +16,10 @@ struct ListenerLimitTests {
 
     @Test func pausesAtTheConnectionLimitAndResumesBelowIt() throws {
         for isShared in [false, true] {
-            let world = try ProxyWorld(options { $0.connectionsMax = 2; $0.isShared = isShared })
+            let world = try ProxyWorld(
+                options {
+                    $0.connectionsMax = 2; $0.isShared = isShared
+                })
             let first = (0..<2).map { _ in world.connect() }
             world.simulation.run(forNs: second)
             #expect(world.listener.counters.read(ConnectionStat.active) == 2)
@@ -27,10 +30,17 @@ struct ListenerLimitTests {
             #expect(world.listener.counters.read(ListenerStat.rejectedLimit) >= 1)
             for peer in first { peer.reset() }
             world.simulation.run(forNs: second)
-            world.server.plan = { _ in plan { $0.echoes = true; $0.finish = .afterEnd } }
+            world.server.plan = { _ in
+                plan {
+                    $0.echoes = true; $0.finish = .afterEnd
+                }
+            }
             for peer in late { peer.reset() }
             world.simulation.run(forNs: second)
-            let next = world.connect(plan { $0.sendBytes = 100; $0.finish = .afterSending })
+            let next = world.connect(
+                plan {
+                    $0.sendBytes = 100; $0.finish = .afterSending
+                })
             #expect(world.simulation.run { next.receivedBytes == 100 })
             #expect(world.problemsAtEnd() == [])
         }
@@ -38,13 +48,20 @@ struct ListenerLimitTests {
 
     @Test func pausesWithoutDescriptorsAndServesTheQueueLater() throws {
         let world = try ProxyWorld()
-        world.server.plan = { _ in plan { $0.echoes = true; $0.finish = .afterEnd } }
+        world.server.plan = { _ in
+            plan {
+                $0.echoes = true; $0.finish = .afterEnd
+            }
+        }
         // The listener and one proxied connection.
         world.simulation.backend.descriptorsMax = 3
         let first = world.connect()
         world.simulation.run(forNs: second)
         let turnsBefore = world.simulation.turns
-        let second2 = world.connect(plan { $0.sendBytes = 100; $0.finish = .afterSending })
+        let second2 = world.connect(
+            plan {
+                $0.sendBytes = 100; $0.finish = .afterSending
+            })
         world.simulation.run(forNs: 2 * second)
         #expect(world.listener.counters.read(ListenerStat.rejectedDescriptors) >= 1)
         #expect(second2.receivedBytes == 0 && !second2.sawReset)
@@ -78,8 +95,17 @@ struct ListenerLimitTests {
 
     @Test func acceptsAgainAfterAConnectionDiedInTheQueue() throws {
         let world = try ProxyWorld(options { $0.perturbation = perturbed { $0.abortedAccept = 500 } })
-        world.server.plan = { _ in plan { $0.echoes = true; $0.finish = .afterEnd } }
-        let clients = (0..<40).map { _ in world.connect(plan { $0.sendBytes = 10; $0.finish = .afterSending }) }
+        world.server.plan = { _ in
+            plan {
+                $0.echoes = true; $0.finish = .afterEnd
+            }
+        }
+        let clients = (0..<40).map { _ in
+            world.connect(
+                plan {
+                    $0.sendBytes = 10; $0.finish = .afterSending
+                })
+        }
         #expect(world.simulation.run { clients.allSatisfy { $0.sawEnd || $0.sawReset } })
         #expect(world.problemsAtEnd() == [])
         #expect(world.listener.counters.read(ListenerStat.acceptErrors) == UInt64(clients.filter(\.sawReset).count))

@@ -61,7 +61,9 @@ private struct Scenario {
         let options = drawOptions()
         let world = try ProxyWorld(options)
         world.simulation.allowsEarlyEnds = options.idleTimeoutNs > 0
-        if ProcessInfo.processInfo.environment["RINGWAY_TRACE"] != nil { world.simulation.backend.trace = { print($0) } }
+        if ProcessInfo.processInfo.environment["RINGWAY_TRACE"] != nil {
+            world.simulation.backend.trace = { print($0) }
+        }
         for server in world.servers { draw(server) }
         let backend = world.simulation.backend
         let peerCount = random.number(1, 12)

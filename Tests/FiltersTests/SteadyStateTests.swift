@@ -24,7 +24,8 @@ private final class LoopbackProxy {
         let clusterRange = try registry.range(for: .init(.cluster, "echo"), count: ClusterStat.cellCount)
         let endpointRange = try registry.range(for: .init(.endpoint, "echo"), count: EndpointStat.cellCount)
         let endpoint = Endpoint(
-            address: NetworkAddress(ipv4Bits: 0x7F00_0001, port: echoPort), name: "echo", weight: 1, stats: endpointRange)
+            address: NetworkAddress(ipv4Bits: 0x7F00_0001, port: echoPort), name: "echo", weight: 1,
+            stats: endpointRange)
         let cluster = Cluster(
             name: "echo", endpoints: [endpoint], policy: .roundRobin, connectTimeoutNs: 1_000_000_000,
             connectionsMax: nil, stats: clusterRange)

@@ -14,8 +14,12 @@ struct TCPProxyTests {
     @Test func relaysBothWaysAndEndsInOrder() throws {
         let world = try ProxyWorld()
         let (client, upstream) = world.connectThrough(
-            client: plan { $0.sendBytes = 10_000; $0.finish = .afterSending },
-            upstream: plan { $0.sendBytes = 20_000; $0.finish = .afterEnd })
+            client: plan {
+                $0.sendBytes = 10_000; $0.finish = .afterSending
+            },
+            upstream: plan {
+                $0.sendBytes = 20_000; $0.finish = .afterEnd
+            })
         #expect(world.problemsAtEnd() == [])
         #expect(upstream.receivedBytes == 10_000 && upstream.sawEnd)
         #expect(client.receivedBytes == 20_000 && client.sawEnd)
@@ -27,7 +31,10 @@ struct TCPProxyTests {
 
     @Test func carriesAHalfCloseOfTheClientAndLetsTheAnswerFollow() throws {
         let world = try ProxyWorld()
-        let (client, upstream) = world.connectThrough(client: plan { $0.sendBytes = 5; $0.finish = .afterSending })
+        let (client, upstream) = world.connectThrough(
+            client: plan {
+                $0.sendBytes = 5; $0.finish = .afterSending
+            })
         world.simulation.run(forNs: 10 * second)
         #expect(upstream.sawEnd && !client.sawEnd)
         upstream.send(70_000)
@@ -39,7 +46,10 @@ struct TCPProxyTests {
 
     @Test func carriesAHalfCloseOfTheUpstreamAndLetsTheRequestFollow() throws {
         let world = try ProxyWorld()
-        let (client, upstream) = world.connectThrough(upstream: plan { $0.sendBytes = 5; $0.finish = .afterSending })
+        let (client, upstream) = world.connectThrough(
+            upstream: plan {
+                $0.sendBytes = 5; $0.finish = .afterSending
+            })
         world.simulation.run(forNs: 10 * second)
         #expect(client.sawEnd && !upstream.sawEnd)
         client.send(70_000)
@@ -65,9 +75,16 @@ struct TCPProxyTests {
                     defer { isFirst = false }
                     return isFirst ? answer : .accept
                 }
-                server.plan = { _ in plan { $0.echoes = true; $0.finish = .afterEnd } }
+                server.plan = { _ in
+                    plan {
+                        $0.echoes = true; $0.finish = .afterEnd
+                    }
+                }
             }
-            let client = world.connect(plan { $0.sendBytes = 100; $0.finish = .afterSending })
+            let client = world.connect(
+                plan {
+                    $0.sendBytes = 100; $0.finish = .afterSending
+                })
             #expect(world.problemsAtEnd() == [])
             #expect(client.receivedBytes == 100 && client.sawEnd)
             #expect(world.cluster.read(ClusterStat.retries) == 1)
@@ -123,7 +140,10 @@ struct TCPProxyTests {
         let world = try ProxyWorld()
         world.server.connectNs = { _ in second }
         world.server.plan = { _ in plan { $0.finish = .afterEnd } }
-        _ = world.connect(plan { $0.sendBytes = 10_000; $0.finish = .afterSending })
+        _ = world.connect(
+            plan {
+                $0.sendBytes = 10_000; $0.finish = .afterSending
+            })
         world.simulation.run(forNs: second / 2)
         #expect(world.listener.counters.read(ConnectionStat.bytesReceived) == 0)
         #expect(world.simulation.read(.buffersInUse) == 0)
@@ -161,7 +181,10 @@ struct TCPProxyTests {
         var options = ProxyWorld.Options()
         options.socketBufferBytes = 4096
         let world = try ProxyWorld(options)
-        let (client, upstream) = world.connectThrough(client: plan { $0.chunkBytes = 100; $0.stepNs = millisecond })
+        let (client, upstream) = world.connectThrough(
+            client: plan {
+                $0.chunkBytes = 100; $0.stepNs = millisecond
+            })
         upstream.send(2_000)
         world.simulation.run { upstream.sentBytes == 2_000 }
         world.simulation.run(forNs: millisecond)
@@ -205,7 +228,9 @@ struct TCPProxyTests {
         options.socketBufferBytes = 1024
         let world = try ProxyWorld(options)
         let (client, upstream) = world.connectThrough(
-            upstream: plan { $0.readLimit = 0; $0.finish = .afterSending })
+            upstream: plan {
+                $0.readLimit = 0; $0.finish = .afterSending
+            })
         client.send(5_000)
         client.finish()
         #expect(world.problemsAtEnd() == [])
@@ -216,8 +241,17 @@ struct TCPProxyTests {
 
     @Test func servesWhatWaitsInTheQueueOfARemovedListener() throws {
         let world = try ProxyWorld()
-        world.server.plan = { _ in plan { $0.echoes = true; $0.finish = .afterEnd } }
-        let clients = (0..<5).map { _ in world.connect(plan { $0.sendBytes = 100; $0.finish = .afterSending }) }
+        world.server.plan = { _ in
+            plan {
+                $0.echoes = true; $0.finish = .afterEnd
+            }
+        }
+        let clients = (0..<5).map { _ in
+            world.connect(
+                plan {
+                    $0.sendBytes = 100; $0.finish = .afterSending
+                })
+        }
         world.simulation.worker.removeListener(world.listener.id)
         #expect(world.simulation.run { clients.allSatisfy(\.sawEnd) })
         #expect(world.problemsAtEnd() == [])

@@ -10,7 +10,9 @@ extension SimulatedBackend {
     }
 
     /// A peer that connects to the listener, as soon as the worker accepts; nil when it is closed.
-    package func connectPeer(to listener: Int32, plan: SimulatedPeer.Plan, from address: NetworkAddress?) -> SimulatedPeer? {
+    package func connectPeer(to listener: Int32, plan: SimulatedPeer.Plan, from address: NetworkAddress?)
+        -> SimulatedPeer?
+    {
         guard let file = files[Int(listener - Self.descriptorBase)], case .listener = file.kind else { return nil }
         let (near, peer) = network.makeConnection(plan: plan)
         near.other.address = address

@@ -17,7 +17,9 @@ private func tried(_ indices: [Int]) -> TriedEndpoints {
     return tried
 }
 
-private func make(_ policy: LoadBalancingPolicy, _ weights: [UInt32], loads: Loads? = nil, seed: UInt64 = 1) -> any LoadBalancer {
+private func make(_ policy: LoadBalancingPolicy, _ weights: [UInt32], loads: Loads? = nil, seed: UInt64 = 1)
+    -> any LoadBalancer
+{
     makeLoadBalancer(policy, weights: weights, load: loads ?? Loads(weights.map { _ in 0 }), seed: seed)
 }
 
@@ -69,10 +71,11 @@ struct RoundRobinTests {
     }
 
     @Test func startsAtDifferentPlaces() {
-        let starts = Set((0..<16 as Range<UInt64>).map { seed in
-            var balancer = make(.roundRobin, [2, 2, 2, 2], seed: seed)
-            return picks(1, &balancer)[0]
-        })
+        let starts = Set(
+            (0..<16 as Range<UInt64>).map { seed in
+                var balancer = make(.roundRobin, [2, 2, 2, 2], seed: seed)
+                return picks(1, &balancer)[0]
+            })
         #expect(starts.count == 4)
     }
 
