@@ -60,10 +60,13 @@ let package = Package(
         .testTarget(name: "ConfigTests", dependencies: ["Config"], swiftSettings: strict),
         // A kernel in memory, behind the engine's backend seam: what the worker's tests run on.
         .target(name: "Simulation", dependencies: ["Engine"], path: "Tests/Simulation", swiftSettings: strict),
+        // malloc that counts, for the claim that steady state allocates nothing.
+        .target(name: "AllocationCount", path: "Tests/AllocationCount", cSettings: strictC),
         .testTarget(name: "EngineTests", dependencies: ["Engine", "Simulation"], swiftSettings: strict),
         .testTarget(name: "UpstreamTests", dependencies: ["Upstream", "Engine", "Config", "Simulation"], swiftSettings: strict),
         .testTarget(
-            name: "FiltersTests", dependencies: ["Filters", "Upstream", "Engine", "Config", "Simulation"],
+            name: "FiltersTests",
+            dependencies: ["Filters", "Upstream", "Engine", "Config", "Simulation", "AllocationCount"],
             swiftSettings: strict),
     ]
 )
