@@ -42,14 +42,13 @@ def forbid_io_uring():
             (answer, 0, 0, allow),
         )
     )
-    buffer = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
-    filter_program = ctypes.create_string_buffer(header, len(header))
     libc = ctypes.CDLL(None, use_errno=True)
     no_new_privileges, set_seccomp, filter_mode = 38, 22, 2
 
     def confine():
-        buffer  # kept alive until here
+        instructions = ctypes.create_string_buffer(program, len(program))
+        header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(instructions))
+        filter_program = ctypes.create_string_buffer(header, len(header))
         if libc.prctl(no_new_privileges, 1, 0, 0, 0) or libc.prctl(set_seccomp, filter_mode, filter_program):
             raise OSError(ctypes.get_errno(), "prctl")
 
