@@ -9,7 +9,9 @@ package final class DirectResponder: HTTPResponder {
         self.routes = routes.map { route in
             let headers = route.response.headers.map { (name: $0.name, value: $0.value) }
             let hasType = headers.contains { $0.name.lowercased() == "content-type" }
-            let type = route.response.body.isEmpty || hasType ? [] : [(name: "Content-Type", value: "text/plain; charset=utf-8")]
+            let type =
+                route.response.body.isEmpty || hasType
+                ? [] : [(name: "Content-Type", value: "text/plain; charset=utf-8")]
             let response = LocalResponse(
                 HTTPStatus(rawValue: UInt16(route.response.status)), headers: headers + type,
                 body: Array(route.response.body.utf8))

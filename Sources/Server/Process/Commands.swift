@@ -44,8 +44,9 @@ package enum RunCommand {
                 logging: logging)
         } catch {
             let detail = error.detail.map { ", \($0)" } ?? ""
-            writeError("wrong address on the command line\(detail); LISTEN is \(SocketAddress.listeningForms), "
-                + "UPSTREAM is \(SocketAddress.connectingForms)")
+            writeError(
+                "wrong address on the command line\(detail); LISTEN is \(SocketAddress.listeningForms), "
+                    + "UPSTREAM is \(SocketAddress.connectingForms)")
             return ExitStatus.wrongUsage
         }
     }
@@ -112,9 +113,10 @@ package enum DoctorCommand {
     package static func run() -> Int32 {
         let found = RingCapabilities.probe()
         print("kernel      \(found.kernel) (oldest that works: \(RingCapabilities.baseline))")
-        print("cpus        \(ProcessorShare.allowedCPUs().count) allowed"
-            + (ProcessorShare.quota().map { ", cgroup quota \($0)" } ?? "")
-            + ", workers: auto means \(ProcessorShare.automaticWorkerCount())")
+        print(
+            "cpus        \(ProcessorShare.allowedCPUs().count) allowed"
+                + (ProcessorShare.quota().map { ", cgroup quota \($0)" } ?? "")
+                + ", workers: auto means \(ProcessorShare.automaticWorkerCount())")
         print("descriptors \(DescriptorLimit.hard) at most, two per proxied connection")
         if let lack = found.lack {
             print("io_uring    not usable: \(lack.what)")

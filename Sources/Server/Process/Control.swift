@@ -38,7 +38,8 @@ package final class Control: @unchecked Sendable {
 
     /// - Parameter end: ends the process with a code; called on the control queue.
     package init(
-        configuration: Configuration, overrides: Overrides, filters: [NetworkFilterRegistration] = StandardExtensions.networkFilters,
+        configuration: Configuration, overrides: Overrides,
+        filters: [NetworkFilterRegistration] = StandardExtensions.networkFilters,
         log: Logger, end: @escaping @Sendable (Int32) -> Void
     ) throws(SystemLack) {
         self.log = log
@@ -202,7 +203,8 @@ package final class Control: @unchecked Sendable {
         func refuse(_ key: String, _ position: ConfigPosition = .start) {
             diagnostics.report(
                 "`\(key)` differs from the running configuration",
-                expected: "the running value: it is fixed when the process starts, so restart to change it", at: position)
+                expected: "the running value: it is fixed when the process starts, so restart to change it",
+                at: position)
         }
         if next.workers != now.workers { refuse("workers") }
         if next.buffers != now.buffers { refuse("buffers") }
