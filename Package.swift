@@ -58,12 +58,17 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP"], swiftSettings: strict),
         .testTarget(name: "ConfigTests", dependencies: ["Config"], swiftSettings: strict),
-        // A kernel in memory, behind the engine's backend seam: what the worker's tests run on.
-        .target(name: "Simulation", dependencies: ["Engine"], path: "Tests/Simulation", swiftSettings: strict),
+        // A kernel in memory, behind the engine's backend seam: what the worker's tests run on. A test target, so
+        // that a plain release build, which has no testable modules, leaves it out.
+        .testTarget(name: "Simulation", dependencies: ["Engine"], path: "Tests/Simulation", swiftSettings: strict),
+        // malloc that counts, for the claim that steady state allocates nothing.
+        .target(name: "AllocationCount", path: "Tests/AllocationCount", cSettings: strictC),
         .testTarget(name: "EngineTests", dependencies: ["Engine", "Simulation"], swiftSettings: strict),
-        .testTarget(name: "UpstreamTests", dependencies: ["Upstream", "Engine", "Config", "Simulation"], swiftSettings: strict),
         .testTarget(
-            name: "FiltersTests", dependencies: ["Filters", "Upstream", "Engine", "Config", "Simulation"],
+            name: "UpstreamTests", dependencies: ["Upstream", "Engine", "Config", "Simulation"], swiftSettings: strict),
+        .testTarget(
+            name: "FiltersTests",
+            dependencies: ["Filters", "Upstream", "Engine", "Config", "Simulation", "AllocationCount"],
             swiftSettings: strict),
         .testTarget(name: "RoutingTests", dependencies: ["Filters", "HTTP", "Config"], swiftSettings: strict),
     ]

@@ -16,6 +16,11 @@ struct Ringway: ParsableCommand {
             var command = try parseAsRoot()
             try command.run()
         } catch {
+            // Neither wrong usage nor an exit code that a command chose: a bug of ours.
+            if exitCode(for: error) == .failure {
+                writeError(message(for: error))
+                exit(withError: ExitCode(ExitStatus.internalError))
+            }
             exit(withError: error)
         }
     }

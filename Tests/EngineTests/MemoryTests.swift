@@ -59,7 +59,9 @@ struct IndexQueueTests {
 struct OperationIDTests {
     @Test func keepsAllThreeParts() {
         for operation in [Operation.accept, .receive, .housekeeping] {
-            for (slot, generation) in [(0, 0), (UInt32.max, OperationID.generationMask), (7, 0x123456)] as [(UInt32, UInt32)] {
+            for (slot, generation) in [(0, 0), (UInt32.max, OperationID.generationMask), (7, 0x123456)]
+                as [(UInt32, UInt32)]
+            {
                 let id = OperationID(operation, slot: slot, generation: generation)
                 #expect(id.operation == operation && id.slot == slot && id.generation == generation)
                 #expect(OperationID(rawValue: id.rawValue) == id)

@@ -6,7 +6,9 @@ struct HistogramTests {
     @Test func boundsEveryValueByItsBucket() {
         var values: [UInt64] = [0, 1, 1023, 1024, 1279, 1280, UInt64.max]
         for exponent in 10..<37 as Range<UInt64> {
-            for offset in [0, 1, 3, 7] as [UInt64] { values += [(1 << exponent) + offset, (1 << exponent) - 1 - offset] }
+            for offset in [0, 1, 3, 7] as [UInt64] {
+                values += [(1 << exponent) + offset, (1 << exponent) - 1 - offset]
+            }
         }
         for value in values {
             let bucket = Histogram.bucket(of: value)

@@ -196,6 +196,19 @@ import Testing
         #expect(HTTP1BodyDecoder(.length(1)).close() == .malformed(.truncatedBody))
         #expect(HTTP1BodyDecoder(.chunked).close() == .malformed(.truncatedBody))
         #expect(HTTP1BodyDecoder(.untilClose).close() == .event(.end))
+
+        var decoder = HTTP1BodyDecoder(.chunked)
+        for (piece, expected) in [
+            ("1\r\na", HTTP1BodyStep.malformed(.truncatedBody)), ("\r\n0\r\n", .malformed(.truncatedBody)),
+            ("\r\n", .event(.end)),
+        ] {
+            var position = 0
+            ByteSlice.withBytes(of: piece) { bytes in
+                while case .event(let event) = decoder.next(bytes, at: &position, limits: HTTP1Limits()), event != .end
+                {}
+            }
+            #expect(decoder.close() == expected)
+        }
     }
 
     @Test func letsBulkBytesPass() {

@@ -151,8 +151,10 @@ class Configuration(Admin):
     def test_a_client_that_expects_continue_gets_it(self):
         body = self.config.encode()
         client = self.connect(self.proxy.admin_port)
-        client.sendall(b"PUT /config HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
-                       b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body))
+        client.sendall(
+            b"PUT /config HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+        )
         self.assertEqual(read_exactly(client, 25), b"HTTP/1.1 100 Continue\r\n\r\n")
         client.sendall(body)
         self.assertIn(b"200 OK", read_to_end(client))
@@ -160,9 +162,7 @@ class Configuration(Admin):
 
 class Requests(Admin):
     def test_requests_that_are_too_large(self):
-        self.assertEqual(
-            self.status(b"PUT /config HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n"), 413
-        )
+        self.assertEqual(self.status(b"PUT /config HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n"), 413)
         self.assertEqual(self.status(b"GET / HTTP/1.1\r\nHost: x\r\nx: " + b"y" * 20_000 + b"\r\n\r\n"), 431)
         self.assertEqual(self.status(b"GET /" + b"y" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"), 414)
 

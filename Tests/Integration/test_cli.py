@@ -1,5 +1,6 @@
 """The command line: what it takes, how it fails, and with which exit code."""
 
+import json
 import os
 import signal
 import socket
@@ -37,8 +38,9 @@ class Errors(Case):
                 outcome = self.command(command, name)
                 self.assertEqual(outcome.returncode, CONFIGURATION_ERROR)
                 lines = outcome.stderr.splitlines()
+                form = r'^edge\.yaml:\d+:\d+: error: [^;]+; expected .+?( \(did you mean "[^"]+"\?\))?$'
                 for line in lines:
-                    self.assertRegex(line, r'^edge\.yaml:\d+:\d+: error: [^;]+; expected .+?( \(did you mean "[^"]+"\?\))?$')
+                    self.assertRegex(line, form)
                 self.assertEqual(
                     [line.split(": error: ")[0] for line in lines],
                     [f"edge.yaml:{place}" for place in ("2:5", "3:5", "4:39", "5:11", "7:10", "10:17", "11:21")],
@@ -70,10 +72,10 @@ clusters: [{ name: pg, endpoints: ["127.0.0.1:1"] }]
         outcome = self.command("check", name)
         self.assertEqual(outcome.returncode, CONFIGURATION_ERROR)
         for problem in (
-            "edge.yaml:4:31: error: network filter \"connection_rate_limit\" stands behind a terminal filter",
-            "edge.yaml:8:23: error: unknown network filter \"ecko\"",
-            "edge.yaml:12:38: error: unknown key \"alow\"",
-            "edge.yaml:14:5: error: missing key \"tcp\" or \"http\"",
+            'edge.yaml:4:31: error: network filter "connection_rate_limit" stands behind a terminal filter',
+            'edge.yaml:8:23: error: unknown network filter "ecko"',
+            'edge.yaml:12:38: error: unknown key "alow"',
+            'edge.yaml:14:5: error: missing key "tcp" or "http"',
         ):
             self.assertIn(problem, outcome.stderr)
 
@@ -116,7 +118,7 @@ clusters: [{ name: pg, endpoints: ["127.0.0.1:1"] }]
             self.assertEqual(outcome.returncode, CONFIGURATION_ERROR)
             lines = outcome.stderr.splitlines()
             self.assertEqual(len(lines), 2)
-            for line, port in zip(lines, ports):
+            for line, port in zip(lines, ports, strict=True):
                 self.assertRegex(line, rf"^edge\.yaml:\d+:\d+: error: cannot listen on 127\.0\.0\.1:{port}: ")
 
     def test_an_admin_port_in_use_is_named(self):
@@ -230,8 +232,6 @@ class Run(Case):
         self.assertEqual(proxy.admin("/server_info").json["workers"], 1)
 
     def test_log_lines_are_json_when_asked_for(self):
-        import json
-
         config = document([listener("edge", free_port())], [cluster("backend", 1)])
         proxy = self.ringway(config, "--log-format", "json")
         proxy.signal(signal.SIGHUP)

@@ -88,9 +88,8 @@ class Drain(DrainCase):
     def test_an_idle_http_connection_does_not_hold_up_the_end(self):
         port = free_port()
         routes = [{"match": {}, "respond": {"status": 200}}]
-        self.proxy = self.ringway(
-            document([{"name": "web", "address": f"127.0.0.1:{port}", "http": {"routes": routes}}], drain_timeout="1h")
-        )
+        web = {"name": "web", "address": f"127.0.0.1:{port}", "http": {"routes": routes}}
+        self.proxy = self.ringway(document([web], drain_timeout="1h"))
         client = self.connect(port)
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         self.assertIn(b"200 OK", client.recv(4096))
@@ -102,9 +101,8 @@ class Drain(DrainCase):
     def test_a_request_in_progress_is_answered_with_the_last_word(self):
         port = free_port()
         routes = [{"match": {}, "respond": {"status": 200, "body": "done"}}]
-        self.proxy = self.ringway(
-            document([{"name": "web", "address": f"127.0.0.1:{port}", "http": {"routes": routes}}], drain_timeout="1h")
-        )
+        web = {"name": "web", "address": f"127.0.0.1:{port}", "http": {"routes": routes}}
+        self.proxy = self.ringway(document([web], drain_timeout="1h"))
         client = self.connect(port)
         client.sendall(b"GET / HTTP/1.1\r\n")
         self.eventually(lambda: self.proxy.metrics()("ringway_bytes_total", listener="web", direction="received"))

@@ -105,9 +105,8 @@ class Access(Listeners):
 
     def test_peers_of_unix_sockets_have_no_address_and_are_admitted(self):
         path = f"unix:{self.folder}/edge.sock"
-        self.ringway(
-            document([listener("edge", path, access={"allow": ["10.0.0.0/8"]})], [cluster("backend", self.peer(echo))])
-        )
+        edge = listener("edge", path, access={"allow": ["10.0.0.0/8"]})
+        self.ringway(document([edge], [cluster("backend", self.peer(echo))]))
         self.assertEqual(self.exchange(self.connect(path)), b"ping")
 
 

@@ -118,9 +118,7 @@ class Consistency(MetricsCase):
             client.sendall(b"x")
             read_exactly(client, 1)
         self.traffic(port, 30)
-        self.eventually_equal(
-            lambda: self.proxy.metrics()("ringway_listener_connections_active", listener="edge"), 5
-        )
+        self.eventually_equal(lambda: self.proxy.metrics()("ringway_listener_connections_active", listener="edge"), 5)
         metrics = self.proxy.metrics()
         closes = metrics.sum("ringway_connection_closes_total", listener="edge")
         self.assertEqual(metrics("ringway_listener_connections_total", listener="edge"), 35)
@@ -144,9 +142,7 @@ class Consistency(MetricsCase):
             client.shutdown(socket.SHUT_WR)
             answered = len(read_to_end(client))
             self.assertGreater(answered, 64)
-        self.eventually_equal(
-            lambda: self.proxy.metrics()("ringway_listener_connections_active", listener="edge"), 0
-        )
+        self.eventually_equal(lambda: self.proxy.metrics()("ringway_listener_connections_active", listener="edge"), 0)
         metrics = self.proxy.metrics()
         answers = sum(len(f"{size} ") + 64 for size in (small, large))
         for owner, received, sent in (("edge", small + large, answers), ("backend", answers, small + large)):
@@ -199,9 +195,7 @@ class Consistency(MetricsCase):
         self.edge()
         metrics = self.proxy.metrics()
         self.assertAlmostEqual(metrics("process_open_fds"), self.proxy.descriptors(), delta=2)
-        self.assertAlmostEqual(
-            metrics("process_resident_memory_bytes"), self.proxy.resident_bytes(), delta=4 << 20
-        )
+        self.assertAlmostEqual(metrics("process_resident_memory_bytes"), self.proxy.resident_bytes(), delta=4 << 20)
 
     def test_stats_are_the_same_samples(self):
         self.edge()

@@ -1,5 +1,6 @@
 """The first thing that anybody runs: examples/quickstart.yaml, on ports that are free here."""
 
+import itertools
 import re
 import subprocess
 from pathlib import Path
@@ -32,7 +33,7 @@ class Quickstart(Case):
     def test_requests_go_to_the_upstreams_in_turn(self):
         answers = [curl(self.edge) for _ in range(6)]
         self.assertEqual(set(answers), {"hello from upstream one\n", "hello from upstream two\n"})
-        for first, second in zip(answers, answers[1:]):
+        for first, second in itertools.pairwise(answers):
             self.assertNotEqual(first, second)
 
     def test_metrics_tell_of_the_requests(self):

@@ -1,4 +1,4 @@
-"""A new configuration, by SIGHUP and by PUT /config: all of it or nothing, and nobody who is not concerned notices."""
+"""A new configuration, by SIGHUP and by PUT /config: all of it or nothing, and only those concerned notice."""
 
 import contextlib
 import random
@@ -213,7 +213,7 @@ class Changes(Reload):
     def test_a_unix_listener_takes_its_path_with_it(self):
         port, path = free_port(), f"unix:{self.folder}/edge.sock"
         backend = cluster("backend", self.peer(greet("x")))
-        self.start(document([listener("edge", port), listener("unix", path)], [backend]))
+        self.start(document([listener("edge", port), listener("unix", path)], [backend]), workers=2)
         self.assertEqual(self.greeting(path), "x")
         self.reload(document([listener("edge", port)], [backend]))
         self.eventually(lambda: self.is_refused(path))
@@ -292,6 +292,15 @@ class Refusals(Reload):
         self.eventually(lambda: "No such file" in self.proxy.log)
         self.assertEqual(self.greeting(port), "x")
 
+    def test_a_rejected_unix_listener_leaves_no_path_behind(self):
+        port, path = free_port(), self.folder / "edge.sock"
+        backend = cluster("backend", self.peer(echo))
+        self.start(document([listener("edge", port)], [backend]))
+        with socket.create_server(("127.0.0.1", 0)) as holder:
+            listeners = [listener("unix", f"unix:{path}"), listener("taken", holder.getsockname()[1])]
+            self.assertEqual(self.proxy.configure(document(listeners, [backend])).status, 422)
+        self.assertFalse(path.exists())
+
     def test_rejected_listeners_leave_no_descriptors_behind(self):
         port = free_port()
         backend = cluster("backend", self.peer(echo))
@@ -355,9 +364,7 @@ class UnderLoad(Reload):
                 thread.join()
         self.assertEqual(failures, [])
         self.assertGreater(min(exchanges), 0)
-        self.eventually_equal(
-            lambda: self.proxy.metrics()("ringway_listener_connections_active", listener="edge"), 0
-        )
+        self.eventually_equal(lambda: self.proxy.metrics()("ringway_listener_connections_active", listener="edge"), 0)
         metrics = self.proxy.metrics()
         self.assertEqual(
             metrics("ringway_listener_connections_total", listener="edge"),

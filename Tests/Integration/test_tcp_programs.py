@@ -16,9 +16,7 @@ def run(*command: str, stdin: bytes = b"") -> bytes:
 class Programs(Case):
     def proxy_to(self, upstream_port: int, **options) -> int:
         port = free_port()
-        self.proxy = self.ringway(
-            document([listener("edge", port)], [cluster("backend", upstream_port)]), **options
-        )
+        self.proxy = self.ringway(document([listener("edge", port)], [cluster("backend", upstream_port)]), **options)
         return port
 
 
@@ -76,8 +74,18 @@ class OpenSSL(Programs):
             *("-keyout", str(self.folder / "key.pem"), "-out", str(self.folder / "cert.pem")),
         )
         (self.folder / "page.txt").write_text("through TLS\n")
-        self.server("openssl", "s_server", "-accept", f"127.0.0.1:{self.origin}", "-cert", "cert.pem",
-                    "-key", "key.pem", "-WWW", "-quiet")
+        self.server(
+            "openssl",
+            "s_server",
+            "-accept",
+            f"127.0.0.1:{self.origin}",
+            "-cert",
+            "cert.pem",
+            "-key",
+            "key.pem",
+            "-WWW",
+            "-quiet",
+        )
         self.wait_listening(self.origin)
         self.edge = self.proxy_to(self.origin)
 

@@ -21,9 +21,7 @@ class Streams(Case):
     def edge(self, script, **more) -> int:
         port = free_port()
         self.upstream = self.peer(script)
-        self.proxy = self.ringway(
-            document([listener("edge", port, **more)], [cluster("backend", self.upstream)])
-        )
+        self.proxy = self.ringway(document([listener("edge", port, **more)], [cluster("backend", self.upstream)]))
         return port
 
     def closes(self, side: str) -> dict[str, float]:
@@ -250,9 +248,7 @@ class Ends(Streams):
         port = self.edge(sink)
         for _ in range(50):
             reset(connect(port))
-        self.eventually_equal(
-            lambda: self.proxy.metrics()("ringway_listener_connections_active", listener="edge"), 0
-        )
+        self.eventually_equal(lambda: self.proxy.metrics()("ringway_listener_connections_active", listener="edge"), 0)
         self.eventually_equal(
             lambda: self.proxy.metrics()("ringway_cluster_connections_active", cluster="backend"), 0
         )
@@ -260,10 +256,7 @@ class Ends(Streams):
     def test_an_upstream_that_resets_at_once(self):
         port = self.edge(reset_at_once)
         for _ in range(20):
-            client = self.connect(port)
-            with self.assertRaises(ConnectionResetError):
-                client.sendall(b"x")
-                read_to_end(client)
+            self.assertEqual(self.fate(port), "reset")
 
 
 class SlowPeers(Streams):
@@ -345,7 +338,9 @@ class SlowPeers(Streams):
         port = self.edge(flood, tcp={"idle_timeout": "300ms"})
         self.connect(port, receive_buffer=4096)
         self.eventually_equal(lambda: self.closes("listener"), {"idle_timeout": 1})
-        self.eventually_equal(lambda: self.proxy.metrics()("ringway_cluster_connections_active", cluster="backend"), 0)
+        self.eventually_equal(
+            lambda: self.proxy.metrics()("ringway_cluster_connections_active", cluster="backend"), 0
+        )
 
 
 class Families(Case):
@@ -378,7 +373,8 @@ class Families(Case):
 
     def test_a_port_without_a_host_is_both_versions_and_the_ipv6_wildcard_is_one(self):
         both, six, four = free_port(), free_port(), free_port()
-        listeners = [listener("both", f":{both}"), listener("six", f"[::]:{six}"), listener("four", f"0.0.0.0:{four}")]
+        addresses = {"both": f":{both}", "six": f"[::]:{six}", "four": f"0.0.0.0:{four}"}
+        listeners = [listener(name, address) for name, address in addresses.items()]
         self.ringway(document(listeners, [cluster("backend", self.peer(echo))]), workers=2)
         for address in (f"127.0.0.1:{both}", f"[::1]:{both}", f"[::1]:{six}", f"127.0.0.1:{four}"):
             with self.subTest(address):

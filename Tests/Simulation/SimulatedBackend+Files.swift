@@ -9,9 +9,11 @@ extension SimulatedBackend {
         return file.descriptor
     }
 
-    /// A peer that connects to the listener, as soon as the worker accepts.
-    package func connectPeer(to listener: Int32, plan: SimulatedPeer.Plan, from address: NetworkAddress?) -> SimulatedPeer? {
-        guard let file = files[Int(listener - Self.descriptorBase)] else { return nil }
+    /// A peer that connects to the listener, as soon as the worker accepts; nil when it is closed.
+    package func connectPeer(to listener: Int32, plan: SimulatedPeer.Plan, from address: NetworkAddress?)
+        -> SimulatedPeer?
+    {
+        guard let file = files[Int(listener - Self.descriptorBase)], case .listener = file.kind else { return nil }
         let (near, peer) = network.makeConnection(plan: plan)
         near.other.address = address
         file.acceptQueue.append(near)

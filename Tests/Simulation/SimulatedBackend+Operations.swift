@@ -156,7 +156,9 @@ extension SimulatedBackend {
         for position in 0..<limit {
             let answer = answers[ready[position]]
             completions[position] = answer.completion
-            trace?("\(network.nowNs)     \(answer.operation.map { "\($0)" } ?? "stale"): \(answer.completion.result) \(answer.completion.flags.contains(.more) ? "more" : "last")")
+            trace?(
+                "\(network.nowNs)     \(answer.operation.map { "\($0)" } ?? "stale"): \(answer.completion.result) \(answer.completion.flags.contains(.more) ? "more" : "last")"
+            )
             if let operation = answer.operation { handedOut(answer.completion, of: operation) }
             answers[ready[position]].readyNs = .max
         }
@@ -169,7 +171,9 @@ extension SimulatedBackend {
         let places = ready.shuffled(using: &network.random)
         var byOperation: [ObjectIdentifier: [Int]] = [:]
         for index in ready.reversed() {
-            if let operation = answers[index].operation { byOperation[ObjectIdentifier(operation), default: []].append(index) }
+            if let operation = answers[index].operation {
+                byOperation[ObjectIdentifier(operation), default: []].append(index)
+            }
         }
         ready = places.map { index in
             guard let operation = answers[index].operation else { return index }
@@ -202,7 +206,9 @@ extension SimulatedBackend {
             let isUnchanged = unsafe operation.snapshot.withUnsafeBytes { snapshot in
                 unsafe slice.count == 0 || memcmp(snapshot.baseAddress! + offset, slice.start, slice.count) == 0
             }
-            if !isUnchanged { violations.append("the memory of a send in flight on \(operation.socket.descriptor) changed") }
+            if !isUnchanged {
+                violations.append("the memory of a send in flight on \(operation.socket.descriptor) changed")
+            }
             offset += slice.count
         }
     }
@@ -215,7 +221,9 @@ extension SimulatedBackend {
                 serve(socket)
             } else if let peer = network.takeTouchedPeer() {
                 peer.touched()
-            } else if let timeNs = network.events.nextTimeNs, timeNs <= network.nowNs, let event = network.events.popFirst() {
+            } else if let timeNs = network.events.nextTimeNs, timeNs <= network.nowNs,
+                let event = network.events.popFirst()
+            {
                 run(event)
             } else {
                 return
@@ -231,7 +239,10 @@ extension SimulatedBackend {
         case .peerTurn(let peer): peer.takeTurn()
         case .cancellation(let operation): finishCancelled(operation)
         case .connectOutcome(let operation): finishConnect(operation)
-        case .call(let body): body()
+        case .call(let body):
+            // As a message of another thread does, it ends the wait.
+            isInterrupted = true
+            body()
         }
     }
 }

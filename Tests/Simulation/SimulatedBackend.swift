@@ -28,6 +28,9 @@ package final class SimulatedBackend: IOBackend {
     /// Far above real descriptors, so that a system call on one of them by mistake fails.
     static let descriptorBase: Int32 = 1_000_000
 
+    /// Something was done by hand during the wait.
+    var isInterrupted = false
+
     enum Submission {
         case start(SimulatedOperation)
         case cancel(OperationID)
@@ -69,6 +72,7 @@ package final class SimulatedBackend: IOBackend {
     package override func wait(timeoutNs: UInt64?, into completions: CompletionBatch) -> Int {
         counts.enters += 1
         isQuiet = false
+        isInterrupted = false
         // Work takes time.
         network.nowNs += UInt64(network.random.number(100, 2_000))
         submit()
@@ -76,7 +80,7 @@ package final class SimulatedBackend: IOBackend {
         while true {
             runDueEvents()
             let count = handOut(into: completions)
-            if count > 0 { return count }
+            if count > 0 || isInterrupted { return count }
             let nextNs = min(network.events.nextTimeNs ?? .max, answers.lazy.map(\.readyNs).min() ?? .max)
             if nextNs == .max, deadlineNs == nil {
                 isQuiet = true

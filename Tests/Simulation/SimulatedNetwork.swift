@@ -31,7 +31,7 @@ package final class SimulatedNetwork {
 
     deinit { unsafe scratch.deallocate() }
 
-    /// Runs `body` at `timeNs`.
+    /// Runs `body` at `timeNs`, between two turns of the worker.
     package func at(_ timeNs: UInt64, _ body: @escaping () -> Void) { events.add(.call(body), atNs: timeNs) }
 
     // MARK: Connections

@@ -120,5 +120,7 @@ final class SimulatedOperation {
 }
 
 extension SimulatedOperation: CustomStringConvertible {
-    var description: String { "\(kind) on \(socket.descriptor) of slot \(id.slot)\(total > 0 ? ", \(total) bytes" : "")" }
+    var description: String {
+        "\(kind) on \(socket.descriptor) of slot \(id.slot)\(total > 0 ? ", \(total) bytes" : "")"
+    }
 }

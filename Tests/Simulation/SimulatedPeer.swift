@@ -177,7 +177,9 @@ package final class SimulatedPeer {
             if number > UInt64(UInt32.max) { corruptAt = receivedBytes }
         }
         guard corruptAt == nil, let source else { return }
-        if !(unsafe StreamPattern(stream: source).matches(bytes + index, from: receivedBytes + index, count: count - index)) {
+        if !(unsafe StreamPattern(stream: source).matches(
+            bytes + index, from: receivedBytes + index, count: count - index))
+        {
             corruptAt = receivedBytes
         }
     }

@@ -37,7 +37,8 @@ package final class SimulatedWorker {
     // MARK: Set-up
 
     /// Cells for connections, which the final checks sum up.
-    package func makeScope(_ kind: StatsRegistry.Kind, _ name: String, cells: Int) -> (StatsScope, StatsRegistry.Range) {
+    package func makeScope(_ kind: StatsRegistry.Kind, _ name: String, cells: Int) -> (StatsScope, StatsRegistry.Range)
+    {
         guard let range = try? registry.range(for: StatsRegistry.Owner(kind, name), count: cells) else {
             preconditionFailure("no stats cells for \(name)")
         }
@@ -54,7 +55,8 @@ package final class SimulatedWorker {
 
     /// - Parameter connectionsMax: the listener's connection limit.
     package func listen(
-        _ factories: [NetworkFilterFactory], name: String = "edge", isShared: Bool = false, connectionsMax: UInt64? = nil
+        _ factories: [NetworkFilterFactory], name: String = "edge", isShared: Bool = false,
+        connectionsMax: UInt64? = nil
     ) -> Listener {
         let socket = backend.makeListener()
         let (scope, _) = makeScope(.listener, name, cells: ListenerStat.cellCount)
@@ -95,7 +97,8 @@ package final class SimulatedWorker {
         let endNs = network.nowNs + durationNs
         backend.horizonNs = endNs
         defer { backend.horizonNs = .max }
-        for _ in 0..<turnsMax where network.nowNs < endNs { takeTurn() }
+        let lastTurn = turns + turnsMax
+        while network.nowNs < endNs, turns < lastTurn { takeTurn() }
         // What happened in the last instant is dealt with.
         takeTurn()
         return network.nowNs >= endNs
@@ -144,7 +147,9 @@ package final class SimulatedWorker {
     package func streamProblems() -> [String] {
         var problems: [String] = []
         for peer in network.peers {
-            if let position = peer.corruptAt { problems.append("stream into \(peer.stream) is wrong after \(position)") }
+            if let position = peer.corruptAt {
+                problems.append("stream into \(peer.stream) is wrong after \(position)")
+            }
             guard let source = peer.source else { continue }
             guard Int(source) < network.peers.count else {
                 problems.append("stream into \(peer.stream) comes from nobody")
@@ -156,7 +161,8 @@ package final class SimulatedWorker {
             }
             // An end says that nothing is missing.
             if peer.sawEnd, !allowsEarlyEnds, !sender.hasFinished || peer.receivedBytes != sender.sentBytes {
-                problems.append("\(peer.stream) saw an end after \(peer.receivedBytes) of \(sender.sentBytes) from \(source)")
+                problems.append(
+                    "\(peer.stream) saw an end after \(peer.receivedBytes) of \(sender.sentBytes) from \(source)")
             }
         }
         return problems
@@ -176,7 +182,8 @@ package final class SimulatedWorker {
                 ? network.peers.first { $0.plan.echoes && $0.source == source } : network.peers[Int(source)]
             guard let sender, !sender.hasVanished, !sender.hasReset else { continue }
             if sender.sentBytes > peer.receivedBytes {
-                problems.append("\(peer.stream) waits for \(sender.sentBytes - peer.receivedBytes) bytes of \(sender.stream)")
+                problems.append(
+                    "\(peer.stream) waits for \(sender.sentBytes - peer.receivedBytes) bytes of \(sender.stream)")
             } else if sender.hasFinished {
                 problems.append("\(peer.stream) waits for the end of \(sender.stream)")
             }

@@ -53,7 +53,8 @@ struct StreamPattern {
             var random = SimulationRandom(seed: 7)
             let memory = UnsafeMutableRawPointer.allocate(byteCount: period, alignment: 16)
             for index in 0..<period {
-                unsafe memory.storeBytes(of: UInt8(truncatingIfNeeded: random.next() >> 32), toByteOffset: index, as: UInt8.self)
+                unsafe memory.storeBytes(
+                    of: UInt8(truncatingIfNeeded: random.next() >> 32), toByteOffset: index, as: UInt8.self)
             }
             unsafe bytes = UnsafeRawPointer(memory)
         }

@@ -50,7 +50,7 @@ package struct BufferPool {
 
     /// The largest power of two of buffers that stays within the bound, but at least 16.
     private static func places(bufferSize: Int, bytesMax: Int) -> Int {
-        let wanted = min(max(bytesMax / bufferSize, 16), 32768)
+        let wanted = min(max(bytesMax / bufferSize, 1), 32768)
         return 1 << (Int.bitWidth - 1 - wanted.leadingZeroBitCount)
     }
 

@@ -22,7 +22,8 @@ package struct SendVector {
     /// Slices must be set from 0 upwards; `count` makes the first ones the message.
     package func set(_ index: Int, _ start: UnsafeMutableRawPointer, _ count: Int) {
         precondition(index < Self.slicesMax)
-        unsafe message.assumingMemoryBound(to: msghdr.self).pointee.msg_iov[index] = iovec(iov_base: start, iov_len: count)
+        unsafe message.assumingMemoryBound(to: msghdr.self).pointee.msg_iov[index] = iovec(
+            iov_base: start, iov_len: count)
     }
 
     package func finish(count: Int) {

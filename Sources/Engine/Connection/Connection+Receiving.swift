@@ -32,6 +32,7 @@ extension Connection {
         worker.io { $0.cancel(id(.receive)) }
     }
 
+    private static let receiveInFlight: ConnectionState.Flags = [.receiving, .receiveCancelled]
     private static let unreadable: ConnectionState.Flags = [
         .receiving, .readPaused, .parked, .readEnded, .connecting, .spliceWanted, .splicing, .closing,
     ]
@@ -47,7 +48,7 @@ extension Connection {
     func received(_ completion: Completion) {
         let isLast = !completion.flags.contains(.more)
         if isLast {
-            state.flags.remove([.receiving, .receiveCancelled])
+            state.flags.subtract(Self.receiveInFlight)
             state.inFlight -= 1
         }
         if completion.result > 0 {

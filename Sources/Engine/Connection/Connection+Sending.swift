@@ -12,9 +12,14 @@ extension Connection {
     package static let highWaterSegments: UInt32 = 48
     package static let lowWaterSegments: UInt32 = 12
 
+    // Sets of flags that every message is held against; a literal in place allocates in debug builds.
+    private static let unwritable: ConnectionState.Flags = [.finishing, .writeEnded, .closeWhenSent]
+    private static let unsendable: ConnectionState.Flags = [.sending, .connecting, .closing]
+    private static let sendInFlight: ConnectionState.Flags = [.sending, .sendCancelled]
+
     /// Queues `data` and sends it at the end of the turn. On a connection that is closing it is discarded.
     public func write(_ data: consuming Lease) {
-        guard data.count > 0, isOpen, state.flags.isDisjoint(with: [.finishing, .writeEnded, .closeWhenSent]) else {
+        guard data.count > 0, isOpen, state.flags.isDisjoint(with: Self.unwritable) else {
             worker.discard(data)
             return
         }
@@ -62,7 +67,7 @@ extension Connection {
 
     /// Submits a send of all that is queued, unless one is in flight.
     func flush() {
-        guard state.flags.isDisjoint(with: [.sending, .connecting, .closing]), !state.queue.isEmpty else { return }
+        guard state.flags.isDisjoint(with: Self.unsendable), !state.queue.isEmpty else { return }
         state.flags.insert(.sending)
         state.inFlight += 1
         state.sendStartedNs = worker.nowNs
@@ -95,7 +100,7 @@ extension Connection {
     func sent(_ completion: Completion) {
         state.inFlight -= 1
         let wasCancelled = state.flags.contains(.sendCancelled)
-        state.flags.remove([.sending, .sendCancelled])
+        state.flags.subtract(Self.sendInFlight)
         if state.vector != ConnectionState.none {
             worker.core.value.vectors.giveBack(state.vector)
             state.vector = ConnectionState.none

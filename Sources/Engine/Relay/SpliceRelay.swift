@@ -21,6 +21,9 @@ extension Connection {
     /// Bytes one direction moves before others get their turn.
     private static let pumpBudgetBytes = 1 << 20
 
+    private static let unspliceable: ConnectionState.Flags = [.spliceWanted, .readPaused, .readEnded, .closing]
+    private static let pollInFlight: ConnectionState.Flags = [.pollingReadable, .pollCancelled]
+
     @inline(__always)
     func noteForSplicing(isFull: Bool) {
         if !isFull {
@@ -33,7 +36,7 @@ extension Connection {
 
     private func wantSplicing() {
         state.streamScore = 0
-        guard state.flags.isDisjoint(with: [.spliceWanted, .readPaused, .readEnded, .closing]) else { return }
+        guard state.flags.isDisjoint(with: Self.unspliceable) else { return }
         state.flags.insert(.spliceWanted)
         if state.flags.contains(.receiving) { cancelReceive() } else { startSplicingWhenDrained() }
     }
@@ -63,7 +66,7 @@ extension Connection {
     /// The source has bytes, an end or an error.
     func sourceReady(_ completion: Completion) {
         if !completion.flags.contains(.more) {
-            state.flags.remove([.pollingReadable, .pollCancelled])
+            state.flags.subtract(Self.pollInFlight)
             state.inFlight -= 1
         }
         if state.flags.contains(.closing) {

@@ -30,7 +30,9 @@ public final class NetworkAddress: Sendable {
         var address = sockaddr_in6()
         address.sin6_family = sa_family_t(AF_INET6)
         address.sin6_port = port.bigEndian
-        unsafe withUnsafeMutableBytes(of: &address.sin6_addr) { unsafe $0.storeBytes(of: bits.bigEndian, as: UInt128.self) }
+        unsafe withUnsafeMutableBytes(of: &address.sin6_addr) {
+            unsafe $0.storeBytes(of: bits.bigEndian, as: UInt128.self)
+        }
         unsafe storage = Self.store(address)
         length = UInt32(MemoryLayout<sockaddr_in6>.size)
     }
@@ -140,7 +142,9 @@ extension NetworkAddress: CustomStringConvertible {
             family == AF_INET
             ? MemoryLayout<sockaddr_in>.offset(of: \.sin_addr)! : MemoryLayout<sockaddr_in6>.offset(of: \.sin6_addr)!
         return unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(INET6_ADDRSTRLEN)) { text in
-            guard unsafe inet_ntop(family, raw + field, text.baseAddress, socklen_t(text.count)) != nil else { return "?" }
+            guard unsafe inet_ntop(family, raw + field, text.baseAddress, socklen_t(text.count)) != nil else {
+                return "?"
+            }
             return unsafe String(cString: text.baseAddress!)
         }
     }

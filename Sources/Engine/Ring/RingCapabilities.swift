@@ -105,6 +105,9 @@ package struct RingCapabilities: Sendable {
             return SystemLack(
                 "io_uring: not enough lockable memory for a ring (RLIMIT_MEMLOCK is \(memlockLimit()))",
                 remedy: "raise `ulimit -l` or LimitMEMLOCK=, or use fewer workers")
+        case EMFILE, ENFILE:
+            return SystemLack(
+                "no descriptor for a ring: \(describe(error))", remedy: "raise `ulimit -n` or LimitNOFILE=")
         default:
             return SystemLack("io_uring_setup failed: \(describe(error))", remedy: "check `dmesg` and limits")
         }

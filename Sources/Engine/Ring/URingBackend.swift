@@ -42,7 +42,8 @@ package final class URingBackend: SystemIOBackend {
     package override func start() throws(SystemLack) {
         let result = unsafe rw_ring_enable(ring)
         guard result == 0 else {
-            throw SystemLack("io_uring: the ring cannot be enabled (\(describe(-result)))", remedy: RingCapabilities.doctorHint)
+            throw SystemLack(
+                "io_uring: the ring cannot be enabled (\(describe(-result)))", remedy: RingCapabilities.doctorHint)
         }
     }
 
@@ -96,7 +97,8 @@ package final class URingBackend: SystemIOBackend {
             if let entry = unsafe rw_sqe(ring) { return unsafe entry }
             // The kernel takes no submissions while completions overflow, and it never stops taking them
             // for another reason: with SUBMIT_ALL each entry is consumed, also a bad one.
-            precondition(result == -EBUSY || result == -EAGAIN || result == -EINTR, "io_uring_enter: \(describe(-result))")
+            precondition(
+                result == -EBUSY || result == -EAGAIN || result == -EINTR, "io_uring_enter: \(describe(-result))")
         }
     }
 

@@ -30,7 +30,6 @@ package enum ListenerStat: Int, Sendable {
     case rejectedLimit = 64
     case rejectedDescriptors
     case rejectedTable
-    case rejectedDenied
     /// Accepts that failed for another reason.
     case acceptErrors
 

@@ -17,7 +17,8 @@ package final class WorkerThread: Sendable {
     ///   - backend: makes the worker's backend, on the worker's thread.
     package init(
         index: Int, cpu: Int32?, limits: WorkerLimits,
-        backend: @escaping @Sendable () throws(SystemLack) -> IOBackend = { () throws(SystemLack) in try URingBackend() }
+        backend: @escaping @Sendable () throws(SystemLack) -> IOBackend = { () throws(SystemLack) in try URingBackend()
+        }
     ) throws(SystemLack) {
         self.index = index
         self.cpu = cpu
@@ -106,7 +107,9 @@ package enum ProcessorShare {
     /// The CPUs of this process's affinity mask.
     package static func allowedCPUs() -> [Int32] {
         var cpus = [Int32](repeating: 0, count: 1024)
-        let count = unsafe cpus.withUnsafeMutableBufferPointer { unsafe rw_allowed_cpus($0.baseAddress, Int32($0.count)) }
+        let count = unsafe cpus.withUnsafeMutableBufferPointer {
+            unsafe rw_allowed_cpus($0.baseAddress, Int32($0.count))
+        }
         return count > 0 ? Array(cpus.prefix(Int(min(count, 1024)))) : [0]
     }
 
@@ -117,7 +120,9 @@ package enum ProcessorShare {
         for folder in ["/sys/fs/cgroup\(group.map(String.init) ?? "")", "/sys/fs/cgroup"] {
             guard let line = readFirstLine("\(folder)/cpu.max") else { continue }
             let parts = line.split(separator: " ")
-            guard parts.count == 2, let quota = Int(parts[0]), let period = Int(parts[1]), period > 0 else { return nil }
+            guard parts.count == 2, let quota = Int(parts[0]), let period = Int(parts[1]), period > 0 else {
+                return nil
+            }
             return max(1, (quota + period - 1) / period)
         }
         // cgroup v1.

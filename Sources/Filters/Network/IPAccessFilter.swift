@@ -44,7 +44,9 @@ public final class IPAccessFilter: NetworkFilter, ConfigurableNetworkFilter {
             connection.close(.remoteReset)
             return
         }
-        if let bytes = peer.ipBytes, !settings.admits(IPAddress.v6(UInt128(bytes.high) << 64 | UInt128(bytes.low)).unmapped) {
+        if let bytes = peer.ipBytes,
+            !settings.admits(IPAddress.v6(UInt128(bytes.high) << 64 | UInt128(bytes.low)).unmapped)
+        {
             connection.close(.denied, reset: true)
         } else {
             super.onConnected(connection)

@@ -155,6 +155,8 @@ private final class TCPUpstream: ConnectionHandler {
         // Nobody watches over this side's idle time any more, so what is still queued gets a bounded time.
         case .finished: connection.closeWhenSent(.finished)
         case .remoteReset: connection.closeWhenSent(.otherSideReset, reset: true)
+        // A client that is gone did not end its stream: the upstream must not take what it has for all of it.
+        case .transportTimeout, .transportError: connection.close(.otherSideClosed, reset: true)
         default: connection.close(.otherSideClosed)
         }
     }

@@ -32,7 +32,8 @@ struct ByteVector {
     var targetStops: UInt64 {
         let outside = (bytes .< Self.all(0x21)) .| (bytes .>= Self.all(UInt8(ascii: "{")))
         let quoteOrHash = (bytes & Self.all(0xFE)) .== Self.all(0x22)  // " #
-        let angleOrSlash = (bytes & Self.all(0x9D)) .== Self.all(0x1C)  // < > \ ^ and the controls, | and ~ alike
+        // < > \ ^ and, by the way, two controls, | and ~.
+        let angleOrSlash = (bytes & Self.all(0x9D)) .== Self.all(0x1C)
         let backtick = bytes .== Self.all(UInt8(ascii: "`"))
         let questionMark = bytes .== Self.all(UInt8(ascii: "?"))
         return Self.bits(outside .| quoteOrHash .| angleOrSlash .| backtick .| questionMark)
@@ -63,7 +64,8 @@ struct ByteVector {
     @inline(__always)
     private static func bits(_ mask: SIMDMask<SIMD16<Int8>>) -> UInt64 {
         #if arch(x86_64)
-            return UInt64(UInt32(bitPattern: _mm_movemask_epi8(unsafe unsafeBitCast(mask, to: __m128i.self))))  // same size
+            let lanes = unsafe unsafeBitCast(mask, to: __m128i.self)  // same size
+            return UInt64(UInt32(bitPattern: _mm_movemask_epi8(lanes)))
         #else
             let weights = SIMD16<UInt8>(1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128)
             let weighed = unsafe unsafeBitCast(mask, to: SIMD16<UInt8>.self) & weights  // every lane 0 or 0xFF

@@ -23,42 +23,40 @@ package enum HTTP1BodyStep: Equatable {
 ///         }
 ///     }
 package struct HTTP1BodyDecoder {
-    private enum State {
-        case length(remaining: UInt64)
-        case chunked(HTTP1ChunkedDecoder)
-        case untilClose(bodyBytes: UInt64)
-    }
+    private enum Kind { case length, chunked, untilClose }
 
-    private var state: State
+    private let kind: Kind
+    /// With a length, the bytes still to come; until close, those that came.
+    private var byteCount: UInt64 = 0
+    /// Beside the kind rather than in it: taking it out of an enum and putting it back costs more than decoding.
+    private var chunked = HTTP1ChunkedDecoder()
 
     package init(_ framing: HTTP1BodyFraming) {
-        state =
-            switch framing {
-            case .none: .length(remaining: 0)
-            case .length(let length): .length(remaining: length)
-            case .chunked: .chunked(HTTP1ChunkedDecoder())
-            case .untilClose: .untilClose(bodyBytes: 0)
-            }
+        switch framing {
+        case .none: kind = .length
+        case .length(let length):
+            kind = .length
+            byteCount = length
+        case .chunked: kind = .chunked
+        case .untilClose: kind = .untilClose
+        }
     }
 
     /// Reads on from `position`, which moves over what was read. Once the body has ended, answers `.end` each time.
     package mutating func next(_ bytes: ByteSlice, at position: inout Int, limits: HTTP1Limits) -> HTTP1BodyStep {
-        switch state {
-        case .length(remaining: 0): return .event(.end)
-        case .length(let remaining):
-            let length = Int(min(remaining, UInt64(bytes.count - position)))
+        switch kind {
+        case .chunked: return chunked.next(bytes, at: &position, limits: limits)
+        case .length:
+            guard byteCount > 0 else { return .event(.end) }
+            let length = Int(min(byteCount, UInt64(bytes.count - position)))
             guard length > 0 else { return .incomplete }
-            state = .length(remaining: remaining - UInt64(length))
+            byteCount -= UInt64(length)
             return body(length, at: &position)
-        case .chunked(var decoder):
-            let step = decoder.next(bytes, at: &position, limits: limits)
-            state = .chunked(decoder)
-            return step
-        case .untilClose(let bodyBytes):
+        case .untilClose:
             let length = bytes.count - position
             guard length > 0 else { return .incomplete }
-            guard bodyBytes + UInt64(length) <= limits.bodyBytesMax else { return .malformed(.bodyTooLarge) }
-            state = .untilClose(bodyBytes: bodyBytes + UInt64(length))
+            byteCount += UInt64(length)
+            guard byteCount <= limits.bodyBytesMax else { return .malformed(.bodyTooLarge) }
             return body(length, at: &position)
         }
     }
@@ -66,18 +64,21 @@ package struct HTTP1BodyDecoder {
     /// The peer has closed. Only a body that ends with the connection has then arrived in full: anything else was cut
     /// short and must not look complete to whoever receives it.
     package func close() -> HTTP1BodyStep {
-        switch state {
-        case .length(remaining: 0), .untilClose: .event(.end)
-        case .length, .chunked: .malformed(.truncatedBody)
-        }
+        let isComplete =
+            switch kind {
+            case .length: byteCount == 0
+            case .chunked: chunked.isComplete
+            case .untilClose: true
+            }
+        return isComplete ? .event(.end) : .malformed(.truncatedBody)
     }
 
     /// Bytes ahead that are nothing but body, so that they may pass without being looked at (by splice, say) if
     /// `skip(_:)` is told. `UInt64.max` for a body that ends with the connection.
     package var bulkBytes: UInt64 {
-        switch state {
-        case .length(let remaining): remaining
-        case .chunked(let decoder): decoder.remainingInChunk
+        switch kind {
+        case .length: byteCount
+        case .chunked: chunked.remainingInChunk
         case .untilClose: .max
         }
     }
@@ -85,30 +86,26 @@ package struct HTTP1BodyDecoder {
     /// Whether more of the body is to come for certain: bytes can be handed on without asking whether they were the
     /// last.
     package var isOpenEnded: Bool {
-        switch state {
-        case .length(let remaining): remaining > 0
+        switch kind {
+        case .length: byteCount > 0
         case .chunked: false
         case .untilClose: true
         }
     }
 
-    /// Body bytes that passed without being looked at; at most `bulkBytes`.
-    package mutating func skip(_ byteCount: UInt64) {
-        switch state {
-        case .length(let remaining):
-            precondition(byteCount <= remaining, "skipped more than the body has left")
-            state = .length(remaining: remaining - byteCount)
-        case .chunked(var decoder):
-            decoder.skip(byteCount)
-            state = .chunked(decoder)
-        case .untilClose(let bodyBytes): state = .untilClose(bodyBytes: bodyBytes + byteCount)
+    /// Body bytes that passed without being looked at; at most `bulkBytes`. `bodyBytesMax` is not applied to them.
+    package mutating func skip(_ skipped: UInt64) {
+        switch kind {
+        case .length:
+            precondition(skipped <= byteCount, "skipped more than the body has left")
+            byteCount -= skipped
+        case .chunked: chunked.skip(skipped)
+        case .untilClose: byteCount += skipped
         }
     }
 
     /// The trailers of a chunked body, once `.trailers` was reported.
-    package var trailers: HTTP1TrailerSection? {
-        if case .chunked(let decoder) = state { decoder.trailers } else { nil }
-    }
+    package var trailers: HTTP1TrailerSection? { chunked.trailers }
 
     private func body(_ length: Int, at position: inout Int) -> HTTP1BodyStep {
         let offset = position

@@ -25,6 +25,9 @@ package struct HTTP1ChunkedDecoder {
 
     package init() {}
 
+    /// The last chunk and the trailer section have been read.
+    package var isComplete: Bool { state == .end }
+
     /// Data bytes of the current chunk still to come: what may bypass the decoder if `skip(_:)` is told.
     package var remainingInChunk: UInt64 { state == .data ? remaining : 0 }
 

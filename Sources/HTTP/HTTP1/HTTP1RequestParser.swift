@@ -1,7 +1,7 @@
 /// Reads request heads (RFC 9112 §2–§6) out of bytes: no copy, no allocation, no clock.
 ///
-/// One parser per connection, reset between requests. It keeps 40-odd bytes of progress and no memory of its own;
-/// what it finds goes into a `RequestHead`.
+/// One parser per connection, reset between requests. It keeps less than 80 bytes of progress and no memory
+/// of its own; what it finds goes into a `RequestHead`.
 ///
 ///     switch parser.parse(bytes, limits: limits, into: &head) {
 ///     case .complete(let length): …   // head is filled; the body begins at `length`

@@ -35,7 +35,8 @@ public struct RequestHead: ~Copyable {
     public package(set) var offersUpgrade = false
     /// `TE: trailers`: the client will look at trailers (RFC 9110 §10.1.4).
     public package(set) var acceptsTrailers = false
-    /// The header fields.
+    /// The header fields. `Host`, `Content-Length` and the hop-by-hop fields are there to be read: what is
+    /// sent on in their place comes from `authority`, from how the body is framed, and from the connection.
     public var headers: HeaderTable
 
     var methodRange = TextRange()

@@ -6,7 +6,8 @@ public struct ResponseHead: ~Copyable {
     public package(set) var bodyLength = BodyLength.none
     /// 101 to a request that offered an upgrade, or 2xx to CONNECT: the connection leaves HTTP behind this head.
     public package(set) var switchesProtocol = false
-    /// The header fields.
+    /// The header fields. `Content-Length` and the hop-by-hop fields are there to be read: what is sent on in their
+    /// place comes from how the body is framed, and from the connection.
     public var headers: HeaderTable
 
     /// - Parameter headersMax: fields to hold without growing, the configured limit; at least 1.

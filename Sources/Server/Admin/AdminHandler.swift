@@ -12,12 +12,17 @@ struct AdminHandler {
         case read, change
     }
 
-    private typealias Page = (path: String, access: Access, about: String, answer: @Sendable (AdminHandler, AdminRequest) -> LocalResponse)
+    private typealias Page = (
+        path: String, access: Access, about: String, answer: @Sendable (AdminHandler, AdminRequest) -> LocalResponse
+    )
 
     /// Every path, in the order of the index page.
     private static let pages: [Page] = [
         ("/metrics", .read, "metrics in Prometheus text format", { handler, _ in handler.metrics() }),
-        ("/ready", .read, "200 LIVE, or 503 while starting or draining", { handler, request in ready(request, handler.control.phase) }),
+        (
+            "/ready", .read, "200 LIVE, or 503 while starting or draining",
+            { handler, request in ready(request, handler.control.phase) }
+        ),
         ("/clusters", .read, "clusters and endpoints (?format=json)", { $0.clusters($1) }),
         ("/listeners", .read, "listeners (?format=json)", { $0.listeners($1) }),
         ("/server_info", .read, "version, uptime, workers, kernel features", { handler, _ in handler.serverInfo() }),
@@ -80,7 +85,8 @@ struct AdminHandler {
                 let prefix = "\(cluster.name)::\(endpoint.name)::"
                 text += prefix + "cx_active::\(control.registry.sum(endpoint.stats, EndpointStat.active))\n"
                 text += prefix + "cx_total::\(control.registry.sum(endpoint.stats, EndpointStat.opened))\n"
-                text += prefix + "cx_connect_fail::\(control.registry.sum(endpoint.stats, EndpointStat.connectFailures))\n"
+                text +=
+                    prefix + "cx_connect_fail::\(control.registry.sum(endpoint.stats, EndpointStat.connectFailures))\n"
                 text += prefix + "weight::\(endpoint.weight)\n"
                 text += prefix + "health_flags::healthy\n"
             }
@@ -149,7 +155,9 @@ struct AdminHandler {
     private func stats(_ request: AdminRequest) -> LocalResponse {
         let text = String(decoding: metrics().body, as: UTF8.self)
         let filter = request.query["filter"] ?? ""
-        let samples = text.split(separator: "\n").filter { !$0.hasPrefix("#") && (filter.isEmpty || $0.contains(filter)) }
+        let samples = text.split(separator: "\n").filter {
+            !$0.hasPrefix("#") && (filter.isEmpty || $0.contains(filter))
+        }
         guard request.wantsJSON else {
             return LocalResponse(.ok, text: samples.map { $0 + "\n" }.joined())
         }

@@ -62,7 +62,8 @@ struct Metrics {
 
     private func writeClusters(_ text: inout PrometheusText) {
         let clusters = snapshot.clusters.values.sorted { $0.name < $1.name }
-        text.family("ringway_cluster_connections_total", .counter, "Connections opened to the cluster, failed ones included.")
+        text.family(
+            "ringway_cluster_connections_total", .counter, "Connections opened to the cluster, failed ones included.")
         for cluster in clusters {
             text.sample(["cluster": cluster.name], registry.sum(cluster.stats, ConnectionStat.opened))
         }
@@ -78,7 +79,9 @@ struct Metrics {
             }
         }
         text.family("ringway_cluster_connect_retries_total", .counter, "Connects after another endpoint had failed.")
-        for cluster in clusters { text.sample(["cluster": cluster.name], registry.sum(cluster.stats, ClusterStat.retries)) }
+        for cluster in clusters {
+            text.sample(["cluster": cluster.name], registry.sum(cluster.stats, ClusterStat.retries))
+        }
         text.family(
             "ringway_cluster_overflows_total", .counter, "Connections refused because the cluster was at its limit.")
         for cluster in clusters {
@@ -103,13 +106,21 @@ struct Metrics {
             + snapshot.clusters.values.sorted { $0.name < $1.name }.map { ("cluster", $0.name, $0.stats) }
         text.family("ringway_bytes_total", .counter, "Bytes received from and sent to the peers.")
         for owner in owners {
-            text.sample([owner.label: owner.name, "direction": "received"], registry.sum(owner.range, ConnectionStat.bytesReceived))
-            text.sample([owner.label: owner.name, "direction": "sent"], registry.sum(owner.range, ConnectionStat.bytesSent))
+            text.sample(
+                [owner.label: owner.name, "direction": "received"],
+                registry.sum(owner.range, ConnectionStat.bytesReceived))
+            text.sample(
+                [owner.label: owner.name, "direction": "sent"], registry.sum(owner.range, ConnectionStat.bytesSent))
         }
         text.family("ringway_spliced_bytes_total", .counter, "Received bytes that did not pass through user space.")
-        for owner in owners { text.sample([owner.label: owner.name], registry.sum(owner.range, ConnectionStat.bytesSpliced)) }
-        text.family("ringway_read_pauses_total", .counter, "Times that reading stopped because the other side was slow.")
-        for owner in owners { text.sample([owner.label: owner.name], registry.sum(owner.range, ConnectionStat.readPauses)) }
+        for owner in owners {
+            text.sample([owner.label: owner.name], registry.sum(owner.range, ConnectionStat.bytesSpliced))
+        }
+        text.family(
+            "ringway_read_pauses_total", .counter, "Times that reading stopped because the other side was slow.")
+        for owner in owners {
+            text.sample([owner.label: owner.name], registry.sum(owner.range, ConnectionStat.readPauses))
+        }
         text.family("ringway_connection_closes_total", .counter, "Ended connections by reason.")
         for owner in owners {
             for reason in CloseReason.allCases {
@@ -127,16 +138,28 @@ struct Metrics {
         ("ringway_ring_completions_total", .counter, .completions, "Completions taken from the ring."),
         ("ringway_ring_enters_total", .counter, .enters, "System calls that submitted to or waited on the ring."),
         ("ringway_ring_overflows_total", .counter, .overflows, "Turns that found the completion queue overflown."),
-        ("ringway_ring_stale_completions_total", .counter, .staleCompletions, "Completions for connections that were gone."),
+        (
+            "ringway_ring_stale_completions_total", .counter, .staleCompletions,
+            "Completions for connections that were gone."
+        ),
         ("ringway_buffers_in_use", .gauge, .buffersInUse, "Receive buffers that hold bytes."),
         ("ringway_buffers_provided", .gauge, .buffersProvided, "Receive buffers of the pool, in use or not."),
-        ("ringway_buffer_waits_total", .counter, .bufferWaits, "Receivers that waited for a buffer at the end of a turn."),
-        ("ringway_sends_copied_total", .counter, .sendsCopied, "Sends that were copied to free the buffers of slow readers."),
+        (
+            "ringway_buffer_waits_total", .counter, .bufferWaits,
+            "Receivers that waited for a buffer at the end of a turn."
+        ),
+        (
+            "ringway_sends_copied_total", .counter, .sendsCopied,
+            "Sends that were copied to free the buffers of slow readers."
+        ),
         ("ringway_heap_bytes", .gauge, .heapBytes, "Bytes queued for sending outside of receive buffers."),
         ("ringway_segments_in_use", .gauge, .segmentsInUse, "Slices queued for sending."),
         ("ringway_timers_armed", .gauge, .timersArmed, "Timers that are waiting."),
         ("ringway_splice_switches_total", .counter, .spliceSwitches, "Directions that moved to splicing."),
-        ("ringway_splice_fallbacks_total", .counter, .spliceFallbacks, "Directions that found no pipe and went back to buffers."),
+        (
+            "ringway_splice_fallbacks_total", .counter, .spliceFallbacks,
+            "Directions that found no pipe and went back to buffers."
+        ),
         ("ringway_pipes_open", .gauge, .pipesOpen, "Pipes of the pool, in use or not."),
     ]
 

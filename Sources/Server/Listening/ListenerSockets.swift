@@ -42,7 +42,7 @@ struct ListenerSockets {
             }
         }
         guard failures.isEmpty else {
-            for socket in sockets.opened.values.joined() { socket.close() }
+            for socket in sockets.opened.values.joined() { socket.abandon() }
             throw Failures(list: failures)
         }
         return sockets

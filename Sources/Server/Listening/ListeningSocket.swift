@@ -46,6 +46,12 @@ package struct ListeningSocket: Sendable {
 
     package func close() { _ = Glibc.close(descriptor) }
 
+    /// Closes a socket that nobody has accepted from, and leaves no Unix path behind.
+    func abandon() {
+        if let address = boundAddress, address.isUnix { _ = unsafe unlink(address.host) }
+        close()
+    }
+
     package var boundAddress: NetworkAddress? { NetworkAddress(localOf: descriptor) }
 
     /// A group (SO_REUSEPORT) lets a second process of the same user join silently and take half of the

@@ -44,8 +44,9 @@ package enum RunCommand {
                 logging: logging)
         } catch {
             let detail = error.detail.map { ", \($0)" } ?? ""
-            writeError("wrong address on the command line\(detail); LISTEN is \(SocketAddress.listeningForms), "
-                + "UPSTREAM is \(SocketAddress.connectingForms)")
+            writeError(
+                "wrong address on the command line\(detail); LISTEN is \(SocketAddress.listeningForms), "
+                    + "UPSTREAM is \(SocketAddress.connectingForms)")
             return ExitStatus.wrongUsage
         }
     }
@@ -67,7 +68,7 @@ package enum RunCommand {
                     configuration, source: source, reloadPath: reloadPath, diagnostics: diagnostics)
             } catch {
                 switch error {
-                case .configuration(let errors): return report(errors)
+                case .configuration(let errors): return reloadPath == nil ? reportWithoutPlace(errors) : report(errors)
                 case .system(let lack): throw lack
                 }
             }
@@ -81,6 +82,12 @@ package enum RunCommand {
 
     private static func report(_ errors: [ConfigError]) -> Int32 {
         for error in errors { writeLine(error.description) }
+        return ExitStatus.configurationError
+    }
+
+    /// The same for what was said on the command line, which has no lines and columns.
+    private static func reportWithoutPlace(_ errors: [ConfigError]) -> Int32 {
+        for error in errors { writeError("\(error.problem); expected \(error.expected)") }
         return ExitStatus.configurationError
     }
 }
@@ -106,9 +113,10 @@ package enum DoctorCommand {
     package static func run() -> Int32 {
         let found = RingCapabilities.probe()
         print("kernel      \(found.kernel) (oldest that works: \(RingCapabilities.baseline))")
-        print("cpus        \(ProcessorShare.allowedCPUs().count) allowed"
-            + (ProcessorShare.quota().map { ", cgroup quota \($0)" } ?? "")
-            + ", workers: auto means \(ProcessorShare.automaticWorkerCount())")
+        print(
+            "cpus        \(ProcessorShare.allowedCPUs().count) allowed"
+                + (ProcessorShare.quota().map { ", cgroup quota \($0)" } ?? "")
+                + ", workers: auto means \(ProcessorShare.automaticWorkerCount())")
         print("descriptors \(DescriptorLimit.hard) at most, two per proxied connection")
         if let lack = found.lack {
             print("io_uring    not usable: \(lack.what)")

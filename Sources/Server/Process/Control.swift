@@ -38,7 +38,8 @@ package final class Control: @unchecked Sendable {
 
     /// - Parameter end: ends the process with a code; called on the control queue.
     package init(
-        configuration: Configuration, overrides: Overrides, filters: [NetworkFilterRegistration] = StandardExtensions.networkFilters,
+        configuration: Configuration, overrides: Overrides,
+        filters: [NetworkFilterRegistration] = StandardExtensions.networkFilters,
         log: Logger, end: @escaping @Sendable (Int32) -> Void
     ) throws(SystemLack) {
         self.log = log
@@ -104,6 +105,9 @@ package final class Control: @unchecked Sendable {
         swap(to: first, sockets: sockets)
         applies.applied += 1
         if let adminSocket { startAdmin(adminSocket) }
+        // Dispatch opens the descriptors of its timers when the first is set, and ends the process when there are
+        // none left: a drain must not be the first.
+        queue.asyncAfter(deadline: .now() + .milliseconds(1)) {}
         phaseValue.store(Phase.live.rawValue, ordering: .relaxed)
     }
 
@@ -170,7 +174,8 @@ package final class Control: @unchecked Sendable {
         let diagnostics = loaded.diagnostics
         var understood = loaded.configuration
         if understood != nil { overrides.apply(to: &understood!) }
-        if let configuration = understood { reportFixed(configuration, running, diagnostics) }
+        // A file with errors is understood in part: what is missing from that part did not change.
+        if let configuration = understood, !diagnostics.hasErrors { reportFixed(configuration, running, diagnostics) }
         guard phase == .live, let configuration = understood,
             let next = compiler.compile(
                 configuration, source: loaded.source, previous: running, diagnostics: diagnostics)
@@ -199,7 +204,8 @@ package final class Control: @unchecked Sendable {
         func refuse(_ key: String, _ position: ConfigPosition = .start) {
             diagnostics.report(
                 "`\(key)` differs from the running configuration",
-                expected: "the running value: it is fixed when the process starts, so restart to change it", at: position)
+                expected: "the running value: it is fixed when the process starts, so restart to change it",
+                at: position)
         }
         if next.workers != now.workers { refuse("workers") }
         if next.buffers != now.buffers { refuse("buffers") }

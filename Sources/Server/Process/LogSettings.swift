@@ -52,7 +52,8 @@ struct JSONLogHandler: LogHandler {
             ("message", .string(event.message.description)),
         ]
         if !all.isEmpty {
-            fields.append(("metadata", .object(all.sorted { $0.key < $1.key }.map { ($0.key, .string("\($0.value)")) })))
+            fields.append(
+                ("metadata", .object(all.sorted { $0.key < $1.key }.map { ($0.key, .string("\($0.value)")) })))
         }
         writeLine(JSON.object(fields).text)
     }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Logging
 
 /// Takes signals in one place, as plain calls: no handler ever interrupts anything.
 struct SignalWaiter {
@@ -7,7 +8,7 @@ struct SignalWaiter {
     /// Blocks the signals for this thread and all that it starts from now on.
     init() {
         unsafe sigemptyset(&set)
-        for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] { unsafe sigaddset(&set, signal) }
+        for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2] { unsafe sigaddset(&set, signal) }
         unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
         // A peer that has gone is an error of a send, not a signal; splice(2) has no flag to say so.
         signal(SIGPIPE, SIG_IGN)
@@ -21,6 +22,7 @@ struct SignalWaiter {
             switch number {
             case SIGTERM, SIGINT: control.drain()
             case SIGHUP: control.reload()
+            case SIGUSR2: control.log.warning("USR2: sockets are not handed to a new binary yet; nothing was done")
             default: break  // USR1 reopens log files; there are none yet
             }
         }

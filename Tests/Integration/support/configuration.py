@@ -4,7 +4,7 @@ import json
 
 
 def listener(name: str, address, cluster: str = "backend", tcp: dict | None = None, **more) -> dict:
-    """A listener that proxies to `cluster`. `address` may be a port of 127.0.0.1; `tcp` has further keys of `tcp:`."""
+    """A listener that proxies to `cluster`; `address` may be a port of 127.0.0.1, `tcp` has more keys of `tcp:`."""
     return {"name": name, "address": spell(address), "tcp": {"cluster": cluster} | (tcp or {})} | more
 
 

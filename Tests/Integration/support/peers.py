@@ -1,5 +1,6 @@
 """Scripted TCP peers: a listening socket, and a thread that plays a script on each connection."""
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -55,10 +56,8 @@ class Peer:
 
     def stop_listening(self):
         # close() alone leaves a blocked accept() in place.
-        try:
+        with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._listening.close()
 
     def close(self):

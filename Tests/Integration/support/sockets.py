@@ -7,11 +7,11 @@ import struct
 # How long a test waits for something that ought to come. Only a failing test waits this long.
 PATIENCE = 30
 
-_taken = set()
+_reservations = []
 
 
 def free_port() -> int:
-    """A port that nobody listens on, for a server that is about to start.
+    """A port that nobody listens on, for a server that is about to start, and no other test's until this process ends.
 
     Not one of the ports that the kernel gives to outgoing connections: between here and the server's bind one of
     those could be taken by any connect on this machine.
@@ -21,15 +21,19 @@ def free_port() -> int:
     candidates = [port for port in range(2000, 65536) if not first <= port <= last]
     while True:
         port = random.choice(candidates)
-        if port in _taken:
+        reservation = socket.socket(socket.AF_UNIX)
+        try:
+            reservation.bind(f"\0ringway-test-port-{port}")
+        except OSError:
+            reservation.close()
             continue
+        _reservations.append(reservation)
         with socket.socket(socket.AF_INET6) as probe:
             probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             try:
                 probe.bind(("::", port))
             except OSError:
                 continue
-        _taken.add(port)
         return port
 
 
