@@ -145,7 +145,9 @@ public final class HTTPStream: UpstreamRequest {
     /// An answer that says no more than its status.
     func respond(_ status: HTTPStatus, flag: ResponseFlag, text: StaticString) {
         // Captures nothing: Swift 6.3's optimiser crashes where a closure captures a constant slice.
-        respond(status, flag: flag, bytes: ByteSlice(text)) { $0.add(.contentType, ByteSlice("text/plain; charset=utf-8")) }
+        respond(status, flag: flag, bytes: ByteSlice(text)) {
+            $0.add(.contentType, ByteSlice("text/plain; charset=utf-8"))
+        }
     }
 
     private func respond(

@@ -261,13 +261,15 @@ package final class RouterFilter {
         switch reason {
         case .connectFailed:
             count(stream, .serviceUnavailable)
-            stream.respond(.serviceUnavailable, flag: .upstreamConnectionFailure, text: "the upstream is not reachable\n")
+            stream.respond(
+                .serviceUnavailable, flag: .upstreamConnectionFailure, text: "the upstream is not reachable\n")
         case .closedBeforeResponse, .truncated, .tunnelClosed:
             count(stream, .badGateway)
             stream.respond(.badGateway, flag: .upstreamConnectionTermination, text: "the upstream gave no answer\n")
         case .protocolError:
             count(stream, .badGateway)
-            stream.respond(.badGateway, flag: .upstreamConnectionTermination, text: "the upstream's answer is not HTTP\n")
+            stream.respond(
+                .badGateway, flag: .upstreamConnectionTermination, text: "the upstream's answer is not HTTP\n")
         case .overflow, .exhausted:
             stream.respond(.serviceUnavailable, flag: .upstreamOverflow, text: "the upstream is overloaded\n")
         case .noEndpoint:

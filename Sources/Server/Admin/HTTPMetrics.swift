@@ -47,7 +47,8 @@ struct HTTPMetrics {
         let clusters = snapshot.clusters.values.sorted { $0.name < $1.name }
         text.family(
             "ringway_cluster_requests_total", .counter,
-            "Requests sent to the cluster by class of status, each try by itself; without a response by that of the proxy.")
+            "Requests sent to the cluster by class of status, each try by itself; without a response by that of the proxy."
+        )
         for cluster in clusters {
             for (index, entry) in Self.codeClasses.enumerated() {
                 let cell = StatCell(rawValue: ClusterStat.responses1xx.rawValue + index)

@@ -98,7 +98,9 @@ package enum CheckCommand {
         let loaded = Configuration.load(path: path)
         if let configuration = loaded.configuration {
             let registry = StatsRegistry(blocks: [])
-            let compiler = SnapshotCompiler(registry: registry, filters: StandardExtensions.networkFilters, httpFilters: StandardExtensions.httpFilters)
+            let compiler = SnapshotCompiler(
+                registry: registry, filters: StandardExtensions.networkFilters,
+                httpFilters: StandardExtensions.httpFilters)
             _ = compiler.compile(
                 configuration, source: loaded.source, previous: nil, diagnostics: loaded.diagnostics)
         }
