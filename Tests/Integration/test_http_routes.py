@@ -1,14 +1,13 @@
 """HTTP routing, time-outs, retries, limits, filters, reloads and drains."""
 
-import re
+import random
 import signal
-import socket
 import subprocess
 import threading
 import time
 import unittest
 
-from support import cluster, connect, document, free_port, read_to_end
+from support import cluster, connect, document, free_port, read_to_end, reset
 from test_http_proxy import GET, OK, HTTPCase, listener, read_body, read_head
 
 
@@ -150,8 +149,6 @@ class Failures(RouteCase):
         self.assertEqual(self.status(chunked), 413)
 
     def test_both_sides_may_be_reset_at_any_time(self):
-        from support import reset
-
         def script(sock):
             read_head(sock)
             sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx")
@@ -345,6 +342,59 @@ class Reloads(RouteCase):
         self.assertIn(b"Connection: close", answer)
         self.assertTrue(answer.endswith(b"ok"))
         self.assertEqual(ringway.wait(), 0)
+
+
+class Streams(RouteCase):
+    def test_answers_reach_those_who_asked(self):
+        """Many clients, pipelined requests, resets on both sides, few connections: no answer goes astray."""
+        dice = random.Random(20)
+
+        def script(sock):
+            reader = sock.makefile("rb")
+            while line := reader.readline():
+                length = 0
+                while (field := reader.readline()) not in (b"\r\n", b""):
+                    if field.lower().startswith(b"content-length:"):
+                        length = int(field.split(b":")[1])
+                body = reader.read(length)
+                if dice.random() < 0.02:
+                    reset(sock)
+                    return
+                text = line.split()[1] + b" " + body + b"x" * dice.choice([0, 10, 50_000])
+                sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
+
+        ringway = self.proxy(script, pool={"max_connections": 6}, workers=2)
+        wrong, right = [], []
+
+        def play(number):
+            mine = random.Random(number)
+            for turn in range(40):
+                with connect(f"127.0.0.1:{self.port}") as client:
+                    ids = [b"/%d-%d-%d" % (number, turn, n) for n in range(mine.choice([1, 1, 3]))]
+                    for name in ids:
+                        body = b"b" + name
+                        client.sendall(b"PUT %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s"
+                                       % (name, len(body), body))
+                    if mine.random() < 0.1:
+                        reset(client)
+                        continue
+                    for name in ids:
+                        head, body = self.answer(client)
+                        if head.startswith(b"HTTP/1.1 200 "):
+                            expected = name + b" b" + name
+                            (right if body.rstrip(b"x") == expected else wrong).append((name, body[:80]))
+                        elif not head.startswith(b"HTTP/1.1 502 "):
+                            break
+
+        players = [threading.Thread(target=play, args=(number,)) for number in range(12)]
+        for player in players:
+            player.start()
+        for player in players:
+            player.join()
+        self.assertEqual(wrong, [])
+        self.assertGreater(len(right), 400)
+        for name in ["ringway_http_requests_active", "ringway_cluster_requests_active", "ringway_buffers_in_use"]:
+            self.eventually_equal(lambda: ringway.metrics().sum(name), 0, name)
 
 
 class Programs(RouteCase):
