@@ -27,7 +27,7 @@ import Testing
                 Accept: */*
                 X-Custom: padded
                 Cookie: a=b; c=d
-                Empty: 
+                Empty:\u{20}
                 """)
         #expect(parsed.isPersistent)
         #expect(parsed.framing == HTTP1BodyFraming.none)
