@@ -95,6 +95,13 @@ class Descriptors(Case):
         clients[0].sendall(b"ping")
         self.assertEqual(read_exactly(clients[0], 4), b"ping")
 
+    def test_scrapes_go_on_without_descriptors(self):
+        clients = self.exhaust()
+        for _ in range(300):
+            self.metrics()
+        clients[0].sendall(b"ping")
+        self.assertEqual(read_exactly(clients[0], 4), b"ping")
+
     def test_a_drain_needs_no_descriptors(self):
         clients = self.exhaust()
         self.proxy.signal(signal.SIGTERM)

@@ -1,4 +1,3 @@
-internal import Dispatch
 internal import Engine
 internal import Filters
 internal import HTTP

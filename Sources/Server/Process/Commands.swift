@@ -1,5 +1,4 @@
 internal import Config
-internal import Dispatch
 internal import Engine
 internal import Glibc
 internal import Logging

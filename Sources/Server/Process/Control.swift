@@ -1,5 +1,4 @@
 package import Config
-internal import Dispatch
 package import Engine
 package import Filters
 internal import Glibc
@@ -8,7 +7,7 @@ internal import Synchronization
 internal import Upstream
 
 /// What a process does outside of its workers: it compiles configurations, opens listening sockets, sends
-/// snapshots to the workers, renders statistics, and ends the process. All of it runs on one serial queue.
+/// snapshots to the workers, renders statistics, and ends the process. All of it runs on one thread.
 package final class Control: @unchecked Sendable {
     /// Read by workers without waiting, for `/ready`.
     package enum Phase: Int, Sendable {
@@ -17,7 +16,7 @@ package final class Control: @unchecked Sendable {
 
     package let registry: StatsRegistry
     package let log: Logger
-    let queue = DispatchQueue(label: "control")
+    let queue: ControlQueue
     private let workers: [WorkerThread]
     private let compiler: SnapshotCompiler
     private let overrides: Overrides
@@ -28,7 +27,7 @@ package final class Control: @unchecked Sendable {
     private(set) var snapshot: Snapshot?
     private(set) var applies = ApplyCounts()
     /// Workers that have not closed all their listeners yet, while draining.
-    private let listenersClosed = DispatchGroup()
+    private var workersClosing = 0
     private var adminStats: StatsRegistry.Range?
     /// Where listeners with port 0 listen, by listener key.
     private var chosenAddresses: [String: NetworkAddress] = [:]
@@ -44,6 +43,7 @@ package final class Control: @unchecked Sendable {
     ) throws(SystemLack) {
         self.log = log
         self.end = end
+        queue = try ControlQueue()
         self.overrides = overrides
         let cpus = ProcessorShare.allowedCPUs()
         let count =
@@ -105,9 +105,6 @@ package final class Control: @unchecked Sendable {
         swap(to: first, sockets: sockets)
         applies.applied += 1
         if let adminSocket { startAdmin(adminSocket) }
-        // Dispatch opens the descriptors of its timers when the first is set, and ends the process when there are
-        // none left: a drain must not be the first.
-        queue.asyncAfter(deadline: .now() + .milliseconds(1)) {}
         phaseValue.store(Phase.live.rawValue, ordering: .relaxed)
     }
 
@@ -164,7 +161,7 @@ package final class Control: @unchecked Sendable {
     ///
     /// - Parameter ifGeneration: apply only while this is the running generation.
     func apply(text: String, file: String, ifGeneration: UInt64? = nil) -> ApplyOutcome {
-        dispatchPrecondition(condition: .onQueue(queue))
+        precondition(queue.isCurrent, "control is one thread")
         guard let running = snapshot else { preconditionFailure("applied before the start") }
         if let ifGeneration, ifGeneration != running.generation { return .conflict(generation: running.generation) }
         return apply(Configuration.load(text: text, file: file), running: running)
@@ -222,7 +219,7 @@ package final class Control: @unchecked Sendable {
             worker.send { handle in
                 let removed = WorkerAssembly.of(handle).apply(next, sockets: own)
                 guard !removed.isEmpty else { return }
-                queue.asyncAfter(deadline: .now() + .nanoseconds(Int(drainTimeout))) {
+                queue.async(afterNs: drainTimeout) {
                     worker.send { handle in
                         for id in removed { handle.closeConnections(of: id, .drained) }
                     }
@@ -260,15 +257,13 @@ package final class Control: @unchecked Sendable {
         queue.async { [self] in
             beginDrain()
             let timeout = snapshot?.configuration.drainTimeout.nanoseconds ?? 0
-            let deadlineNs = monotonicNowNs() + timeout
-            // Before that, what the kernel has accepted is not among the connections yet.
-            listenersClosed.notify(queue: queue) { [self] in waitForConnections(untilNs: deadlineNs) }
+            waitForConnections(untilNs: monotonicNowNs() + timeout)
         }
     }
 
     /// Stops accepting for good, and keeps the process and its open connections.
     func drainListeners() {
-        dispatchPrecondition(condition: .onQueue(queue))
+        precondition(queue.isCurrent, "control is one thread")
         beginDrain()
     }
 
@@ -285,19 +280,21 @@ package final class Control: @unchecked Sendable {
         phaseValue.store(Phase.draining.rawValue, ordering: .relaxed)
         log.notice("draining", metadata: ["connections": "\(acceptedConnections)"])
         removeUnixPaths(of: snapshot, keeping: nil)
-        let listenersClosed = listenersClosed
+        workersClosing = workers.count
         for worker in workers {
-            listenersClosed.enter()
-            worker.send { WorkerAssembly.of($0).removeAllListeners { listenersClosed.leave() } }
+            worker.send { handle in
+                WorkerAssembly.of(handle).removeAllListeners { [self] in queue.async { [self] in workersClosing -= 1 } }
+            }
         }
     }
 
+    private static let drainPollNs: UInt64 = 5_000_000
+
     private func waitForConnections(untilNs deadlineNs: UInt64) {
         let left = acceptedConnections
-        if left > 0, monotonicNowNs() < deadlineNs {
-            queue.asyncAfter(deadline: .now() + .milliseconds(20)) { [self] in
-                waitForConnections(untilNs: deadlineNs)
-            }
+        // While a worker closes its listeners, what the kernel has accepted is not among the connections yet.
+        if left > 0 || workersClosing > 0, monotonicNowNs() < deadlineNs {
+            queue.async(afterNs: Self.drainPollNs) { [self] in waitForConnections(untilNs: deadlineNs) }
             return
         }
         if left > 0 { log.notice("drain timeout: closing what is left", metadata: ["connections": "\(left)"]) }
@@ -310,7 +307,7 @@ package final class Control: @unchecked Sendable {
 
     private func waitForAdmin(untilNs deadlineNs: UInt64) {
         guard adminConnections > 0, monotonicNowNs() < deadlineNs else { return end(0) }
-        queue.asyncAfter(deadline: .now() + .milliseconds(5)) { [self] in waitForAdmin(untilNs: deadlineNs) }
+        queue.async(afterNs: Self.drainPollNs) { [self] in waitForAdmin(untilNs: deadlineNs) }
     }
 
     /// Open connections of clients, those of listeners that a reload removed included.

@@ -11,7 +11,7 @@ _reservations = []
 
 
 def free_port() -> int:
-    """A port that nobody listens on, for a server that is about to start, and no other test's until this process ends.
+    """A port that nobody listens on, for a server about to start; no other test gets it until this process ends.
 
     Not one of the ports that the kernel gives to outgoing connections: between here and the server's bind one of
     those could be taken by any connect on this machine.
