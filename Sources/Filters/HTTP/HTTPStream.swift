@@ -197,6 +197,7 @@ public final class HTTPStream: UpstreamRequest {
 
     // MARK: From upstream
 
+    public override func onStarted(_ upstream: UpstreamConnection) { unsafe chain.router.started(self, upstream) }
     public override func onReady(_ upstream: UpstreamConnection) { unsafe chain.router.ready(self, upstream) }
     public override func onResponseHead(_ head: inout ResponseHead) {
         unsafe chain.router.responseHead(self, &head)

@@ -114,19 +114,34 @@ package final class RouterFilter {
         switch pool.start(stream, excluding: stream.route.tried, fresh: fresh) {
         case .started(let upstream):
             stream.route.upstream = upstream
-            if let ns = stream.route.route?.retry?.perTryTimeoutNs, ns > 0 {
-                stream.route.tryTimer = stream.worker.schedule(stream, tag: StreamTimer.tried.rawValue, afterNs: ns)
-            }
+            startTryTimer(stream)
         case .pending: stream.route.isPending = true
         case .refused(let reason): reset(stream, reason)
         }
     }
 
+    /// The request has waited for a connection of the pool, and got one that may still be connecting.
+    func started(_ stream: HTTPStream, _ upstream: UpstreamConnection) {
+        guard stream.route.isPending else { return }
+        stream.route.isPending = false
+        stream.route.upstream = upstream
+        startTryTimer(stream)
+    }
+
+    private func startTryTimer(_ stream: HTTPStream) {
+        guard stream.route.tryTimer == .none, let ns = stream.route.route?.retry?.perTryTimeoutNs, ns > 0 else {
+            return
+        }
+        stream.route.tryTimer = stream.worker.schedule(stream, tag: StreamTimer.tried.rawValue, afterNs: ns)
+    }
+
     /// The connection is there.
     func ready(_ stream: HTTPStream, _ upstream: UpstreamConnection) {
+        precondition(!stream.isEnded, "a request that is over was withdrawn from its pool")
         stream.route.upstream = upstream
         stream.route.isReady = true
         stream.route.isPending = false
+        startTryTimer(stream)
         let tunnel = stream.route.offersTunnel
         let length = stream.request.bodyLength
         let framing: HTTP1LengthField =

@@ -196,7 +196,9 @@ package final class HTTPConnectionPool: TimerTask {
     private func startPending() {
         while let next = pending.first {
             switch tryStart(next, excluding: TriedEndpoints(), fresh: false) {
-            case .started: withdraw(next)
+            case .started(let connection):
+                withdraw(next)
+                next.onStarted(connection)
             case .pending, .refused(.overflow): return
             case .refused(let reset):
                 withdraw(next)

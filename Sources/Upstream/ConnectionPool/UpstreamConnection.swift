@@ -132,7 +132,7 @@ public final class UpstreamConnection: ConnectionHandler {
     public override func onConnected(_ connection: Connection) {
         pool.connected(afterNs: connection.worker.nowNs - startedNs)
         connection.startReading()
-        guard let request else { return }
+        guard let request else { return connection.close(.localClose) }
         begin(request)
     }
 

@@ -7,6 +7,8 @@ public import HTTP
 /// All hooks run on the worker. `onResponseEnd` and `onReset` are the last ones; after either the request is
 /// nothing to the connection any more and may be started again.
 open class UpstreamRequest: TimerTask {
+    /// A request that had to wait has got a connection, which may still be connecting.
+    open func onStarted(_ upstream: UpstreamConnection) {}
     /// The connection is there: write the head, and then the body as it comes.
     open func onReady(_ upstream: UpstreamConnection) {}
     /// A final or an informational (1xx) head, which may be changed; its bytes stay where they are until this
