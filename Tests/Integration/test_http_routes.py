@@ -126,9 +126,19 @@ class Failures(RouteCase):
         read_to_end(sock)
 
     def test_a_request_that_does_not_come_in_time(self):
-        self.proxy(self.recording(), request_timeout="300ms")
+        self.proxy(self.recording(), request_timeout="300ms", stream_idle_timeout="600ms")
         for part in [b"GET / HT", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabc"]:
             self.assertTrue(self.exchange(part).startswith(b"HTTP/1.1 408 "), part)
+
+    def test_a_body_may_take_longer_than_the_head(self):
+        self.proxy(self.recording(), request_timeout="300ms")
+        client = self.client()
+        client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n")
+        for byte in b"body":
+            time.sleep(0.15)
+            client.sendall(bytes([byte]))
+        head, _ = self.answer(client)
+        self.assertIn(b" 200 ", head)
 
     def test_idle_connections_and_streams(self):
         self.proxy(self.silent, idle_timeout="300ms", stream_idle_timeout="600ms")

@@ -8,7 +8,7 @@ package struct HTTPConfiguration: Sendable, Equatable {
     package var serverName: String
     /// Without a request in progress; nil for no limit.
     package var idleTimeout: TimeSpan?
-    /// From the first byte of a request to its end; nil for no limit.
+    /// From the first byte of a request to the end of its head; nil for no limit.
     package var requestTimeout: TimeSpan?
     /// Without a byte of a request in progress or of its response; nil for no limit. Routes may differ.
     package var streamIdleTimeout: TimeSpan?

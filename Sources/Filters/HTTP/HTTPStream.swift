@@ -75,11 +75,17 @@ public final class HTTPStream: UpstreamRequest {
         requestTimer = worker.schedule(self, tag: StreamTimer.request.rawValue, afterNs: ns)
     }
 
+    /// The head is complete. A body may take as long as it keeps coming: uploads are long, and a client that
+    /// stops in the middle of one meets the stream's idle timeout.
+    func headArrived() {
+        worker.cancel(requestTimer)
+        requestTimer = .none
+    }
+
     /// The request is complete, body and all.
     func requestArrived() {
         requestEnded = true
-        worker.cancel(requestTimer)
-        requestTimer = .none
+        headArrived()
         unsafe chain.router.requestArrived(self)
     }
 

@@ -280,11 +280,11 @@ package final class HTTPConnectionManager: NetworkFilter {
             phase = .body
             decoder = HTTP1BodyDecoder(.length(length))
             bodyIsAtHand = length <= UInt64(bytesBehind)
-            stream.startRequestTimer(afterNs: bodyIsAtHand ? 0 : settings.requestTimeoutNs)
+            stream.headArrived()
         case .chunked:
             phase = .body
             decoder = HTTP1BodyDecoder(.chunked)
-            stream.startRequestTimer(afterNs: settings.requestTimeoutNs)
+            stream.headArrived()
         }
         if let normalizer = settings.normalizer, stream.request.normalizePath(normalizer) != nil {
             stream.respond(.badRequest, flag: .downstreamProtocolError, text: "the path is not valid\n")
