@@ -84,10 +84,9 @@ struct IPAccessTests {
 
 @Suite("ConnectionRateLimitFilter")
 struct ConnectionRateLimitTests {
-    private typealias Settings = ConnectionRateLimitFilter.Settings
-
+    
     @Test func letsABurstThroughAndThenTheRate() {
-        let bucket = Settings(connectionsPerSecond: 10, burst: 5)
+        let bucket = TokenBucket(perSecond: 10, burst: 5)
         #expect((0..<8).map { _ in bucket.take(nowNs: second) } == [true, true, true, true, true, false, false, false])
         #expect(!bucket.take(nowNs: second + second / 10 - 1))
         #expect(bucket.take(nowNs: second + second / 10))
@@ -101,7 +100,7 @@ struct ConnectionRateLimitTests {
             var random = SimulationRandom(seed: seed)
             let rate = random.number(1, 2_000)
             let burst = random.number(1, 50)
-            let bucket = Settings(connectionsPerSecond: rate, burst: burst)
+            let bucket = TokenBucket(perSecond: rate, burst: burst)
             var nowNs = second
             var taken = 0
             for _ in 0..<2_000 {
@@ -116,7 +115,7 @@ struct ConnectionRateLimitTests {
 
     @Test func resetsConnectionsBeyondTheRate() throws {
         let simulation = try SimulatedWorker(seed: 1)
-        let settings = Settings(connectionsPerSecond: 1, burst: 2)
+        let settings = ConnectionRateLimitFilter.Settings(bucket: TokenBucket(perSecond: 1, burst: 2))
         let listener = simulation.listen([
             Factory(ConnectionRateLimitFilter.self, settings), Factory(EchoFilter.self, EchoFilter.Settings()),
         ])

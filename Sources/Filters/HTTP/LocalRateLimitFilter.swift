@@ -1,36 +1,14 @@
 public import Config
 public import Engine
 internal import HTTP
-internal import Synchronization
 
 /// `local_rate_limit`: refuses requests beyond a rate, with 429 or another status.
 ///
 /// One token bucket for all workers and connections of the listener.
 public final class LocalRateLimitFilter: HTTPFilter, ConfigurableHTTPFilter {
-    public final class Settings: Sendable {
-        private let intervalNs: UInt64
-        private let burstNs: UInt64
+    public struct Settings: Sendable {
+        fileprivate let bucket: TokenBucket
         fileprivate let status: HTTPStatus
-        /// When the bucket will be full again, as monotonic time: the whole state of a token bucket in one
-        /// word (the generic cell rate algorithm, ITU-T I.371).
-        private let fullAtNs = Atomic<UInt64>(0)
-
-        package init(requestsPerSecond: Int, burst: Int, status: Int = 429) {
-            intervalNs = 1_000_000_000 / UInt64(requestsPerSecond)
-            burstNs = intervalNs * UInt64(burst)
-            self.status = HTTPStatus(rawValue: UInt16(status))
-        }
-
-        package func take(nowNs: UInt64) -> Bool {
-            var current = fullAtNs.load(ordering: .relaxed)
-            while true {
-                let next = max(current, nowNs) + intervalNs
-                guard next <= nowNs + burstNs else { return false }
-                let result = fullAtNs.compareExchange(expected: current, desired: next, ordering: .relaxed)
-                if result.exchanged { return true }
-                current = result.original
-            }
-        }
     }
 
     public static let name = "local_rate_limit"
@@ -41,7 +19,8 @@ public final class LocalRateLimitFilter: HTTPFilter, ConfigurableHTTPFilter {
         let burst = object.optional("burst", .int(in: 1...10_000_000))
         let status = object.value("status", .int(in: 400...599), default: 429)
         guard object.finish(), let rate else { return nil }
-        return Settings(requestsPerSecond: rate, burst: burst ?? rate, status: status)
+        return Settings(
+            bucket: TokenBucket(perSecond: rate, burst: burst ?? rate), status: HTTPStatus(rawValue: UInt16(status)))
     }
 
     private let settings: Settings
@@ -52,7 +31,7 @@ public final class LocalRateLimitFilter: HTTPFilter, ConfigurableHTTPFilter {
     }
 
     public override func onRequestHeaders(_ stream: HTTPStream) -> Status {
-        if settings.take(nowNs: stream.worker.nowNs) { return .proceed }
+        if settings.bucket.take(nowNs: stream.worker.nowNs) { return .proceed }
         return .respond(LocalResponse(settings.status, text: "local rate limited\n"), .rateLimited)
     }
 }
