@@ -84,7 +84,6 @@ struct IPAccessTests {
 
 @Suite("ConnectionRateLimitFilter")
 struct ConnectionRateLimitTests {
-    
     @Test func letsABurstThroughAndThenTheRate() {
         let bucket = TokenBucket(perSecond: 10, burst: 5)
         #expect((0..<8).map { _ in bucket.take(nowNs: second) } == [true, true, true, true, true, false, false, false])
