@@ -4,7 +4,8 @@ import PackageDescription
 // System libraries are named once, here, with the Debian package that brings each.
 // scripts/install-dependencies reads the `.apt` lines, so this list is the only one.
 let systemLibraries: [Target] = [
-    .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])])
+    .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
 ]
 
 // Every Swift target: Swift 6 language mode, unsafe code spelled out, existentials spelled out.
@@ -42,6 +43,7 @@ let package = Package(
             name: "CIOUring", dependencies: ["Cliburing"], cSettings: strictC,
             linkerSettings: [.linkedLibrary("uring")]),
         .target(name: "HTTP", swiftSettings: strict),
+        .target(name: "HTTP2", dependencies: ["CNghttp2", "HTTP"], swiftSettings: strict),
         .target(name: "Config", dependencies: [.product(name: "Yams", package: "Yams")], swiftSettings: strict),
         .target(name: "Engine", dependencies: ["CIOUring"], swiftSettings: strict),
         .target(name: "Upstream", dependencies: ["Engine", "HTTP", "Config"], swiftSettings: strict),
@@ -57,6 +59,7 @@ let package = Package(
             dependencies: ["Server", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: strict),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP"], swiftSettings: strict),
+        .testTarget(name: "HTTP2Tests", dependencies: ["HTTP2", "HTTP"], swiftSettings: strict),
         .testTarget(name: "ConfigTests", dependencies: ["Config"], swiftSettings: strict),
         // A kernel in memory, behind the engine's backend seam: what the worker's tests run on. A test target, so
         // that a plain release build, which has no testable modules, leaves it out.
