@@ -46,8 +46,9 @@ let package = Package(
         .target(name: "HTTP2", dependencies: ["CNghttp2", "HTTP"], swiftSettings: strict),
         .target(name: "Config", dependencies: [.product(name: "Yams", package: "Yams")], swiftSettings: strict),
         .target(name: "Engine", dependencies: ["CIOUring"], swiftSettings: strict),
-        .target(name: "Upstream", dependencies: ["Engine", "HTTP", "Config"], swiftSettings: strict),
-        .target(name: "Filters", dependencies: ["Engine", "HTTP", "Upstream", "Config"], swiftSettings: strict),
+        .target(name: "Upstream", dependencies: ["Engine", "HTTP", "HTTP2", "Config"], swiftSettings: strict),
+        .target(
+            name: "Filters", dependencies: ["Engine", "HTTP", "HTTP2", "Upstream", "Config"], swiftSettings: strict),
         .target(
             name: "Server",
             dependencies: [

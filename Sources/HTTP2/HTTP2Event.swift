@@ -3,6 +3,8 @@ package import HTTP
 /// A stream of a session: the slot of its state. Valid until its `closed` event was taken.
 package struct HTTP2Stream: Hashable, Sendable {
     package let slot: UInt32
+
+    package init(slot: UInt32) { self.slot = slot }
 }
 
 /// What a session has found in the bytes it was given.

@@ -241,6 +241,11 @@ package final class RouterFilter {
             attempt(stream, fresh: true)
             return
         }
+        if reason == .refused, mayRepeat(stream, isProcessed: false) {
+            stream.route.wasRepeated = true
+            attempt(stream, fresh: true)
+            return
+        }
         if let retry = unsafe stream.route.route?.retry, isRetriable(reason, retry), mayRetry(stream, retry) {
             if let endpoint { stream.route.exclude(endpoint) }
             scheduleRetry(stream, retry)
@@ -256,7 +261,7 @@ package final class RouterFilter {
             count(stream, .serviceUnavailable)
             stream.respond(
                 .serviceUnavailable, flag: .upstreamConnectionFailure, text: "the upstream is not reachable\n")
-        case .closedBeforeResponse, .truncated, .tunnelClosed:
+        case .closedBeforeResponse, .refused, .truncated, .tunnelClosed:
             count(stream, .badGateway)
             stream.respond(.badGateway, flag: .upstreamConnectionTermination, text: "the upstream gave no answer\n")
         case .protocolError:
@@ -312,15 +317,17 @@ package final class RouterFilter {
     private func isRetriable(_ reason: UpstreamReset, _ retry: RetryPolicy) -> Bool {
         switch reason {
         case .connectFailed: retry.onConnectFailure
-        case .closedBeforeResponse, .truncated, .protocolError: retry.onReset
+        case .closedBeforeResponse, .refused, .truncated, .protocolError: retry.onReset
         case .overflow, .noEndpoint, .exhausted, .tunnelClosed: false
         }
     }
 
     /// Nothing of the body went upstream, so the request can be sent again as it is.
-    private func mayRepeat(_ stream: HTTPStream) -> Bool {
-        !stream.route.wasRepeated && !stream.route.bodySent && stream.request.bodyLength.isEmpty
-            && stream.request.method.isIdempotent && !stream.route.offersTunnel
+    ///
+    /// - Parameter isProcessed: the endpoint may have acted on it, so that only what is idempotent is repeated
+    private func mayRepeat(_ stream: HTTPStream, isProcessed: Bool = true) -> Bool {
+        !stream.route.wasRepeated && !stream.route.bodySent && !stream.route.offersTunnel
+            && (!isProcessed || stream.request.bodyLength.isEmpty && stream.request.method.isIdempotent)
     }
 
     /// Takes one of the tries that are left. Counts what the try before came to.

@@ -61,6 +61,7 @@ package struct SnapshotCompiler {
                 name: configuration.name, endpoints: endpoints, policy: configuration.loadBalancing,
                 connectTimeoutNs: configuration.connectTimeout.nanoseconds,
                 connectionsMax: configuration.pool.maxConnections.map(UInt64.init), pool: configuration.pool,
+                upstreamProtocol: configuration.upstreamProtocol,
                 stats: try registry.range(for: .init(.cluster, configuration.name), count: ClusterStat.cellCount))
         } catch {
             reportFull(configuration.origin, diagnostics)

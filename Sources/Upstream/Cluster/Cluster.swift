@@ -11,11 +11,13 @@ package final class Cluster: Sendable {
     /// Bound on open connections to the whole cluster, over all workers; nil for none.
     package let connectionsMax: UInt64?
     package let pool: PoolConfiguration
+    package let upstreamProtocol: UpstreamProtocol
     package let stats: StatsRegistry.Range
 
     package init(
         name: String, endpoints: [Endpoint], policy: LoadBalancingPolicy, connectTimeoutNs: UInt64,
-        connectionsMax: UInt64?, pool: PoolConfiguration = PoolConfiguration(), stats: StatsRegistry.Range
+        connectionsMax: UInt64?, pool: PoolConfiguration = PoolConfiguration(),
+        upstreamProtocol: UpstreamProtocol = .http1, stats: StatsRegistry.Range
     ) {
         self.name = name
         self.endpoints = endpoints
@@ -23,6 +25,7 @@ package final class Cluster: Sendable {
         self.connectTimeoutNs = connectTimeoutNs
         self.connectionsMax = connectionsMax
         self.pool = pool
+        self.upstreamProtocol = upstreamProtocol
         self.stats = stats
     }
 }
