@@ -52,7 +52,8 @@ let package = Package(
         .target(
             name: "Server",
             dependencies: [
-                "Filters", "Upstream", "Engine", "HTTP", "Config", .product(name: "Logging", package: "swift-log"),
+                "Filters", "Upstream", "Engine", "HTTP", "HTTP2", "Config",
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
         .executableTarget(

@@ -320,7 +320,8 @@ final class HTTP2ServerCodec: ServerCodec {
 
     override func abort(_ stream: HTTPStream) {
         guard let place = place(of: stream) else { return }
-        session.reset(place, stream.flag == .streamIdleTimeout ? .cancel : .internalError)
+        let isTimeout = stream.flag == .streamIdleTimeout || stream.flag == .upstreamRequestTimeout
+        session.reset(place, isTimeout ? .cancel : .internalError)
         transport.drop(place)
         entries[Int(place.slot)]?.stream = nil
         connection.requestFlush()

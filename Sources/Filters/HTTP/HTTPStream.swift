@@ -243,6 +243,7 @@ public final class HTTPStream: UpstreamRequest {
     public override func onResponseHead(_ head: inout ResponseHead) { unsafe chain.router.responseHead(self, &head) }
     public override func onResponseBody(_ data: consuming Lease) { responseBody(data) }
     public override func onResponseTrailers(_ fields: inout HeaderTable) {
+        unsafe chain.router.responseTrailers(self, fields)
         pass(&fields, .response, from: 0)
     }
     public override func onResponseEnd() { unsafe chain.router.responseEnd(self) }

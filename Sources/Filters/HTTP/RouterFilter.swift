@@ -10,6 +10,8 @@ package final class RouterFilter {
     private let pools: [HTTPConnectionPool]
     private let settings: HTTPChainSettings
     private var random: SplitMix64
+    /// Endpoints that go away, one after the other, may refuse a request so often before it fails.
+    private static let refusalsMax = 3
 
     package init(table: RouteTable, pools: [HTTPConnectionPool], settings: HTTPChainSettings, seed: UInt64) {
         precondition(pools.count == table.clusterNames.count, "every cluster of a route has a pool")
@@ -60,7 +62,9 @@ package final class RouterFilter {
     private func forward(_ stream: HTTPStream, _ route: Route) {
         guard let index = route.clusterIndex(random: random.next()) else { return }
         unsafe stream.route.pool = pools[index]
-        if stream.requestEnded { startRouteTimer(stream) }
+        stream.route.deadlineNs = GRPC.isRequest(stream.request) ? GRPC.timeoutNs(stream.request) ?? 0 : 0
+        // A client of gRPC counts from the beginning of its request.
+        if stream.requestEnded || stream.route.deadlineNs > 0 { startRouteTimer(stream) }
         stream.withCodec { $0.setIdleTimeout(ns: route.idleTimeoutNs, of: stream) }
         if stream.request.method == .connect {
             guard route.upgrades.allowConnect else {
@@ -171,9 +175,12 @@ package final class RouterFilter {
     }
 
     private func startRouteTimer(_ stream: HTTPStream) {
-        guard let ns = unsafe stream.route.route?.timeoutNs, ns > 0, !stream.hot.value.hasResponse,
+        guard let routeNs = unsafe stream.route.route?.timeoutNs, !stream.hot.value.hasResponse,
             !stream.route.isTunnel, stream.route.routeTimer == .none
         else { return }
+        let deadlineNs = stream.route.deadlineNs
+        let ns = routeNs > 0 && deadlineNs > 0 ? min(routeNs, deadlineNs) : max(routeNs, deadlineNs)
+        guard ns > 0 else { return }
         stream.route.routeTimer = stream.worker.schedule(stream, tag: StreamTimer.route.rawValue, afterNs: ns)
     }
 
@@ -187,13 +194,19 @@ package final class RouterFilter {
         stream.worker.cancel(stream.route.tryTimer)
         stream.route.tryTimer = .none
         count(stream, head.status)
-        if let retry = unsafe stream.route.route?.retry, retry.retries(head.status), mayRetry(stream, retry) {
+        let grpcStatus = GRPC.status(in: head.headers)
+        if let grpcStatus { count(stream, grpcStatus: grpcStatus) }
+        if let retry = unsafe stream.route.route?.retry,
+            retry.retries(head.status) || grpcStatus.map(retry.retries(grpcStatus:)) ?? false, mayRetry(stream, retry)
+        {
             unsafe stream.route.upstream?.cancel(stream)
             scheduleRetry(stream, retry)
             return
         }
         if stream.route.isRetry, let pool = unsafe stream.route.pool {
-            let isFailure = unsafe stream.route.route?.retry?.retries(head.status) ?? false
+            let retry = unsafe stream.route.route?.retry
+            let isFailure =
+                retry.map { $0.retries(head.status) || grpcStatus.map($0.retries(grpcStatus:)) ?? false } ?? false
             endRetry(stream, pool, isFailure ? .retriesFailed : .retriesSucceeded)
         }
         let ms = (stream.worker.nowNs - stream.route.attemptStartedNs) / 1_000_000
@@ -204,6 +217,11 @@ package final class RouterFilter {
             stream.route.routeTimer = .none
         }
         stream.responseHead(&head)
+    }
+
+    /// Trailers from the endpoint, on their way.
+    func responseTrailers(_ stream: HTTPStream, _ fields: borrowing HeaderTable) {
+        if let status = GRPC.status(in: fields) { count(stream, grpcStatus: status) }
     }
 
     func responseEnd(_ stream: HTTPStream) {
@@ -241,8 +259,8 @@ package final class RouterFilter {
             attempt(stream, fresh: true)
             return
         }
-        if reason == .refused, mayRepeat(stream, isProcessed: false) {
-            stream.route.wasRepeated = true
+        if reason == .refused, stream.route.refusals < Self.refusalsMax, mayRepeat(stream, isProcessed: false) {
+            stream.route.refusals += 1
             attempt(stream, fresh: true)
             return
         }
@@ -326,8 +344,9 @@ package final class RouterFilter {
     ///
     /// - Parameter isProcessed: the endpoint may have acted on it, so that only what is idempotent is repeated
     private func mayRepeat(_ stream: HTTPStream, isProcessed: Bool = true) -> Bool {
-        !stream.route.wasRepeated && !stream.route.bodySent && !stream.route.offersTunnel
-            && (!isProcessed || stream.request.bodyLength.isEmpty && stream.request.method.isIdempotent)
+        guard !stream.route.bodySent, !stream.route.offersTunnel else { return false }
+        return !isProcessed
+            || !stream.route.wasRepeated && stream.request.bodyLength.isEmpty && stream.request.method.isIdempotent
     }
 
     /// Takes one of the tries that are left. Counts what the try before came to.
@@ -386,6 +405,11 @@ package final class RouterFilter {
         pool.cluster.counters.add(to: StatCell(rawValue: ClusterStat.responses1xx.rawValue + offset))
     }
 
+    private func count(_ stream: HTTPStream, grpcStatus: Int) {
+        guard let pool = unsafe stream.route.pool else { return }
+        pool.cluster.counters.add(to: ClusterStat.grpc(status: grpcStatus))
+    }
+
     private func recordTime(_ stream: HTTPStream) {
         let ns = stream.worker.nowNs - stream.route.attemptStartedNs
         unsafe stream.route.pool?.cluster.counters.record(ns, in: ClusterStat.requestTime)
@@ -418,6 +442,10 @@ struct RouterState {
     var isTunnel = false
     /// The one repetition after a connection that was closed while idle.
     var wasRepeated = false
+    /// Repetitions because an endpoint refused the request before it looked at it.
+    var refusals = 0
+    /// What the client of gRPC gives the request altogether; 0 for no limit.
+    var deadlineNs: UInt64 = 0
     /// A retry of the policy is under way and counted.
     var isRetry = false
     var retries = 0

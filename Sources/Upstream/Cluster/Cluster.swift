@@ -69,8 +69,15 @@ package enum ClusterStat: Int, Sendable {
     case retriesActive
     case timeouts
     case requestTime = 192
+    /// One cell a status of gRPC, 0 to 16.
+    case grpcResponses = 304
 
-    package static let cellCount = requestTime.rawValue + Histogram.cellCount
+    package static let grpcStatusCount = 17
+    package static let cellCount = grpcResponses.rawValue + grpcStatusCount
+
+    package static func grpc(status: Int) -> StatCell {
+        StatCell(rawValue: grpcResponses.rawValue + min(status, grpcStatusCount - 1))
+    }
 }
 
 /// What is counted for each endpoint. The first cells are `ConnectionStat`'s `opened` and `active`.
