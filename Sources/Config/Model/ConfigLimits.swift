@@ -36,6 +36,8 @@ package enum ConfigLimits {
     /// Of headers, of query parameters and of cookies that one route looks at.
     package static let fieldMatches = 1...64
     package static let fieldTextBytesMax = 1024
+    /// Different patterns of one listener. Each worker has a copy of each.
+    package static let regexesMax = 2000
     package static let headerNameBytesMax = 256
     /// Of headers that one list sets, adds or removes.
     package static let headerEditsMax = 64

@@ -48,8 +48,11 @@ package enum RouteAction: Sendable, Equatable {
 
 /// Sends the request to an endpoint of a cluster.
 package struct ForwardConfiguration: Sendable, Equatable {
-    /// At least one. Each request goes to one of them, in proportion to their weights.
+    /// Each request goes to one of them, in proportion to their weights. At least one, unless there is a
+    /// `clusterHeader`.
     package var clusters: [WeightedCluster]
+    /// The request header that names the cluster.
+    package var clusterHeader: String?
     package var rewrite: RewriteConfiguration
     /// From the end of the request to the end of the response, all tries together; nil for no limit.
     package var timeout: TimeSpan?
@@ -64,6 +67,7 @@ package struct ForwardConfiguration: Sendable, Equatable {
 
     package init(
         clusters: [WeightedCluster],
+        clusterHeader: String? = nil,
         rewrite: RewriteConfiguration = RewriteConfiguration(),
         timeout: TimeSpan? = ForwardConfiguration.defaultTimeout,
         idleTimeout: TimeSpan? = nil,
@@ -72,6 +76,7 @@ package struct ForwardConfiguration: Sendable, Equatable {
         requestHeaders: HeaderEditConfiguration = HeaderEditConfiguration()
     ) {
         self.clusters = clusters
+        self.clusterHeader = clusterHeader
         self.rewrite = rewrite
         self.timeout = timeout
         self.idleTimeout = idleTimeout
@@ -104,6 +109,10 @@ package enum PathRewrite: Sendable, Equatable {
     case prefix(String)
     /// Instead of the whole path.
     case whole(String)
+    /// Instead of each part of the path that the pattern matches.
+    case regex(RegexPattern, RegexSubstitution)
+    /// Instead of the whole path. Only routes with a path template have this.
+    case template(PathTemplateRewrite)
 }
 
 /// Which protocols a client may switch to through `Upgrade` (RFC 9110 §7.8).

@@ -6,14 +6,21 @@ package import Upstream
 /// with retries and time-outs. What it knows of one request is the stream's `RouterState`.
 package final class RouterFilter {
     private let table: RouteTable
+    /// This worker's.
+    private let regexes: RouteRegexes
     /// By the number of their cluster in the table.
     private let pools: [HTTPConnectionPool]
     private let settings: HTTPChainSettings
     private var random: SplitMix64
 
-    package init(table: RouteTable, pools: [HTTPConnectionPool], settings: HTTPChainSettings, seed: UInt64) {
+    /// - Parameter regexes: those of the table for the worker that this is for
+    package init(
+        table: RouteTable, regexes: RouteRegexes, pools: [HTTPConnectionPool], settings: HTTPChainSettings,
+        seed: UInt64
+    ) {
         precondition(pools.count == table.clusterNames.count, "every cluster of a route has a pool")
         self.table = table
+        self.regexes = regexes
         self.pools = pools
         self.settings = settings
         random = SplitMix64(seed: seed)
@@ -23,7 +30,7 @@ package final class RouterFilter {
 
     /// The request has passed the filters.
     func route(_ stream: HTTPStream) {
-        guard let route = table.route(for: stream.request) else {
+        guard let route = table.route(for: stream.request, regexes) else {
             stream.respond(.notFound, flag: .noRouteFound, text: "no route matches\n")
             return
         }
@@ -32,7 +39,7 @@ package final class RouterFilter {
         case .redirect(let redirect): self.redirect(stream, redirect)
         case .respond(let response):
             stream.respond(response.status, flag: .none, bytes: response.body) { _ = response.addHeaders(to: &$0) }
-        case .cluster, .weighted: forward(stream, route)
+        case .cluster, .weighted, .clusterHeader: forward(stream, route)
         }
     }
 
@@ -44,7 +51,7 @@ package final class RouterFilter {
             guard let start = buffer.baseAddress else { return }
             var writer = unsafe ByteWriter(start: start, capacity: capacity)
             let hasHost = redirect.writeLocation(
-                for: stream.request, scheme: isSecure ? .https : .http, to: &writer)
+                for: stream.request, scheme: isSecure ? .https : .http, regexes, to: &writer)
             isComplete = hasHost && writer.fits
             count = isComplete ? writer.count : 0
         }
@@ -58,7 +65,11 @@ package final class RouterFilter {
     }
 
     private func forward(_ stream: HTTPStream, _ route: Route) {
-        guard let index = route.clusterIndex(random: random.next()) else { return }
+        guard let index = table.clusterIndex(of: route, for: stream.request, random: random.next()) else {
+            stream.respond(.serviceUnavailable, flag: .noClusterFound, text: "no cluster has the name in the request
+")
+            return
+        }
         unsafe stream.route.pool = pools[index]
         if stream.requestEnded { startRouteTimer(stream) }
         stream.withCodec { $0.setIdleTimeout(ns: route.idleTimeoutNs, of: stream) }
@@ -100,7 +111,9 @@ package final class RouterFilter {
         if route.rewrite.changesPath, !head.path.isEmpty {
             guard head.headers.set(.xEnvoyOriginalPath, head.path) else { return false }
         }
-        guard route.rewrite.apply(to: &head), route.requestHeaders.apply(to: &head.headers) else { return false }
+        guard route.rewrite.apply(to: &head, regexes), route.requestHeaders.apply(to: &head.headers) else {
+            return false
+        }
         guard route.timeoutNs > 0 else { return true }
         return withDecimal(route.timeoutNs / 1_000_000) { head.headers.set(.xEnvoyExpectedRqTimeoutMs, $0) }
     }

@@ -179,7 +179,7 @@ package struct SnapshotCompiler {
                 at: filter.origin.position)
             return nil
         }
-        let table = RouteTable(http)
+        let table = RouteTable(http, clusterNames: clusters.keys.sorted(), workers: registry.blocks.count)
         // A cluster that is not there was reported when references were checked, or has errors of its own.
         let found = table.clusterNames.compactMap { clusters[$0] }
         guard filters.count == http.filters.count, found.count == table.clusterNames.count else { return nil }
