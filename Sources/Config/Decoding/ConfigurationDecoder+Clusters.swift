@@ -14,6 +14,9 @@ extension ConfigurationDecoder {
                 "connect_timeout", .duration(in: ConfigLimits.connectTimeout),
                 default: ClusterConfiguration.defaultConnectTimeout),
             pool: object.value("pool", .object("pool", pool), default: PoolConfiguration()),
+            healthCheck: object.optional("health_check", .object("health_check", healthCheck)),
+            panicThreshold: object.value(
+                "panic_threshold", .percent, default: ClusterConfiguration.defaultPanicThreshold),
             origin: ConfigOrigin(object.position))
     }
 

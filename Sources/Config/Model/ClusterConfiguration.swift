@@ -8,9 +8,14 @@ package struct ClusterConfiguration: Sendable, Equatable {
     /// From the first SYN to the established connection.
     package var connectTimeout: TimeSpan
     package var pool: PoolConfiguration
+    /// nil for none: all endpoints count as healthy.
+    package var healthCheck: HealthCheckConfiguration?
+    /// Where a smaller share of the endpoints is healthy, all of them are used; zero never does that.
+    package var panicThreshold: Percent
     package var origin: ConfigOrigin
 
     package static let defaultConnectTimeout = TimeSpan.seconds(5)
+    package static let defaultPanicThreshold = Percent(partsPerMillion: 500_000)
 
     package init(
         name: String,
@@ -18,6 +23,8 @@ package struct ClusterConfiguration: Sendable, Equatable {
         loadBalancing: LoadBalancingPolicy = .roundRobin,
         connectTimeout: TimeSpan = ClusterConfiguration.defaultConnectTimeout,
         pool: PoolConfiguration = PoolConfiguration(),
+        healthCheck: HealthCheckConfiguration? = nil,
+        panicThreshold: Percent = ClusterConfiguration.defaultPanicThreshold,
         origin: ConfigOrigin = ConfigOrigin()
     ) {
         self.name = name
@@ -25,6 +32,8 @@ package struct ClusterConfiguration: Sendable, Equatable {
         self.loadBalancing = loadBalancing
         self.connectTimeout = connectTimeout
         self.pool = pool
+        self.healthCheck = healthCheck
+        self.panicThreshold = panicThreshold
         self.origin = origin
     }
 }

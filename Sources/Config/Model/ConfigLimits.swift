@@ -54,4 +54,11 @@ package enum ConfigLimits {
     package static let poolRetries = 0...1_000_000
     package static let endpoints = 1...10_000
     package static let connectTimeout = TimeSpan.milliseconds(1) ... .hours(1)
+
+    package static let healthCheckInterval = TimeSpan.milliseconds(10) ... .hours(24)
+    package static let healthCheckTimeout = TimeSpan.milliseconds(1) ... .minutes(10)
+    package static let healthCheckThreshold = 1...1000
+    /// Of items in a list of statuses.
+    package static let healthCheckStatuses = 64
+    package static let healthCheckPayloadBytesMax = 1024
 }

@@ -351,7 +351,7 @@ package final class RouterFilter {
             return false
         }
         if stream.route.isRetry { endRetry(stream, pool, .retriesFailed) }
-        guard pool.beginRetry() else { return false }
+        guard pool.beginRetry(budget: retry.budget) else { return false }
         stream.route.isRetry = true
         stream.route.retries += 1
         return true

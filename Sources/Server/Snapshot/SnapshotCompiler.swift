@@ -61,6 +61,8 @@ package struct SnapshotCompiler {
                 name: configuration.name, endpoints: endpoints, policy: configuration.loadBalancing,
                 connectTimeoutNs: configuration.connectTimeout.nanoseconds,
                 connectionsMax: configuration.pool.maxConnections.map(UInt64.init), pool: configuration.pool,
+                healthCheck: configuration.healthCheck.map { HealthCheck($0, cluster: configuration.name) },
+                panicThreshold: configuration.panicThreshold, replacing: previous?.clusters[configuration.name],
                 stats: try registry.range(for: .init(.cluster, configuration.name), count: ClusterStat.cellCount))
         } catch {
             reportFull(configuration.origin, diagnostics)

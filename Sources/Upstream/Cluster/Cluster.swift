@@ -11,11 +11,20 @@ package final class Cluster: Sendable {
     /// Bound on open connections to the whole cluster, over all workers; nil for none.
     package let connectionsMax: UInt64?
     package let pool: PoolConfiguration
+    package let healthCheck: HealthCheck?
+    /// Of `endpoints`; nil when nobody checks them.
+    package let health: ClusterHealth?
+    /// Where a smaller share of the endpoints is healthy, all of them are used.
+    package let panicThreshold: Percent
     package let stats: StatsRegistry.Range
 
+    /// - Parameter previous: the cluster that this one replaces. What is known about the health of endpoints that both
+    ///   have stays known.
     package init(
         name: String, endpoints: [Endpoint], policy: LoadBalancingPolicy, connectTimeoutNs: UInt64,
-        connectionsMax: UInt64?, pool: PoolConfiguration = PoolConfiguration(), stats: StatsRegistry.Range
+        connectionsMax: UInt64?, pool: PoolConfiguration = PoolConfiguration(), healthCheck: HealthCheck? = nil,
+        panicThreshold: Percent = ClusterConfiguration.defaultPanicThreshold, replacing previous: Cluster? = nil,
+        stats: StatsRegistry.Range
     ) {
         self.name = name
         self.endpoints = endpoints
@@ -23,7 +32,20 @@ package final class Cluster: Sendable {
         self.connectTimeoutNs = connectTimeoutNs
         self.connectionsMax = connectionsMax
         self.pool = pool
+        self.healthCheck = healthCheck
+        self.panicThreshold = panicThreshold
         self.stats = stats
+        guard healthCheck != nil else {
+            health = nil
+            return
+        }
+        let known = previous?.healthByEndpoint ?? [:]
+        health = ClusterHealth(endpoints.map { known[$0.name] ?? .unknown })
+    }
+
+    private var healthByEndpoint: [String: EndpointHealth] {
+        guard let health else { return [:] }
+        return Dictionary(uniqueKeysWithValues: endpoints.enumerated().map { ($1.name, health[$0]) })
     }
 }
 
@@ -52,6 +74,10 @@ package enum ClusterStat: Int, Sendable {
     case retries
     /// Connections that were established.
     case connects
+    /// Health checks by what came of them. Counted by the thread that checks.
+    case healthChecksPassed, healthChecksAnsweredBadly, healthChecksUnconnected, healthChecksTimedOut
+    /// Connections and requests that were balanced over all endpoints because too few were healthy.
+    case panicPicks
     /// Time from the start of a connect to its end, for those that came about.
     case connectTime = 48
 
@@ -65,6 +91,10 @@ package enum ClusterStat: Int, Sendable {
     case retriesSucceeded, retriesFailed, retriesOverflowed
     case retriesActive
     case timeouts
+    /// Health checks that this process had no descriptor for.
+    case healthChecksSkipped
+    /// Endpoints that became what they had not been.
+    case becameHealthy, becameUnhealthy
     case requestTime = 192
 
     package static let cellCount = requestTime.rawValue + Histogram.cellCount

@@ -18,7 +18,14 @@ package final class WorkerCluster {
         limit = cluster.connectionsMax.map { ConnectionLimit(max: $0, scopes: registry.scopes(cluster.stats)) }
         endpointScopes = cluster.endpoints.map { registry.scope($0.stats, worker: worker) }
         let load = EndpointLoad(endpoints: cluster.endpoints, registry: registry)
-        balancer = makeLoadBalancer(cluster.policy, weights: cluster.endpoints.map(\.weight), load: load, seed: seed)
+        let weights = cluster.endpoints.map(\.weight)
+        if let health = cluster.health {
+            balancer = HealthyEndpoints(
+                cluster.policy, weights: weights, load: load, health: health, panicThreshold: cluster.panicThreshold,
+                seed: seed, onPanic: { [counters] in counters.add(to: ClusterStat.panicPicks) })
+        } else {
+            balancer = makeLoadBalancer(cluster.policy, weights: weights, load: load, seed: seed)
+        }
     }
 
     package enum Refusal: Sendable {
@@ -51,6 +58,12 @@ package final class WorkerCluster {
 
     /// The load balancer's choice among endpoints that are not in `tried`.
     package func pick(excluding tried: TriedEndpoints) -> Int? { balancer.pick(excluding: tried) }
+
+    /// The same, but when all that could be picked were tried, one of those.
+    package func pick(avoiding tried: TriedEndpoints) -> Int? {
+        if let index = pick(excluding: tried) { return index }
+        return tried.isEmpty ? nil : pick(excluding: TriedEndpoints())
+    }
 
     /// Starts a connection to an endpoint. It is no load by itself (`addLoad`).
     package func connect(to index: Int, on worker: Worker, handler: ConnectionHandler) -> Attempt {
@@ -95,4 +108,11 @@ package struct TriedEndpoints {
     package mutating func insert(_ index: Int) { indices.append(index) }
     package func contains(_ index: Int) -> Bool { indices.contains(index) }
     package var isEmpty: Bool { indices.isEmpty }
+
+    /// The same endpoints under other numbers; those that have none are left out.
+    func map(_ number: (Int) -> Int?) -> TriedEndpoints {
+        var mapped = TriedEndpoints()
+        mapped.indices = indices.compactMap(number)
+        return mapped
+    }
 }

@@ -1,3 +1,4 @@
+package import Config
 package import Engine
 package import HTTP
 
@@ -67,7 +68,7 @@ package final class HTTPConnectionPool: TimerTask {
     /// Starts `request` on an idle connection, or on a new one.
     ///
     /// - Parameters:
-    ///   - tried: endpoints that it is not to go to
+    ///   - tried: endpoints that it is not to go to while there are others
     ///   - fresh: not on a connection that was used before
     package func start(_ request: UpstreamRequest, excluding tried: TriedEndpoints, fresh: Bool) -> Start {
         if let max = settings.requestsMax, cluster.sum(ClusterStat.requestsActive) >= max {
@@ -88,7 +89,7 @@ package final class HTTPConnectionPool: TimerTask {
 
     /// `.refused(.overflow)` when there is neither an idle connection nor room for another one.
     private func tryStart(_ request: UpstreamRequest, excluding tried: TriedEndpoints, fresh: Bool) -> Start {
-        guard let endpoint = cluster.pick(excluding: tried) else { return .refused(.noEndpoint) }
+        guard let endpoint = cluster.pick(avoiding: tried) else { return .refused(.noEndpoint) }
         if !fresh {
             while let connection = idle[endpoint].popLast() {
                 idleCount -= 1
@@ -118,14 +119,26 @@ package final class HTTPConnectionPool: TimerTask {
         cluster.counters.subtract(from: ClusterStat.pendingRequests)
     }
 
+    /// Retries that every budget allows (Envoy's `min_retry_concurrency`), so that a cluster with few requests has
+    /// some too.
+    private static let budgetRetriesMin: UInt64 = 3
+
     /// Whether another retry may be in flight; one that may is counted until `endRetry`.
-    package func beginRetry() -> Bool {
-        guard cluster.sum(ClusterStat.retriesActive) < settings.retriesMax else {
+    ///
+    /// - Parameter budget: the share of the cluster's requests that may be retries, which replaces the cluster's limit
+    package func beginRetry(budget: Percent?) -> Bool {
+        guard cluster.sum(ClusterStat.retriesActive) < retriesMax(budget) else {
             cluster.counters.add(to: ClusterStat.retriesOverflowed)
             return false
         }
         cluster.counters.add(to: ClusterStat.retriesActive)
         return true
+    }
+
+    private func retriesMax(_ budget: Percent?) -> UInt64 {
+        guard let budget else { return settings.retriesMax }
+        let requests = cluster.sum(ClusterStat.requestsActive) &+ cluster.sum(ClusterStat.pendingRequests)
+        return max(Self.budgetRetriesMin, requests * UInt64(budget.partsPerMillion) / 1_000_000)
     }
 
     package func endRetry() { cluster.counters.subtract(from: ClusterStat.retriesActive) }
