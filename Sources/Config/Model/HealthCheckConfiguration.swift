@@ -10,7 +10,7 @@ package struct HealthCheckConfiguration: Sendable, Equatable {
     package var interval: TimeSpan
     /// The same while the endpoint is unhealthy; nil for `interval`.
     package var unhealthyInterval: TimeSpan?
-    /// The same while the cluster was never used; nil for `interval`.
+    /// Instead of both as long as the cluster was never used; nil for no difference.
     package var noTrafficInterval: TimeSpan?
     /// Of one check, the connect included.
     package var timeout: TimeSpan

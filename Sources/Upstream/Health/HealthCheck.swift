@@ -13,7 +13,7 @@ package struct HealthCheck: Sendable {
     package let timeoutNs: UInt64
     private let intervalNs: UInt64
     private let unhealthyIntervalNs: UInt64
-    private let noTrafficIntervalNs: UInt64
+    private let noTrafficIntervalNs: UInt64?
     private let jitterPartsPerMillion: UInt64
 
     /// - Parameter cluster: the host of HTTP checks where the configuration names none
@@ -27,7 +27,7 @@ package struct HealthCheck: Sendable {
         timeoutNs = configuration.timeout.nanoseconds
         intervalNs = configuration.interval.nanoseconds
         unhealthyIntervalNs = (configuration.unhealthyInterval ?? configuration.interval).nanoseconds
-        noTrafficIntervalNs = (configuration.noTrafficInterval ?? configuration.interval).nanoseconds
+        noTrafficIntervalNs = configuration.noTrafficInterval?.nanoseconds
         jitterPartsPerMillion = UInt64(configuration.jitter.partsPerMillion)
     }
 
@@ -39,8 +39,8 @@ package struct HealthCheck: Sendable {
     package func delayNs(
         after health: EndpointHealth, isUsed: Bool, using random: inout some RandomNumberGenerator
     ) -> UInt64 {
-        let base =
-            !isUsed ? noTrafficIntervalNs : health.contains(.failedCheck) ? unhealthyIntervalNs : intervalNs
+        var base = health.contains(.failedCheck) ? unhealthyIntervalNs : intervalNs
+        if !isUsed, let noTrafficIntervalNs { base = noTrafficIntervalNs }
         // An interval is at most a day: the product stays below 2^64 in parts per million of its microseconds.
         let jitterNs = base / 1000 * jitterPartsPerMillion / 1000
         return base + (jitterNs > 0 ? UInt64.random(in: 0...jitterNs, using: &random) : 0)

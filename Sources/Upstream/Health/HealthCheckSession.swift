@@ -64,7 +64,9 @@ final class HealthCheckSession: TimerTask {
             case .tcp(let tcp): TCPHealthProbe(tcp, of: endpoint, for: self)
             }
         self.probe = probe
-        if probe.connect(on: checker.worker, counters: checker.connections, timeoutNs: cluster.check.timeoutNs) { return }
+        if probe.connect(on: checker.worker, counters: checker.connections, timeoutNs: cluster.check.timeoutNs) {
+            return
+        }
         // This process is out of descriptors: that says nothing about the endpoint.
         probe.abandon()
         self.probe = nil
