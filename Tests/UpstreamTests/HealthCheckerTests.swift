@@ -11,8 +11,7 @@ private let second: UInt64 = 1_000_000_000
 /// A checker on a simulated worker, and endpoints that accept or not.
 private final class CheckWorld {
     let simulation: SimulatedWorker
-    var checker: HealthChecker!
-    let connections: StatsScope
+    let checker: HealthChecker
     private(set) var servers: [String: SimulatedServer] = [:]
     /// `+ENDPOINT` and `-ENDPOINT`, in order.
     let transitions = Recorder()
@@ -21,8 +20,9 @@ private final class CheckWorld {
     final class Recorder: @unchecked Sendable { var list: [String] = [] }
 
     init(seed: UInt64 = 1) throws {
-        simulation = try SimulatedWorker(seed: seed)
-        (connections, _) = simulation.makeScope(.worker, "health checks", cells: ConnectionStat.cellCount)
+        let simulation = try SimulatedWorker(seed: seed)
+        let (connections, _) = simulation.makeScope(.worker, "health checks", cells: ConnectionStat.cellCount)
+        self.simulation = simulation
         let recorder = transitions
         checker = HealthChecker(
             worker: simulation.worker, registry: simulation.registry, connections: connections, seed: seed
