@@ -26,7 +26,12 @@ private final class CheckWorld {
         let recorder = transitions
         checker = HealthChecker(
             worker: simulation.worker, registry: simulation.registry, connections: connections, seed: seed
-        ) { recorder.list.append(($0.isHealthy ? "+" : "-") + $0.endpoint) }
+        ) { transition in
+            switch transition.change {
+            case .healthy, .returned: recorder.list.append("+" + transition.endpoint)
+            case .unhealthy, .ejected: recorder.list.append("-" + transition.endpoint)
+            }
+        }
     }
 
     func server(_ name: String) -> SimulatedServer {

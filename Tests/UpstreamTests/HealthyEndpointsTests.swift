@@ -8,6 +8,10 @@ private final class Loads: EndpointLoadSource {
     func active(_ endpoint: Int) -> UInt64 { counts[endpoint] }
 }
 
+extension EndpointHealth {
+    fileprivate static let all: EndpointHealth = [.failedCheck, .pendingCheck, .ejected]
+}
+
 /// A balancer with health that a test sets.
 private final class World {
     let health: ClusterHealth
@@ -26,8 +30,12 @@ private final class World {
             onPanic: { [unowned self] in panicPicks += 1 })
     }
 
-    func fail(_ endpoints: some Sequence<Int>) { for index in endpoints { health.set(.failedCheck, of: index) } }
-    func heal(_ endpoints: some Sequence<Int>) { for index in endpoints { health.set(.healthy, of: index) } }
+    func fail(_ endpoints: some Sequence<Int>) {
+        for index in endpoints { health.set(.failedCheck, among: .all, of: index) }
+    }
+    func heal(_ endpoints: some Sequence<Int>) {
+        for index in endpoints { health.set(.healthy, among: .all, of: index) }
+    }
 
     func pick(excluding tried: [Int] = []) -> Int? {
         var list = TriedEndpoints()

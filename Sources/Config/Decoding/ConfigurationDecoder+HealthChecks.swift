@@ -26,6 +26,21 @@ extension ConfigurationDecoder {
             healthy: settings.healthy, unhealthy: settings.unhealthy)
     }
 
+    func outlierDetection(_ object: ConfigObject) -> OutlierDetectionConfiguration? {
+        OutlierDetectionConfiguration(
+            consecutive5xx: object.value(
+                "consecutive_5xx", .int(in: ConfigLimits.healthCheckThreshold),
+                default: OutlierDetectionConfiguration.defaultConsecutive5xx),
+            baseEjection: object.value(
+                "base_ejection", .duration(in: ConfigLimits.ejection),
+                default: OutlierDetectionConfiguration.defaultBaseEjection),
+            maxEjectionTime: object.value(
+                "max_ejection_time", .duration(in: ConfigLimits.ejection),
+                default: OutlierDetectionConfiguration.defaultMaxEjectionTime),
+            maxEjected: object.value(
+                "max_ejected", .percent, default: OutlierDetectionConfiguration.defaultMaxEjected))
+    }
+
     private func httpHealthCheck(_ object: ConfigObject) -> HTTPHealthCheckConfiguration? {
         let path = object.required("path", .pathAndQuery)
         let statuses = ConfigFormat<[ClosedRange<Int>]>.list(

@@ -304,6 +304,7 @@ package final class RouterFilter {
         case .route:
             stream.route.routeTimer = .none
             stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
+            if !stream.responseStarted { stream.route.upstream?.timeOut() }
             timedOut(stream)
         }
     }
@@ -312,7 +313,7 @@ package final class RouterFilter {
         guard !stream.responseStarted, let retry = stream.route.route?.retry else { return }
         stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
         let endpoint = stream.route.upstream?.endpoint
-        stream.route.upstream?.cancel()
+        stream.route.upstream?.timeOut()
         stream.route.upstream = nil
         stream.route.isReady = false
         if retry.onReset, mayRetry(stream, retry) {

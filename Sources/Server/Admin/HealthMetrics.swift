@@ -31,6 +31,14 @@ struct HealthMetrics {
             text.sample(["cluster": name, "to": "unhealthy"], scope.read(ClusterStat.becameUnhealthy))
         }
         text.family(
+            "ringway_cluster_ejections_total", .counter,
+            "Endpoints that failed too often in a row, by whether they were taken out.")
+        for cluster in clusters where cluster.outlierDetection != nil {
+            let scope = registry.backgroundScope(cluster.stats)
+            text.sample(["cluster": cluster.name, "result": "ejected"], scope.read(ClusterStat.ejections))
+            text.sample(["cluster": cluster.name, "result": "overflow"], scope.read(ClusterStat.ejectionsOverflowed))
+        }
+        text.family(
             "ringway_cluster_panic_picks_total", .counter,
             "Times that an endpoint was chosen among all because too few were healthy.")
         for cluster in clusters {
@@ -57,11 +65,13 @@ extension EndpointHealth {
         case healthy, unhealthy
         /// Not checked yet.
         case pending
+        case ejected
     }
 
     var state: State {
         if contains(.pendingCheck) { return .pending }
-        return self == .healthy ? .healthy : .unhealthy
+        if contains(.failedCheck) { return .unhealthy }
+        return contains(.ejected) ? .ejected : .healthy
     }
 
     /// As Envoy's `/clusters` writes them.
@@ -70,6 +80,7 @@ extension EndpointHealth {
         var text = ""
         if contains(.failedCheck) { text += "/failed_active_hc" }
         if contains(.pendingCheck) { text += "/pending_active_hc" }
+        if contains(.ejected) { text += "/failed_outlier_check" }
         return text
     }
 }

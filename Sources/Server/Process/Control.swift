@@ -238,7 +238,7 @@ package final class Control: @unchecked Sendable {
     }
 
     private func startHealthChecks(for next: Snapshot) throws(SystemLack) {
-        guard healthChecks == nil, next.clusters.values.contains(where: { $0.healthCheck != nil }) else { return }
+        guard healthChecks == nil, next.clusters.values.contains(where: { $0.health != nil }) else { return }
         healthChecks = try HealthCheckThread(index: workers.count, registry: registry) { [self] transition in
             queue.async { [self] in logHealth(transition) }
         }
@@ -256,12 +256,17 @@ package final class Control: @unchecked Sendable {
     /// The good news of a start is no news.
     private func logHealth(_ transition: HealthChecker.Transition) {
         var metadata: Logger.Metadata = ["cluster": "\(transition.cluster)", "endpoint": "\(transition.endpoint)"]
-        switch transition.result {
-        case .passed:
-            if !transition.isFirst { log.notice("endpoint is healthy", metadata: metadata) }
-        case .failed(let failure):
+        switch transition.change {
+        case .healthy(let isFirst):
+            if !isFirst { log.notice("endpoint is healthy", metadata: metadata) }
+        case .unhealthy(let failure):
             metadata["reason"] = "\(failure.text)"
             log.warning("endpoint is unhealthy", metadata: metadata)
+        case .ejected(let ns):
+            metadata["for"] = "\(TimeSpan(nanoseconds: ns))"
+            log.warning("endpoint is ejected", metadata: metadata)
+        case .returned:
+            log.notice("endpoint is back", metadata: metadata)
         }
     }
 

@@ -8,11 +8,14 @@ package final class WorkerCluster {
     private let scopes: [StatsScope]
     private let endpointScopes: [StatsScope]
     private var balancer: any LoadBalancer
+    /// Failures in a row that are a strike; 0 when nobody counts them.
+    private let failuresMax: UInt64
 
     /// - Parameter seed: where the load balancer starts. Drawn at random by default: workers start at different
     ///   places, so that a few connections on each do not all meet on the first endpoint.
     package init(_ cluster: Cluster, registry: StatsRegistry, worker: Int, seed: UInt64 = .random(in: 0 ... .max)) {
         self.cluster = cluster
+        failuresMax = cluster.outlierDetection?.failuresMax ?? 0
         counters = registry.scope(cluster.stats, worker: worker)
         scopes = registry.scopes(cluster.stats)
         limit = cluster.connectionsMax.map { ConnectionLimit(max: $0, scopes: registry.scopes(cluster.stats)) }
@@ -72,7 +75,8 @@ package final class WorkerCluster {
         let endpoint = cluster.endpoints[index]
         guard
             let connection = worker.connect(
-                to: endpoint.address, handler: handler, counters: counters, timeoutNs: cluster.connectTimeoutNs)
+                to: endpoint.address, handler: handler, counters: counters, timeoutNs: cluster.connectTimeoutNs,
+                keepAlive: cluster.keepAlive)
         else { return .refused(.exhausted) }
         endpointScopes[index].add(to: EndpointStat.opened)
         endpointScopes[index].add(to: EndpointStat.active)
@@ -97,7 +101,29 @@ package final class WorkerCluster {
     package func release(endpoint: Int, _ reason: CloseReason, asLoad: Bool = true) {
         if asLoad { removeLoad(from: endpoint) }
         endpointScopes[endpoint].subtract(from: EndpointStat.active)
-        if reason.isConnectFailure { endpointScopes[endpoint].add(to: EndpointStat.connectFailures) }
+        if reason.isConnectFailure {
+            endpointScopes[endpoint].add(to: EndpointStat.connectFailures)
+            noteFailure(of: endpoint)
+        }
+    }
+
+    // MARK: Outlier detection
+
+    /// The endpoint did what it was asked for.
+    package func noteSuccess(of endpoint: Int) {
+        if failuresMax > 0 { endpointScopes[endpoint].set(0, in: EndpointStat.failuresInARow) }
+    }
+
+    /// The endpoint did not: a status of 500 or more, no response in time, or none at all.
+    package func noteFailure(of endpoint: Int) {
+        guard failuresMax > 0 else { return }
+        let scope = endpointScopes[endpoint]
+        let failures = scope.read(EndpointStat.failuresInARow) + 1
+        guard failures >= failuresMax else { return scope.set(failures, in: EndpointStat.failuresInARow) }
+        scope.set(0, in: EndpointStat.failuresInARow)
+        // The endpoint's first: who sees the cluster's looks for it.
+        scope.add(to: EndpointStat.strikes)
+        counters.add(to: ClusterStat.strikes)
     }
 }
 

@@ -107,6 +107,12 @@ public final class UpstreamConnection: ConnectionHandler {
         connection?.close(.localClose, reset: true)
     }
 
+    /// The request is given up because the endpoint did not answer in time.
+    package func timeOut() {
+        if request != nil { pool.cluster.noteFailure(of: endpoint) }
+        cancel()
+    }
+
     /// The downstream side of a tunnel is gone.
     package func downstreamClosed(_ reason: CloseReason) {
         endRequestCount()
@@ -202,6 +208,7 @@ public final class UpstreamConnection: ConnectionHandler {
     private func refuse(_ data: consuming Lease, _ connection: Connection) {
         connection.worker.discard(data)
         let failed = request
+        if failed != nil { pool.cluster.noteFailure(of: endpoint) }
         endRequestCount()
         phase = .closed
         connection.close(.protocolError, reset: true)
@@ -212,6 +219,11 @@ public final class UpstreamConnection: ConnectionHandler {
         let isFinal = !responseHead.status.isInformational || responseHead.switchesProtocol
         if isFinal {
             isPersistent = parser.isPersistent
+            if responseHead.status.rawValue >= 500 {
+                pool.cluster.noteFailure(of: endpoint)
+            } else {
+                pool.cluster.noteSuccess(of: endpoint)
+            }
             phase = responseHead.switchesProtocol ? .tunnel : .body(HTTP1BodyDecoder(parser.bodyFraming))
         }
         request?.onResponseHead(&responseHead)
@@ -353,6 +365,9 @@ public final class UpstreamConnection: ConnectionHandler {
         phase = .closed
         self.connection = nil
         let failed = request
+        if failed != nil, reset == .closedBeforeResponse(wasReused: false) || reset == .truncated {
+            pool.cluster.noteFailure(of: endpoint)
+        }
         endRequestCount()
         pool.forget(self, reason)
         failed?.onReset(reset)

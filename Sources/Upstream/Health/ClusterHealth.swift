@@ -1,4 +1,4 @@
-package import Synchronization
+internal import Synchronization
 
 /// Why an endpoint is not to be used; empty for a healthy one.
 package struct EndpointHealth: OptionSet, Hashable, Sendable {
@@ -10,6 +10,10 @@ package struct EndpointHealth: OptionSet, Hashable, Sendable {
     package static let failedCheck = EndpointHealth(rawValue: 1)
     /// No health check has come to an end yet. Only together with `failedCheck`.
     package static let pendingCheck = EndpointHealth(rawValue: 2)
+    /// Outlier detection has taken it out.
+    package static let ejected = EndpointHealth(rawValue: 4)
+    /// What health checks have a say in.
+    static let checks: EndpointHealth = [.failedCheck, .pendingCheck]
 
     /// Before the first result: an endpoint is not trusted until it has passed a check, as in Envoy.
     package static let unknown: EndpointHealth = [.failedCheck, .pendingCheck]
@@ -49,9 +53,11 @@ package final class ClusterHealth: @unchecked Sendable {
         return EndpointHealth(rawValue: unsafe words[endpoint + 1].load(ordering: .relaxed))
     }
 
-    /// Only on the thread that checks.
-    package func set(_ health: EndpointHealth, of endpoint: Int) {
-        precondition(endpoint >= 0 && endpoint < count, "an endpoint of the cluster")
+    /// Makes `flags` those of `mask` that are set, and leaves the others. Only on the thread that checks.
+    package func set(_ flags: EndpointHealth, among mask: EndpointHealth, of endpoint: Int) {
+        let before = self[endpoint]
+        let health = before.subtracting(mask).union(flags)
+        guard health != before else { return }
         unsafe words[endpoint + 1].store(health.rawValue, ordering: .relaxed)
         let version = unsafe words[0].load(ordering: .relaxed)
         unsafe words[0].store(version &+ 1, ordering: .releasing)

@@ -7,7 +7,8 @@ final class HealthCheckSession: TimerTask {
     private enum Timer: Int { case nextCheck, timeout }
 
     private let checker: HealthChecker
-    private let cluster: CheckedCluster
+    private unowned let cluster: CheckedCluster
+    private let check: HealthCheck
     /// The endpoint's number in the cluster.
     private let index: Int
     private(set) var record: HealthRecord
@@ -17,13 +18,16 @@ final class HealthCheckSession: TimerTask {
     private var timeout = TaskTimer.none
 
     /// - Parameter record: what earlier checks of the same endpoint have come to
-    init(_ index: Int, of cluster: CheckedCluster, record: HealthRecord, checker: HealthChecker) {
+    init(
+        _ index: Int, of cluster: CheckedCluster, check: HealthCheck, record: HealthRecord, checker: HealthChecker
+    ) {
         self.index = index
         self.cluster = cluster
+        self.check = check
         self.record = record
         self.checker = checker
         super.init()
-        if cluster.health[index] != record.health { cluster.health.set(record.health, of: index) }
+        publish()
     }
 
     var endpoint: Endpoint { cluster.cluster.endpoints[index] }
@@ -53,18 +57,18 @@ final class HealthCheckSession: TimerTask {
 
     private func begin() {
         isChecking = true
-        timeout = checker.worker.schedule(self, tag: Timer.timeout.rawValue, afterNs: cluster.check.timeoutNs)
+        timeout = checker.worker.schedule(self, tag: Timer.timeout.rawValue, afterNs: check.timeoutNs)
         if let probe, probe.isIdle { probe.ask() } else { connect() }
     }
 
     private func connect() {
         let probe: HealthProbe =
-            switch cluster.check.question {
+            switch check.question {
             case .http(let http): HTTPHealthProbe(http, of: endpoint, for: self)
             case .tcp(let tcp): TCPHealthProbe(tcp, of: endpoint, for: self)
             }
         self.probe = probe
-        if probe.connect(on: checker.worker, counters: checker.connections, timeoutNs: cluster.check.timeoutNs) {
+        if probe.connect(on: checker.worker, counters: checker.connections, timeoutNs: check.timeoutNs) {
             return
         }
         // This process is out of descriptors: that says nothing about the endpoint.
@@ -84,13 +88,22 @@ final class HealthCheckSession: TimerTask {
     func checked(_ result: HealthCheckResult) {
         guard isChecking else { return }
         cluster.count(result)
-        if record.note(result, cluster.check.thresholds) {
-            let wasUnknown = cluster.health[index].contains(.pendingCheck)
-            cluster.health.set(record.health, of: index)
+        if record.note(result, check.thresholds) {
+            let isFirst = cluster.health[index].contains(.pendingCheck)
+            publish()
             cluster.countTransition(to: record.health)
-            checker.report(endpoint, of: cluster, result, isFirst: wasUnknown)
+            report(result, isFirst: isFirst)
         }
         wait()
+    }
+
+    private func publish() { cluster.health.set(record.health, among: .checks, of: index) }
+
+    private func report(_ result: HealthCheckResult, isFirst: Bool) {
+        switch result {
+        case .passed: checker.report(endpoint, of: cluster, .healthy(isFirst: isFirst))
+        case .failed(let failure): checker.report(endpoint, of: cluster, .unhealthy(failure))
+        }
     }
 
     func probeClosed(_ closed: HealthProbe) {
@@ -100,6 +113,6 @@ final class HealthCheckSession: TimerTask {
     private func wait() {
         isChecking = false
         checker.worker.cancel(timeout)
-        start(afterNs: checker.delayNs(after: record.health, of: cluster))
+        start(afterNs: checker.delayNs(after: record.health, check, of: cluster))
     }
 }

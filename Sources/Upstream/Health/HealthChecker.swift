@@ -1,17 +1,23 @@
 package import Engine
 
-/// Checks the endpoints of all clusters that ask for it. One for the process, on a worker of its own, so that neither
-/// the number of checks nor their timers are felt by the workers that carry traffic.
+/// Watches over the endpoints of all clusters that ask for it: asks them (health checks), and takes out those that fail
+/// clients (outlier detection). One for the process, on a worker of its own, so that neither the number of checks nor
+/// their timers are felt by the workers that carry traffic.
 package final class HealthChecker {
     /// An endpoint has changed.
     package struct Transition: Sendable {
         package let cluster: String
         package let endpoint: String
-        package let isHealthy: Bool
-        /// What decided: the last of the results.
-        package let result: HealthCheckResult
-        /// The first result of this endpoint.
-        package let isFirst: Bool
+        package let change: Change
+    }
+
+    package enum Change: Equatable, Sendable {
+        /// - `isFirst`: nothing was known before
+        case healthy(isFirst: Bool)
+        /// The last of the failures that decided.
+        case unhealthy(HealthCheckFailure)
+        case ejected(forNs: UInt64)
+        case returned
     }
 
     /// First checks that start at the same time. The others follow in steps of `startStepNs`, so that ten thousand
@@ -22,7 +28,7 @@ package final class HealthChecker {
     let worker: Worker
     /// Where the connections of all checks are counted: they are none of their cluster's.
     let connections: StatsScope
-    private let registry: StatsRegistry
+    let registry: StatsRegistry
     private let onTransition: @Sendable (Transition) -> Void
     private var random: SplitMix64
     private var clusters: [String: CheckedCluster] = [:]
@@ -44,68 +50,73 @@ package final class HealthChecker {
         var kept: [String: CheckedCluster] = [:]
         var started = 0
         for cluster in next {
-            guard let check = cluster.healthCheck, let health = cluster.health else { continue }
+            guard let health = cluster.health else { continue }
             let old = clusters[cluster.name]
             if let old, old.cluster === cluster {
                 kept[cluster.name] = old
                 continue
             }
-            let records = old?.stop() ?? [:]
-            let checked = CheckedCluster(
-                cluster, check: check, health: health, counters: registry.backgroundScope(cluster.stats))
-            for (index, endpoint) in cluster.endpoints.enumerated() {
-                let session = HealthCheckSession(
-                    index, of: checked, record: records[endpoint.name] ?? HealthRecord(), checker: self)
-                checked.sessions.append(session)
-                session.start(afterNs: UInt64(started / Self.startsAtOnce) * Self.startStepNs)
-                started += 1
+            let records = old?.records ?? [:]
+            let ejections = old?.outliers?.ejections ?? [:]
+            old?.stop()
+            let checked = CheckedCluster(cluster, health: health, counters: registry.backgroundScope(cluster.stats))
+            if let check = cluster.healthCheck {
+                for (index, endpoint) in cluster.endpoints.enumerated() {
+                    let session = HealthCheckSession(
+                        index, of: checked, check: check, record: records[endpoint.name] ?? HealthRecord(),
+                        checker: self)
+                    checked.sessions.append(session)
+                    session.start(afterNs: UInt64(started / Self.startsAtOnce) * Self.startStepNs)
+                    started += 1
+                }
+            }
+            if let detection = cluster.outlierDetection {
+                checked.outliers = OutlierWatch(checked, detection, known: ejections, checker: self)
             }
             kept[cluster.name] = checked
         }
-        for (name, old) in clusters where kept[name] == nil { _ = old.stop() }
+        for (name, old) in clusters where kept[name] == nil { old.stop() }
         clusters = kept
     }
 
-    func delayNs(after health: EndpointHealth, of cluster: CheckedCluster) -> UInt64 {
+    func delayNs(after health: EndpointHealth, _ check: HealthCheck, of cluster: CheckedCluster) -> UInt64 {
         let isUsed = registry.sum(cluster.cluster.stats, ConnectionStat.opened) > 0
-        return cluster.check.delayNs(after: health, isUsed: isUsed, using: &random)
+        return check.delayNs(after: health, isUsed: isUsed, using: &random)
     }
 
-    func report(_ endpoint: Endpoint, of cluster: CheckedCluster, _ result: HealthCheckResult, isFirst: Bool) {
-        onTransition(
-            Transition(
-                cluster: cluster.cluster.name, endpoint: endpoint.name, isHealthy: result == .passed, result: result,
-                isFirst: isFirst))
+    func report(_ endpoint: Endpoint, of cluster: CheckedCluster, _ change: Change) {
+        onTransition(Transition(cluster: cluster.cluster.name, endpoint: endpoint.name, change: change))
     }
 }
 
-/// A cluster whose endpoints are being checked.
+/// A cluster whose endpoints are watched over.
 final class CheckedCluster {
     let cluster: Cluster
-    let check: HealthCheck
     let health: ClusterHealth
     let counters: StatsScope
+    /// One for each endpoint, or none.
     var sessions: [HealthCheckSession] = []
+    var outliers: OutlierWatch?
 
-    init(_ cluster: Cluster, check: HealthCheck, health: ClusterHealth, counters: StatsScope) {
+    init(_ cluster: Cluster, health: ClusterHealth, counters: StatsScope) {
         self.cluster = cluster
-        self.check = check
         self.health = health
         self.counters = counters
         // While this counts, the cells are nobody else's.
         counters.add(to: ConnectionStat.active)
     }
 
-    /// - Returns: what is known, by the name of the endpoint
-    func stop() -> [String: HealthRecord] {
+    /// What checks have come to, by the name of the endpoint.
+    var records: [String: HealthRecord] {
+        Dictionary(uniqueKeysWithValues: sessions.map { ($0.endpoint.name, $0.record) })
+    }
+
+    func stop() {
         counters.subtract(from: ConnectionStat.active)
-        var records: [String: HealthRecord] = [:]
-        for session in sessions {
-            session.stop()
-            records[session.endpoint.name] = session.record
-        }
+        for session in sessions { session.stop() }
         sessions = []
-        return records
+        outliers?.stop()
+        outliers = nil
     }
 
     func count(_ result: HealthCheckResult) {
