@@ -6,6 +6,8 @@ package import Upstream
 /// with retries and time-outs. What it knows of one request is the stream's `RouterState`.
 package final class RouterFilter {
     private let table: RouteTable
+    /// This worker's.
+    private let regexes: RouteRegexes
     /// By the number of their cluster in the table.
     private let pools: [HTTPConnectionPool]
     private let settings: HTTPChainSettings
@@ -13,9 +15,14 @@ package final class RouterFilter {
     /// Endpoints that go away, one after the other, may refuse a request so often before it fails.
     private static let refusalsMax = 3
 
-    package init(table: RouteTable, pools: [HTTPConnectionPool], settings: HTTPChainSettings, seed: UInt64) {
+    /// - Parameter regexes: those of the table for the worker that this is for
+    package init(
+        table: RouteTable, regexes: RouteRegexes, pools: [HTTPConnectionPool], settings: HTTPChainSettings,
+        seed: UInt64
+    ) {
         precondition(pools.count == table.clusterNames.count, "every cluster of a route has a pool")
         self.table = table
+        self.regexes = regexes
         self.pools = pools
         self.settings = settings
         random = SplitMix64(seed: seed)
@@ -25,7 +32,7 @@ package final class RouterFilter {
 
     /// The request has passed the filters.
     func route(_ stream: HTTPStream) {
-        guard let route = table.route(for: stream.request) else {
+        guard let route = table.route(for: stream.request, regexes) else {
             stream.respond(.notFound, flag: .noRouteFound, text: "no route matches\n")
             return
         }
@@ -34,7 +41,7 @@ package final class RouterFilter {
         case .redirect(let redirect): self.redirect(stream, redirect)
         case .respond(let response):
             stream.respond(response.status, flag: .none, bytes: response.body) { _ = response.addHeaders(to: &$0) }
-        case .cluster, .weighted: forward(stream, route)
+        case .cluster, .weighted, .clusterHeader: forward(stream, route)
         }
     }
 
@@ -46,7 +53,7 @@ package final class RouterFilter {
             guard let start = buffer.baseAddress else { return }
             var writer = unsafe ByteWriter(start: start, capacity: capacity)
             let hasHost = redirect.writeLocation(
-                for: stream.request, scheme: isSecure ? .https : .http, to: &writer)
+                for: stream.request, scheme: isSecure ? .https : .http, regexes, to: &writer)
             isComplete = hasHost && writer.fits
             count = isComplete ? writer.count : 0
         }
@@ -60,7 +67,10 @@ package final class RouterFilter {
     }
 
     private func forward(_ stream: HTTPStream, _ route: Route) {
-        guard let index = route.clusterIndex(random: random.next()) else { return }
+        guard let index = table.clusterIndex(of: route, for: stream.request, random: random.next()) else {
+            stream.respond(.serviceUnavailable, flag: .noClusterFound, text: "no cluster has the name in the request\n")
+            return
+        }
         unsafe stream.route.pool = pools[index]
         stream.route.deadlineNs = GRPC.isRequest(stream.request) ? GRPC.timeoutNs(stream.request) ?? 0 : 0
         // A client of gRPC counts from the beginning of its request.
@@ -104,7 +114,9 @@ package final class RouterFilter {
         if route.rewrite.changesPath, !head.path.isEmpty {
             guard head.headers.set(.xEnvoyOriginalPath, head.path) else { return false }
         }
-        guard route.rewrite.apply(to: &head), route.requestHeaders.apply(to: &head.headers) else { return false }
+        guard route.rewrite.apply(to: &head, regexes), route.requestHeaders.apply(to: &head.headers) else {
+            return false
+        }
         guard route.timeoutNs > 0 else { return true }
         return withDecimal(route.timeoutNs / 1_000_000) { head.headers.set(.xEnvoyExpectedRqTimeoutMs, $0) }
     }
@@ -305,14 +317,22 @@ package final class RouterFilter {
         case .route:
             stream.route.routeTimer = .none
             unsafe stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
+            if !stream.responseStarted { noteTimeout(stream) }
             timedOut(stream)
         }
+    }
+
+    /// An endpoint that does not answer in time counts as one that failed.
+    private func noteTimeout(_ stream: HTTPStream) {
+        guard let pool = unsafe stream.route.pool, let upstream = unsafe stream.route.upstream else { return }
+        pool.cluster.noteFailure(of: upstream.endpoint)
     }
 
     private func tryTimedOut(_ stream: HTTPStream) {
         guard !stream.responseStarted, let retry = unsafe stream.route.route?.retry else { return }
         unsafe stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
         let endpoint = unsafe stream.route.upstream?.endpoint
+        noteTimeout(stream)
         unsafe stream.route.upstream?.cancel(stream)
         unsafe stream.route.upstream = nil
         stream.route.isReady = false
@@ -355,7 +375,7 @@ package final class RouterFilter {
             return false
         }
         if stream.route.isRetry { endRetry(stream, pool, .retriesFailed) }
-        guard pool.beginRetry() else { return false }
+        guard pool.beginRetry(budget: retry.budget) else { return false }
         stream.route.isRetry = true
         stream.route.retries += 1
         return true
