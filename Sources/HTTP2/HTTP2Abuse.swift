@@ -50,8 +50,8 @@ package struct HTTP2FloodLimits: Sendable {
     /// Streams that ended with an error, whoever found it. A browser that leaves a page cancels what it had asked for.
     package var resets = Rate(burst: 1_000, perSecond: 100)
     package var settings = Rate(burst: 50, perSecond: 10)
-    /// gRPC clients measure the round trip with PING while data comes.
-    package var pings = Rate(burst: 1_000, perSecond: 1_000)
+    /// gRPC clients measure the round trip while data comes: each DATA frame that we send allows one more.
+    package var pings = Rate(burst: 400, perSecond: 100)
     /// Deprecated (RFC 9113 §5.3.2) and still sent by browsers, a few for each stream.
     package var priorities = Rate(burst: 1_000, perSecond: 200)
     package var emptyData = Rate(burst: 100, perSecond: 10)

@@ -257,6 +257,7 @@ struct HTTP2SessionCore: ~Copyable {
         }
         // A peer that gets data has a reason to open its windows.
         meters.windowUpdates.give(10, settings.floods.windowUpdates)
+        meters.pings.give(1, settings.floods.pings)
         return true
     }
 

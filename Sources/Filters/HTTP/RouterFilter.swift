@@ -14,6 +14,8 @@ package final class RouterFilter {
     private var random: SplitMix64
     /// Endpoints that go away, one after the other, may refuse a request so often before it fails.
     private static let refusalsMax = 3
+    /// Bytes of a body that are kept for another try.
+    private static let keptBodyMax = 65_536
 
     /// - Parameter regexes: those of the table for the worker that this is for
     package init(
@@ -158,17 +160,35 @@ package final class RouterFilter {
         stream.route.isReady = true
         stream.route.isPending = false
         startTryTimer(stream)
+        let kept = stream.route.keptBody
+        let hasEnd = stream.requestEnded && !stream.holdsRequestBody
         upstream.write(
-            stream.request, of: stream, isComplete: stream.requestEnded && !stream.holdsRequestBody,
-            offersUpgrade: stream.route.offersTunnel)
-        if !stream.requestEnded || stream.holdsRequestBody { stream.upstreamReady() }
+            stream.request, of: stream, isComplete: hasEnd && kept.isEmpty, offersUpgrade: stream.route.offersTunnel)
+        if !kept.isEmpty {
+            ByteSlice.withBytes(of: kept) { $0.withSpan { upstream.write(stream.worker.copy($0), of: stream) } }
+            if hasEnd { upstream.end(stream) }
+        }
+        if !hasEnd { stream.upstreamReady() }
     }
 
     /// A piece of the request's body. Only between `ready` and the response's end.
     func requestBody(_ stream: HTTPStream, _ data: consuming Lease) {
         guard let upstream = unsafe stream.route.upstream else { return stream.worker.discard(data) }
-        stream.route.bodySent = true
+        keepForRetry(data, of: stream)
         upstream.write(data, of: stream)
+    }
+
+    /// A body that is small is kept where the route may try again. Beyond, there is no other try.
+    private func keepForRetry(_ data: borrowing Lease, of stream: HTTPStream) {
+        guard !stream.route.bodySent else { return }
+        guard unsafe stream.route.route?.retry != nil, !stream.route.offersTunnel,
+            stream.route.keptBody.count + data.count <= Self.keptBodyMax
+        else {
+            stream.route.bodySent = true
+            stream.route.keptBody = []
+            return
+        }
+        data.withBytes { span in unsafe span.withUnsafeBytes { unsafe stream.route.keptBody.append(contentsOf: $0) } }
     }
 
     /// Right before the end (RFC 9110 §6.5).
@@ -182,7 +202,9 @@ package final class RouterFilter {
     func requestEnd(_ stream: HTTPStream) {
         startRouteTimer(stream)
         guard let upstream = unsafe stream.route.upstream, stream.route.isReady else { return }
-        if stream.request.bodyLength == .unknown { stream.route.bodySent = true }
+        if stream.request.bodyLength == .unknown, unsafe stream.route.route?.retry == nil {
+            stream.route.bodySent = true
+        }
         upstream.end(stream)
     }
 
@@ -458,6 +480,8 @@ struct RouterState {
     var isAttempted = false
     /// Some of the body went upstream: the request cannot be sent again.
     var bodySent = false
+    /// All of the body that went upstream, as long as the request can be sent again.
+    var keptBody: [UInt8] = []
     var offersTunnel = false
     var isTunnel = false
     /// The one repetition after a connection that was closed while idle.
