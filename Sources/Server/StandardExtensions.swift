@@ -10,6 +10,7 @@ package enum StandardExtensions {
 
     package static let httpFilters: [HTTPFilterRegistration] = [
         HTTPFilterRegistration(CORSFilter.self),
+        HTTPFilterRegistration(HeaderMutationFilter.self),
         HTTPFilterRegistration(LocalRateLimitFilter.self),
     ]
 }

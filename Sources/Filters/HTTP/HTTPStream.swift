@@ -34,6 +34,9 @@ public final class HTTPStream: UpstreamRequest {
     /// For answers of this proxy.
     private var localHead: ResponseHead
     var route = RouterState()
+    /// What logs tell of this exchange.
+    var info = StreamInfo()
+    private(set) var notes: StreamNotes?
 
     init(chain: HTTPChain) {
         unsafe self.chain = chain
@@ -61,13 +64,19 @@ public final class HTTPStream: UpstreamRequest {
         isEnded = false
         requestEnded = false
         startedNs = worker.nowNs
+        info = StreamInfo()
+        notes?.removeAll()
+        if let logs = unsafe chain.accessLogs, logs.needsAddresses { askForAddresses() }
         for index in filterState.indices { filterState[index] = 0 }
         unsafe chain.counters.add(to: HTTPStat.requestsActive)
     }
 
     /// Keeps the bytes of the request's head. Copied out of the receive buffer, which is shared by all connections,
     /// because the head is needed as long as the request lasts: for retries, the route and the log.
-    func keepHead(_ bytes: ByteSlice) { request.moveSource(to: headMemory.copy(bytes)) }
+    func keepHead(_ bytes: ByteSlice) {
+        request.moveSource(to: headMemory.copy(bytes))
+        info.hasHead = true
+    }
 
     /// The time for the request runs out unless `requestArrived` comes before.
     func startRequestTimer(afterNs ns: UInt64) {
@@ -85,6 +94,7 @@ public final class HTTPStream: UpstreamRequest {
     /// The request is complete, body and all.
     func requestArrived() {
         requestEnded = true
+        info.requestEndedNs = worker.nowNs
         headArrived()
         unsafe chain.router.requestArrived(self)
     }
@@ -102,6 +112,9 @@ public final class HTTPStream: UpstreamRequest {
             unsafe chain.counters.add(to: HTTPStat.responses(status))
             unsafe chain.counters.record(worker.nowNs - startedNs, in: HTTPStat.requestTime)
         }
+        if !responseStarted, flag == .none { flag = .downstreamConnectionTermination }
+        if route.isTunnel { info.tunnelEnds(on: connection) }
+        unsafe chain.accessLogs?.write(self)
         route.clear()
         unsafe manager = nil
         unsafe chain.giveBack(self)
@@ -167,6 +180,7 @@ public final class HTTPStream: UpstreamRequest {
     ) {
         guard !isEnded, let manager = unsafe manager else { return }
         self.flag = flag
+        info.isLocal = true
         isPaused = false
         unsafe chain.router.abandon(self)
         guard !responseStarted else {
@@ -182,6 +196,7 @@ public final class HTTPStream: UpstreamRequest {
         }
         sendResponseHead(&localHead)
         if bytes.count > 0, request.method != .head, !status.neverHasBody {
+            info.bytesSent &+= UInt64(bytes.count)
             manager.responseBody(bytes.withSpan { worker.copy($0) })
         }
         manager.responseEnd(trailers: nil)
@@ -199,6 +214,7 @@ public final class HTTPStream: UpstreamRequest {
             unsafe chain.filters[index].onResponseHeaders(self, &head)
         }
         manager.sendResponseHead(&head)
+        unsafe chain.accessLogs?.responseHead(self, head.headers)
     }
 
     // MARK: From upstream
@@ -206,13 +222,16 @@ public final class HTTPStream: UpstreamRequest {
     public override func onStarted(_ upstream: UpstreamConnection) { unsafe chain.router.started(self, upstream) }
     public override func onReady(_ upstream: UpstreamConnection) { unsafe chain.router.ready(self, upstream) }
     public override func onResponseHead(_ head: inout ResponseHead) {
+        info.upstreamHeadNs = worker.nowNs
         unsafe chain.router.responseHead(self, &head)
     }
     public override func onResponseBody(_ data: consuming Lease) {
         guard let manager = unsafe manager else { return worker.discard(data) }
+        info.bytesSent &+= UInt64(data.count)
         manager.responseBody(data)
     }
     public override func onResponseTrailers(_ fields: borrowing HeaderTable) {
+        unsafe chain.accessLogs?.responseTrailers(self, fields)
         unsafe manager?.responseTrailers(fields)
     }
     public override func onResponseEnd() { unsafe chain.router.responseEnd(self) }
@@ -227,6 +246,28 @@ public final class HTTPStream: UpstreamRequest {
         } else {
             unsafe chain.router.timerFired(self, timer)
         }
+    }
+}
+
+extension HTTPStream {
+    /// Leaves a word for access logs, where `%DYNAMIC_METADATA(NAMESPACE:KEY)%` finds it; for filters. It replaces an
+    /// earlier one of the same name. All notes of an exchange have 4 KiB and 32 entries together: what goes beyond is
+    /// cut or left out.
+    ///
+    /// - Parameter name: `namespace:key`, where the namespace is the filter's name
+    public func setMetadata(_ name: StaticString, _ value: ByteSlice) {
+        takeNotes().set(.metadata, ByteSlice(name), value)
+    }
+
+    /// Makes the addresses of the client's connection known to operators.
+    func askForAddresses() { _ = unsafe manager?.askedAddresses }
+
+    /// Made with the first note, and kept.
+    func takeNotes() -> StreamNotes {
+        if let notes { return notes }
+        let made = StreamNotes()
+        notes = made
+        return made
     }
 }
 

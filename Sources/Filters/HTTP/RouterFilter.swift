@@ -165,6 +165,7 @@ package final class RouterFilter {
 
     /// A piece of the request's body. Only between `ready` and the response's end.
     func requestBody(_ stream: HTTPStream, _ data: consuming Lease) {
+        stream.info.bytesReceived &+= UInt64(data.count)
         guard let upstream = stream.route.upstream else { return stream.worker.discard(data) }
         stream.route.bodySent = true
         guard stream.request.bodyLength == .unknown else { return upstream.write(data) }
@@ -221,7 +222,10 @@ package final class RouterFilter {
             stream.route.routeTimer = .none
         }
         stream.sendResponseHead(&head)
-        if head.switchesProtocol, let upstream = stream.route.upstream { manager.startTunnel(upstream) }
+        if head.switchesProtocol, let upstream = stream.route.upstream {
+            stream.info.tunnelBegins(on: stream.connection)
+            manager.startTunnel(upstream)
+        }
     }
 
     func responseEnd(_ stream: HTTPStream) {
@@ -242,6 +246,7 @@ package final class RouterFilter {
     func reset(_ stream: HTTPStream, _ reason: UpstreamReset) {
         guard let manager = unsafe stream.manager else { return }
         let endpoint = stream.route.upstream?.endpoint
+        if case .connectFailed(let failure) = reason { stream.info.transportFailure = failure }
         stream.route.upstream = nil
         stream.route.isReady = false
         stream.route.isPending = false
@@ -422,7 +427,11 @@ struct RouterState {
     var route: Route?
     var pool: HTTPConnectionPool?
     /// The connection that the request is on, or that is being made for it.
-    var upstream: UpstreamConnection?
+    var upstream: UpstreamConnection? {
+        didSet { if let upstream { endpoint = upstream.endpoint } }
+    }
+    /// Where the last try went, also when it is over.
+    private(set) var endpoint: Int?
     /// The request's head was written there.
     var isReady = false
     var isPending = false

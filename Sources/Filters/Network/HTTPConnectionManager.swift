@@ -47,6 +47,8 @@ package final class HTTPConnectionManager: NetworkFilter {
     private var idleTimeoutNs: UInt64 = 0
     var closeReason = CloseReason.finished
     var response = ResponseState()
+    /// Of the client's connection, once they were asked for.
+    private(set) var addresses: ConnectionAddresses?
     /// The address of the client as text, made when the first request needs it.
     private var addressText: [UInt8]?
 
@@ -295,6 +297,14 @@ package final class HTTPConnectionManager: NetworkFilter {
         stream.runFilters()
     }
 
+    /// The addresses of the client's connection.
+    var askedAddresses: ConnectionAddresses {
+        if let addresses { return addresses }
+        let asked = ConnectionAddresses(connection)
+        addresses = asked
+        return asked
+    }
+
     /// The address of the peer without its port; empty for Unix sockets.
     var peerAddressText: [UInt8] {
         if let addressText { return addressText }
@@ -365,6 +375,7 @@ package final class HTTPConnectionManager: NetworkFilter {
         closeReason = .protocolError
         keepsAlive = false
         guard let stream else { return }
+        stream.info.details = error.label
         stream.respond(status, flag: .downstreamProtocolError, text: error.label)
     }
 
@@ -387,6 +398,7 @@ package final class HTTPConnectionManager: NetworkFilter {
         guard let stream, !stream.requestEnded else { return }
         closeReason = .idleTimeout
         keepsAlive = false
+        stream.info.details = "request_header_timeout"
         stream.respond(.requestTimeout, flag: .none, text: "the request did not come in time\n")
     }
 

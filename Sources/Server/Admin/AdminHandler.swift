@@ -28,6 +28,7 @@ struct AdminHandler {
         ("/server_info", .read, "version, uptime, workers, kernel features", { handler, _ in handler.serverInfo() }),
         ("/stats", .read, "every stat (?filter=TEXT, ?format=json)", { $0.stats($1) }),
         ("/config", .read, "GET: the running configuration; PUT: replace it as a whole", { $0.config($1) }),
+        ("/reopen_logs", .change, "write access logs to files opened anew", { handler, _ in handler.reopenLogs() }),
         ("/drain_listeners", .change, "stop accepting connections", { handler, _ in handler.drainListeners() }),
         ("/quitquitquit", .change, "drain, then end the process", { handler, _ in handler.quit() }),
     ]
@@ -67,7 +68,8 @@ struct AdminHandler {
     private func metrics() -> LocalResponse {
         guard let snapshot = control.snapshot else { return LocalResponse(.serviceUnavailable, text: "starting\n") }
         let metrics = Metrics(
-            registry: control.registry, snapshot: snapshot, applies: control.applies, isLive: control.phase == .live)
+            registry: control.registry, snapshot: snapshot, accessLogs: control.accessLogs.files,
+            applies: control.applies, isLive: control.phase == .live)
         return LocalResponse(
             .ok, headers: [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")], body: metrics.render())
     }
@@ -232,6 +234,11 @@ struct AdminHandler {
     }
 
     // MARK: Changes
+
+    private func reopenLogs() -> LocalResponse {
+        control.reopenLogs()
+        return LocalResponse(.ok, text: "OK\n")
+    }
 
     private func drainListeners() -> LocalResponse {
         control.drainListeners()

@@ -11,16 +11,19 @@ package final class Snapshot: Sendable {
     package let source: String
     package let clusters: [String: Cluster]
     package let listeners: [ListenerPlan]
+    /// The paths of its access logs.
+    let accessLogs: Set<String>
 
     init(
         generation: UInt64, configuration: Configuration, source: String, clusters: [String: Cluster],
-        listeners: [ListenerPlan]
+        listeners: [ListenerPlan], accessLogs: Set<String>
     ) {
         self.generation = generation
         self.configuration = configuration
         self.source = source
         self.clusters = clusters
         self.listeners = listeners
+        self.accessLogs = accessLogs
     }
 }
 
@@ -66,4 +69,5 @@ package struct TCPProxyPlan: Sendable {
     package var clusters: [(cluster: Cluster, weight: UInt32)]
     package var idleTimeoutNs: UInt64
     package var connectAttempts: Int
+    package var accessLogs: [AccessLogPlan]
 }
