@@ -10,7 +10,7 @@ struct ByteRingTests {
 
     /// Appends `bytes` as one record.
     private func append(_ bytes: [UInt8], to ring: ByteRing, max: Int = .max) -> ByteRing.Outcome {
-        ring.append(max: min(max, ring.capacity)) { room in
+        unsafe ring.append(max: min(max, ring.capacity)) { room in
             if bytes.count <= room.count { unsafe room.copyBytes(from: bytes) }
             return bytes.count
         }
@@ -79,7 +79,7 @@ struct ByteRingTests {
         var addresses: Set<Int> = []
         for _ in 0..<1000 {
             #expect(append(record(7, 1000), to: ring) == .stored(pending: 1000))
-            unsafe ring.withReadable { _ = unsafe addresses.insert(Int(bitPattern: $0.baseAddress)) }
+            unsafe ring.withReadable { _ = addresses.insert(Int(bitPattern: $0.baseAddress)) }
             #expect(take(from: ring) == record(7, 1000))
         }
         // It walks on for 64 KiB before there is enough room at the front.
@@ -93,11 +93,11 @@ struct ByteRingTests {
         var expected: [UInt8] = []
         var received: [UInt8] = []
         for step in 0..<20_000 {
-            if random.below(2) == 0 {
-                let bytes = record(UInt8(truncatingIfNeeded: step), random.below(900))
+            if random.chance(500) {
+                let bytes = record(UInt8(truncatingIfNeeded: step), random.number(0, 900))
                 if case .stored = append(bytes, to: ring) { expected += bytes }
             } else {
-                received += take(from: ring, max: random.below(1500))
+                received += take(from: ring, max: random.number(0, 1500))
             }
         }
         while !ring.isDrained { received += take(from: ring) }
@@ -136,7 +136,7 @@ struct ByteRingTests {
         var written: UInt64 = 0
         var stored = 0
         while stored < 200_000 {
-            let length = 1 + random.below(200)
+            let length = 1 + random.number(0, 200)
             if case .stored = append(record(UInt8(length), length + 1), to: ring) {
                 stored += 1
                 written += UInt64(length * (length + 1))
@@ -146,9 +146,10 @@ struct ByteRingTests {
         }
         seen.isDone.store(true, ordering: .releasing)
         reader.join()
-        #expect(seen.isIntact.load(ordering: .relaxed))
-        #expect(seen.lines.load(ordering: .relaxed) == stored)
-        #expect(seen.sum.load(ordering: .relaxed) == written)
+        let (isIntact, lines, sum) = seen.result
+        #expect(isIntact)
+        #expect(lines == stored)
+        #expect(sum == written)
         ring.destroy()
     }
 }
@@ -159,6 +160,11 @@ private final class Seen: Sendable {
     let sum = Atomic<UInt64>(0)
     let lines = Atomic<Int>(0)
     let isIntact = Atomic<Bool>(true)
+
+    /// Once the thread has ended.
+    var result: (isIntact: Bool, lines: Int, sum: UInt64) {
+        (isIntact.load(ordering: .relaxed), lines.load(ordering: .relaxed), sum.load(ordering: .relaxed))
+    }
 }
 
 /// A thread that can be waited for.
@@ -180,7 +186,7 @@ private final class TestThread {
         precondition(result == 0, "no thread")
     }
 
-    func join() { unsafe pthread_join(thread, nil) }
+    func join() { pthread_join(thread, nil) }
 }
 
 @Suite("Doorbell")

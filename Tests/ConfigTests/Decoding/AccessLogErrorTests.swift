@@ -48,38 +48,38 @@ private func log(_ entry: String) -> AccessLogConfiguration? {
 @Test(arguments: [
     (
         "{ format: text }",
-        "5:18: missing key \"path\" in access log; expected the path of a file, /dev/stdout or /dev/stderr"
+        "5:20: missing key \"path\" in access log; expected the path of a file, /dev/stdout or /dev/stderr"
     ),
     (
-        "{ path: \"\" }", "5:26: \"path\" is \"\"; expected the path of a file, /dev/stdout or /dev/stderr"
+        "{ path: \"\" }", "5:28: \"path\" is \"\"; expected the path of a file, /dev/stdout or /dev/stderr"
     ),
     (
         "{ path: a, format: jsn }",
-        "5:37: \"format\" is \"jsn\"; expected text, json, a line with operators such as %START_TIME%, or an object of "
+        "5:39: \"format\" is \"jsn\"; expected text, json, a line with operators such as %START_TIME%, or an object of "
             + "such texts (did you mean \"json\"?)"
     ),
     (
         "{ path: a, format: [x] }",
-        "5:37: \"format\" is a list; expected text, json, a line with operators such as %START_TIME%, or an object of "
+        "5:39: \"format\" is a list; expected text, json, a line with operators such as %START_TIME%, or an object of "
             + "such texts"
     ),
-    ("{ path: a, format: {} }", "5:37: \"format\" has 0 keys; expected 1 to 128"),
+    ("{ path: a, format: {} }", "5:39: \"format\" has 0 keys; expected 1 to 128"),
     (
         "{ path: a, filter: {} }",
-        "5:37: missing key \"status\", \"duration\", \"flags\" or \"sampling\" in filter; expected at least one of them"
+        "5:39: missing key \"status\", \"duration\", \"flags\" or \"sampling\" in filter; expected at least one of them"
     ),
     (
         "{ path: a, filter: { status: 600 } }",
-        "5:47: \"status\" is \"600\"; expected a status such as 404, a range such as 400-599, or a class such as 5xx"
+        "5:49: \"status\" is \"600\"; expected a status such as 404, a range such as 400-599, or a class such as 5xx"
     ),
     (
         "{ path: a, filter: { status: 500-400 } }",
-        "5:47: \"status\" is \"500-400\", which ends before it begins; expected a status such as 404, a range such as "
+        "5:49: \"status\" is \"500-400\", which ends before it begins; expected a status such as 404, a range such as "
             + "400-599, or a class such as 5xx"
     ),
     (
         "{ path: a, fmt: json }",
-        "5:29: unknown key \"fmt\" in access log; expected one of path, format, filter"
+        "5:31: unknown key \"fmt\" in access log; expected one of path, format, filter"
     ),
 ])
 func whatIsWrongWithAnAccessLogIsSaid(_ entry: String, _ error: String) {
