@@ -15,7 +15,7 @@ internal import Synchronization
 @safe
 package struct ByteRing: BitwiseCopyable, @unchecked Sendable {
     package enum Outcome: Equatable, Sendable {
-        /// - Parameter pending: bytes that wait for the consumer, those skipped at the back included.
+        /// - Parameter pending: bytes that wait for the consumer, as far as the producer knows.
         case stored(pending: Int)
         /// There is no room for the record.
         case full
@@ -82,10 +82,10 @@ package struct ByteRing: BitwiseCopyable, @unchecked Sendable {
     }
 
     private func publish(_ count: Int, at start: Int, _ write: Int, _ read: Int) -> Outcome {
+        let before = write >= read ? write - read : unsafe last.pointee.load(ordering: .relaxed) - read + write
         if start != write { unsafe last.pointee.store(write, ordering: .relaxed) }
         unsafe self.write.pointee.store(start + count, ordering: .releasing)
-        let isWrapped = start + count < read
-        return .stored(pending: isWrapped ? capacity - read + start + count : start + count - read)
+        return .stored(pending: before + count)
     }
 
     // MARK: The consumer

@@ -132,7 +132,7 @@ public struct CommandFormat: Sendable {
     private mutating func field(
         _ name: String, _ argument: String?, pseudo: Bool
     ) throws(ConfigProblem) -> Int {
-        let names = (argument ?? "").split(separator: "?", omittingEmptySubsequences: false).map(String.init)
+        let names = argument?.split(separator: "?", omittingEmptySubsequences: false).map(String.init) ?? []
         guard (1...2).contains(names.count) else { throw ConfigProblem("where %\(name)(X?Y)% takes one or two names") }
         var choices: [FieldName] = []
         for text in names {

@@ -51,13 +51,13 @@ final class CommandWriter {
         to value: inout ValueWriter
     ) {
         guard let notes = context.stream?.notes else { return }
-        for name in [choice.first, choice.second] {
-            guard case .field(_, let text) = name else { continue }
-            if let note = ByteSlice.withBytes(of: text, { notes.value(kind, $0) }) {
-                value.append(note)
-                return
-            }
-        }
+        let note = note(kind, choice.first, notes) ?? choice.second.flatMap { self.note(kind, $0, notes) }
+        if let note { value.append(note) }
+    }
+
+    private func note(_ kind: StreamNotes.Kind, _ name: FieldName, _ notes: StreamNotes) -> ByteSlice? {
+        guard case .field(_, let text) = name else { return nil }
+        return ByteSlice.withBytes(of: text) { notes.value(kind, $0) }
     }
 }
 
