@@ -46,17 +46,22 @@ package final class RouterFilter {
     private func redirect(_ stream: HTTPStream, _ redirect: RouteRedirect) {
         let isSecure = stream.request.headers[.xForwardedProto].map { $0.equalsIgnoringCase("https") } ?? false
         let capacity = stream.request.path.count + (stream.request.query?.count ?? 0) + 20_000
-        var isComplete = false
+        var hasHost = false
+        var fits = false
         let location = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
             guard let start = buffer.baseAddress else { return }
             var writer = unsafe ByteWriter(start: start, capacity: capacity)
-            let hasHost = redirect.writeLocation(
+            hasHost = redirect.writeLocation(
                 for: stream.request, scheme: isSecure ? .https : .http, regexes, to: &writer)
-            isComplete = hasHost && writer.fits
-            count = isComplete ? writer.count : 0
+            fits = writer.fits
+            count = fits ? writer.count : 0
         }
-        guard isComplete else {
+        guard hasHost else {
             stream.respond(.badRequest, flag: .none, text: "the request names no host\n")
+            return
+        }
+        guard fits else {
+            stream.respond(.requestHeaderFieldsTooLarge, flag: .none, text: "the location is too long\n")
             return
         }
         stream.respond(redirect.status, flag: .none, bytes: .empty) { headers in
@@ -66,8 +71,7 @@ package final class RouterFilter {
 
     private func forward(_ stream: HTTPStream, _ route: Route) {
         guard let index = table.clusterIndex(of: route, for: stream.request, random: random.next()) else {
-            stream.respond(.serviceUnavailable, flag: .noClusterFound, text: "no cluster has the name in the request
-")
+            stream.respond(.serviceUnavailable, flag: .noClusterFound, text: "no cluster has the name in the request\n")
             return
         }
         unsafe stream.route.pool = pools[index]
