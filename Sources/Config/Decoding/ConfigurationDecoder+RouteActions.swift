@@ -119,6 +119,7 @@ extension ConfigurationDecoder {
         let perTryTimeout = object.optional("per_try_timeout", .duration(in: ConfigLimits.routeTimeout))
         let backOff = object.value(
             "back_off", .duration(in: ConfigLimits.retryBackOff), default: RetryConfiguration.defaultBackOff)
+        let budget = object.optional("budget", .percent)
         var conditions: RetryConditions = []
         var statuses: [Int] = []
         for cause in on {
@@ -129,7 +130,7 @@ extension ConfigurationDecoder {
         }
         return RetryConfiguration(
             conditions: conditions, statuses: statuses, attempts: attempts, perTryTimeout: perTryTimeout,
-            backOff: backOff)
+            backOff: backOff, budget: budget)
     }
 
     // MARK: Answers of our own

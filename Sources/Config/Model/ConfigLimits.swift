@@ -57,4 +57,16 @@ package enum ConfigLimits {
     package static let poolRetries = 0...1_000_000
     package static let endpoints = 1...10_000
     package static let connectTimeout = TimeSpan.milliseconds(1) ... .hours(1)
+
+    package static let healthCheckInterval = TimeSpan.milliseconds(10) ... .hours(24)
+    package static let healthCheckTimeout = TimeSpan.milliseconds(1) ... .minutes(10)
+    /// Of results in a row, those of clients included.
+    package static let healthCheckThreshold = 1...1000
+    /// Of items in a list of statuses.
+    package static let healthCheckStatuses = 64
+    package static let healthCheckPayloadBytesMax = 1024
+    package static let ejection = TimeSpan.milliseconds(100) ... .hours(24)
+    /// What the kernel takes (tcp(7)).
+    package static let keepAliveTime = TimeSpan.seconds(1) ... .seconds(32_767)
+    package static let keepAliveCount = 1...127
 }

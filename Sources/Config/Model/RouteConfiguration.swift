@@ -134,6 +134,8 @@ package struct RetryConfiguration: Sendable, Equatable {
     package var perTryTimeout: TimeSpan?
     /// The first wait is random up to this; later ones up to twice the one before, to ten times this.
     package var backOff: TimeSpan
+    /// Retries in progress, as a share of the cluster's requests; nil for the cluster's `pool.max_retries`.
+    package var budget: Percent?
 
     package static let defaultAttempts = 1
     package static let defaultBackOff = TimeSpan.milliseconds(25)
@@ -143,13 +145,15 @@ package struct RetryConfiguration: Sendable, Equatable {
         statuses: [Int] = [],
         attempts: Int = RetryConfiguration.defaultAttempts,
         perTryTimeout: TimeSpan? = nil,
-        backOff: TimeSpan = RetryConfiguration.defaultBackOff
+        backOff: TimeSpan = RetryConfiguration.defaultBackOff,
+        budget: Percent? = nil
     ) {
         self.conditions = conditions
         self.statuses = statuses
         self.attempts = attempts
         self.perTryTimeout = perTryTimeout
         self.backOff = backOff
+        self.budget = budget
     }
 }
 

@@ -299,14 +299,22 @@ package final class RouterFilter {
         case .route:
             stream.route.routeTimer = .none
             unsafe stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
+            if !stream.responseStarted { noteTimeout(stream) }
             timedOut(stream)
         }
+    }
+
+    /// An endpoint that does not answer in time counts as one that failed.
+    private func noteTimeout(_ stream: HTTPStream) {
+        guard let pool = unsafe stream.route.pool, let upstream = unsafe stream.route.upstream else { return }
+        pool.cluster.noteFailure(of: upstream.endpoint)
     }
 
     private func tryTimedOut(_ stream: HTTPStream) {
         guard !stream.responseStarted, let retry = unsafe stream.route.route?.retry else { return }
         unsafe stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
         let endpoint = unsafe stream.route.upstream?.endpoint
+        noteTimeout(stream)
         unsafe stream.route.upstream?.cancel(stream)
         unsafe stream.route.upstream = nil
         stream.route.isReady = false
@@ -346,7 +354,7 @@ package final class RouterFilter {
             return false
         }
         if stream.route.isRetry { endRetry(stream, pool, .retriesFailed) }
-        guard pool.beginRetry() else { return false }
+        guard pool.beginRetry(budget: retry.budget) else { return false }
         stream.route.isRetry = true
         stream.route.retries += 1
         return true
