@@ -48,6 +48,7 @@ package enum ConfigLimits {
     package static let port = 1...65_535
     package static let routeTimeout = TimeSpan.milliseconds(1) ... .hours(24)
     package static let upgrades = 1...16
+    package static let mirrors = 1...8
     package static let retryOn = 1...32
     package static let retryStatus = 400...599
     package static let retryAttempts = 1...10

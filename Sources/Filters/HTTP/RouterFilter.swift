@@ -12,6 +12,8 @@ package final class RouterFilter {
     private let pools: [HTTPConnectionPool]
     private let settings: HTTPChainSettings
     private var random: SplitMix64
+    /// Made with the first copy of a request.
+    private var mirrorStore: RequestMirrorStore?
 
     /// - Parameter regexes: those of the table for the worker that this is for
     package init(
@@ -96,7 +98,40 @@ package final class RouterFilter {
             stream.respond(.requestHeaderFieldsTooLarge, flag: .none, text: "too many header bytes\n")
             return
         }
+        if !route.mirrors.isEmpty, !stream.route.offersTunnel { mirror(stream, route) }
         attempt(stream, fresh: false)
+    }
+
+    /// Starts copies for other clusters. They see what the endpoint will see.
+    private func mirror(_ stream: HTTPStream, _ route: Route) {
+        let store = mirrorStore ?? RequestMirrorStore(worker: stream.worker, headersMax: settings.limits.headersMax)
+        mirrorStore = store
+        let isComplete = stream.requestEnded && !stream.holdsRequestBody
+        let timeoutNs = route.timeoutNs > 0 ? route.timeoutNs : Self.mirrorTimeoutNs
+        for index in route.mirrors.indices where route.mirrors[index].takes(random.next()) {
+            let pool = pools[route.mirrors[index].cluster]
+            guard let mirror = store.take() else {
+                pool.cluster.counters.add(to: ClusterStat.mirrorsRefused)
+                continue
+            }
+            if mirror.start(stream.request, to: pool, timeoutNs: timeoutNs, isComplete: isComplete) {
+                unsafe mirror.next = stream.route.mirror
+                unsafe stream.route.mirror = mirror
+            }
+        }
+    }
+
+    /// Where the route itself has no limit.
+    private static let mirrorTimeoutNs: UInt64 = 15_000_000_000
+
+    /// Runs `body` on each copy that still wants to know of this request.
+    @inline(__always)
+    private func forEachMirror(_ stream: HTTPStream, _ body: (RequestMirror) -> Void) {
+        var next = unsafe stream.route.mirror
+        while let mirror = next {
+            unsafe next = mirror.next
+            body(mirror)
+        }
     }
 
     private func allowsUpgrade(_ stream: HTTPStream, _ route: Route) -> Bool {
@@ -169,6 +204,7 @@ package final class RouterFilter {
     func requestBody(_ stream: HTTPStream, _ data: consuming Lease) {
         guard let upstream = unsafe stream.route.upstream else { return stream.worker.discard(data) }
         stream.route.bodySent = true
+        forEachMirror(stream) { $0.copy(data) }
         upstream.write(data, of: stream)
     }
 
@@ -176,15 +212,24 @@ package final class RouterFilter {
     func requestTrailers(_ stream: HTTPStream, _ fields: borrowing HeaderTable) {
         guard let upstream = unsafe stream.route.upstream else { return }
         stream.route.bodySent = true
+        forEachMirror(stream) { $0.copyTrailers(fields) }
         upstream.writeTrailers(fields, of: stream)
     }
 
     /// The request is complete: the time of the route begins.
     func requestEnd(_ stream: HTTPStream) {
         startRouteTimer(stream)
+        forEachMirror(stream) { $0.end() }
+        detachMirrors(stream)
         guard let upstream = unsafe stream.route.upstream, stream.route.isReady else { return }
         if stream.request.bodyLength == .unknown { stream.route.bodySent = true }
         upstream.end(stream)
+    }
+
+    private func detachMirrors(_ stream: HTTPStream) {
+        guard unsafe stream.route.mirror != nil else { return }
+        forEachMirror(stream) { $0.detach() }
+        unsafe stream.route.mirror = nil
     }
 
     private func startRouteTimer(_ stream: HTTPStream) {
@@ -380,6 +425,7 @@ package final class RouterFilter {
 
     /// Gives up what is under way upstream. The stream may be answered or ended then.
     func abandon(_ stream: HTTPStream) {
+        detachMirrors(stream)
         stream.worker.cancel(stream.route.routeTimer)
         stream.worker.cancel(stream.route.tryTimer)
         stream.worker.cancel(stream.route.backOffTimer)
@@ -426,6 +472,8 @@ struct RouterState {
     unowned(unsafe) var pool: HTTPConnectionPool?
     /// The connection that the request is on, or that is being made for it.
     unowned(unsafe) var upstream: UpstreamConnection?
+    /// The first of the copies that want the rest of the request. They are there until they are detached.
+    unowned(unsafe) var mirror: RequestMirror?
     /// The request's head was written there.
     var isReady = false
     var isPending = false

@@ -168,6 +168,10 @@ struct RequestExplainer {
         let idle = TimeSpan(nanoseconds: route.idleTimeoutNs)
         explanation.add("idle_timeout", idle == .zero ? "none" : idle.description)
         explanation.add("retry", forward.retry.map(Self.text) ?? "none")
+        for mirror in forward.mirrors {
+            let percent = Double(mirror.fraction.partsPerMillion) / 10_000
+            explanation.add("mirror", "\(mirror.cluster.name), \(percent) % of requests", at: mirror.cluster.origin)
+        }
         switch forward.upgrade {
         case .none: break
         case .any: explanation.add("upgrade", "any but h2c")
