@@ -268,5 +268,101 @@ class WebSockets(HTTPCase):
         asyncio.run(play())
 
 
+class Echo(WebSockets):
+    """The same client with the network filter `websocket_echo`: by itself, and behind a route."""
+
+    def begin(self, **settings):
+        direct, self.port = free_port(), free_port()
+        echo = {
+            "name": "echo",
+            "address": f"127.0.0.1:{direct}",
+            "network_filters": [{"websocket_echo": settings}] if settings else ["websocket_echo"],
+        }
+        routes = [{"match": {}, "cluster": "backend", "upgrade": ["websocket"], "idle_timeout": "1h"}]
+        self.process = self.ringway(
+            document([listener(self.port, routes), echo], [cluster("backend", direct)]), workers=2
+        )
+        return direct
+
+    def play_both(self, play, **settings):
+        direct = self.begin(**settings)
+        for port in (self.port, direct):
+            self.port = port
+            with self.subTest(through="the proxy" if port != direct else "nothing"):
+                asyncio.run(play())
+        self.nothing_is_left()
+
+    def test_messages_of_all_sizes(self):
+        async def play():
+            async with self.connect() as client:
+                self.assertNotIn("Sec-WebSocket-Extensions", client.response.headers)
+                for size in [0, 1, 125, 126, 127, 65_535, 65_536, 1_000_000, LARGE]:
+                    data = os.urandom(size)
+                    await client.send(data)
+                    self.assertEqual(await client.recv(), data)
+                    await client.send("é" * (size // 2))
+                    self.assertEqual(await client.recv(), "é" * (size // 2))
+                await client.send(["in ", "", "frag", "ments"])
+                self.assertEqual(await client.recv(), "in fragments")
+                await asyncio.wait_for(await client.ping(b"x" * 125), 20)
+                await client.close(4000, "enough")
+                self.assertEqual(client.protocol.close_rcvd.code, 4000)
+
+        self.play_both(play)
+
+    def test_many_at_once(self):
+        async def one(number):
+            async with self.connect() as client:
+                for turn in range(20):
+                    await client.send(f"{number} {turn}" * turn)
+                    self.assertEqual(await client.recv(), f"{number} {turn}" * turn)
+
+        async def play():
+            await asyncio.gather(*(one(number) for number in range(100)))
+
+        self.play_both(play)
+
+    def test_a_message_beyond_the_limit(self):
+        async def play():
+            async with self.connect() as client:
+                await client.send("x" * 1000)
+                self.assertEqual(await client.recv(), "x" * 1000)
+                await client.send("x" * 1001)
+                with self.assertRaises(ConnectionClosedError) as caught:
+                    await client.recv()
+                self.assertEqual(caught.exception.rcvd.code, 1009)
+
+        self.play_both(play, message_bytes="1000B")
+
+    def test_silence_ends_it_with_a_code(self):
+        async def play():
+            async with self.connect(ping_interval=None) as client:
+                await client.wait_closed()
+                self.assertEqual(client.close_code, 1001)
+
+        self.play_both(play, idle_timeout="300ms")
+
+    def test_a_drain_says_so(self):
+        async def play():
+            async with self.connect(ping_interval=None) as client:
+                await client.send("x")
+                await client.recv()
+                self.process.signal(15)
+                await client.wait_closed()
+                self.assertEqual(client.close_code, 1001)
+
+        self.begin()
+        asyncio.run(play())
+
+    def test_what_is_no_websocket(self):
+        direct = self.begin()
+        for port in (self.port, direct):
+            self.port = port
+            answer = self.exchange(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            self.assertTrue(answer.startswith(b"HTTP/1.1 426 "), answer)
+        answer = self.exchange(b"nonsense\r\n\r\n")
+        self.assertTrue(answer.startswith(b"HTTP/1.1 400 "), answer)
+
+
 if __name__ == "__main__":
     unittest.main()
