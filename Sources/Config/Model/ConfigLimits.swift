@@ -24,6 +24,7 @@ package enum ConfigLimits {
     package static let headers = 1...10_000
     package static let urlBytes = ByteSize(bytes: 256) ... .mebibytes(1)
     package static let bodyBytes = ByteSize(bytes: 1) ... .gibibytes(16 << 10)
+    package static let bufferBytes = ByteSize(bytes: 1) ... .gibibytes(1)
     package static let trustedHops = 0...16
     package static let requestsPerConnection = 1...10_000_000
     package static let serverNameBytesMax = 128

@@ -104,7 +104,7 @@ final class WorkerAssembly {
 
     private func pool(of cluster: Cluster) -> HTTPConnectionPool {
         if let pool = pools[cluster.name] { return pool }
-        let pool = HTTPConnectionPool(
+        let pool = HTTP1ConnectionPool(
             cluster: workerCluster(cluster), settings: HTTPConnectionPool.Settings(cluster.pool), worker: worker)
         pools[cluster.name] = pool
         return pool
