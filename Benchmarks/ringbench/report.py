@@ -109,7 +109,7 @@ def _targets(verdicts: list[Verdict]) -> str:
     reached = sum(bool(verdict.reached) for verdict in measured)
     lead = f"{reached} of {len(measured)} measured targets are reached ({len(verdicts)} in all)."
     header = ["Workload", "Against", "Target", "Measured [95 % interval]", "Outcome", "Source"]
-    return "\n\n".join(["## Targets", lead, _table(header, rows, first_right=5)])
+    return "\n\n".join(["## Targets", lead, _table(header, rows, first_right=9)])
 
 
 def _has_interval(verdict: Verdict) -> bool:

@@ -25,7 +25,7 @@ from .workloads import CPU_PER_REQUEST, Workload
 
 # Starting and ending a proxy and its connections, as a first guess for the time left.
 OVERHEAD_S = 0.7
-CHECK_WINDOW_S = 0.3
+CHECK_WINDOW_S = 0.25
 CALIBRATION_ROUND = -1
 # The bytes that are compared before the first round, by protocol.
 _CHECK = {"mode": "echo", "connections": 16}
@@ -101,8 +101,12 @@ class Runner:
             for load in (load for protocol in sorted(protocols) for load in CHECKS[protocol]):
                 workload = Workload("check", "check", "bytes arrive unchanged", CPU_PER_REQUEST, load=load)
                 self._progress.step("checking that bytes arrive unchanged", peer.label)
-                sample = self._measure(workload, peer, CALIBRATION_ROUND, window_s=CHECK_WINDOW_S, verify=True)
-                if sample.void:
+                # A second try, so that a machine that is busy for a moment does not cost a peer its place.
+                for _ in range(2):
+                    sample = self._measure(workload, peer, CALIBRATION_ROUND, window_s=CHECK_WINDOW_S, verify=True)
+                    if not sample.void:
+                        break
+                else:
                     wrong[peer.name] = sample.void
         return wrong
 
