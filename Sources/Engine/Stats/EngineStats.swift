@@ -10,6 +10,8 @@ package enum ConnectionStat: Int, CaseIterable, Sendable {
     case readPauses
     /// Bytes that moved by splice, without passing through user space (part of received and sent).
     case bytesSpliced
+    /// Places below a limit that are about to be taken (`ConnectionLimit`).
+    case claimed
 
     package static func closes(_ reason: CloseReason) -> StatCell {
         StatCell(rawValue: allCases.count + Int(reason.rawValue))

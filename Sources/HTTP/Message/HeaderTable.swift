@@ -189,6 +189,33 @@ public struct HeaderTable: ~Copyable {
         return true
     }
 
+    // MARK: Copying
+
+    /// A table with the same fields that does not depend on where the bytes of this one are.
+    package func copy() -> HeaderTable {
+        var other = HeaderTable(capacity: max(entries.count, 1))
+        copyFields(to: &other)
+        return other
+    }
+
+    /// Appends the fields, with what is known about forwarding them. A field for which the arena has no room, which
+    /// takes more than 2 MiB, is left out.
+    func copyFields(to other: inout HeaderTable) {
+        for index in 0..<entries.count {
+            var entry = entries[index]
+            guard !entry.flags.contains(.removed) else { continue }
+            guard let location = other.arena.add(value(of: entry)) else { continue }
+            if entry.name != Self.staticName {
+                guard let nameLocation = other.arena.add(name(of: entry)) else { continue }
+                entry.name = nameLocation
+            }
+            entry.value = location
+            entry.flags.remove(.canonical)
+            other.entries.append(entry)
+            other.known.insert(rawValue: entry.knownName)
+        }
+    }
+
     // MARK: For the parsers and writers
 
     /// Forgets all fields and every slice handed out.

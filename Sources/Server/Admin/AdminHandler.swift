@@ -81,25 +81,25 @@ struct AdminHandler {
         for cluster in clusters {
             text += "\(cluster.name)::policy::\(cluster.policy.name)\n"
             text += "\(cluster.name)::max_connections::\(cluster.connectionsMax.map(String.init) ?? "unlimited")\n"
-            for endpoint in cluster.endpoints {
+            for (index, endpoint) in cluster.endpoints.enumerated() {
                 let prefix = "\(cluster.name)::\(endpoint.name)::"
                 text += prefix + "cx_active::\(control.registry.sum(endpoint.stats, EndpointStat.active))\n"
                 text += prefix + "cx_total::\(control.registry.sum(endpoint.stats, EndpointStat.opened))\n"
                 text +=
                     prefix + "cx_connect_fail::\(control.registry.sum(endpoint.stats, EndpointStat.connectFailures))\n"
                 text += prefix + "weight::\(endpoint.weight)\n"
-                text += prefix + "health_flags::healthy\n"
+                text += prefix + "health_flags::\(cluster.health(of: index).flags)\n"
             }
         }
         return LocalResponse(.ok, text: text)
     }
 
     private func json(_ cluster: Cluster) -> JSON {
-        let endpoints = cluster.endpoints.map { endpoint in
+        let endpoints = cluster.endpoints.enumerated().map { index, endpoint in
             JSON.object([
                 ("address", .string(endpoint.name)),
                 ("weight", .number(UInt64(endpoint.weight))),
-                ("state", .string("healthy")),
+                ("state", .string(cluster.health(of: index).state.rawValue)),
                 ("connections_active", .number(control.registry.sum(endpoint.stats, EndpointStat.active))),
                 ("connections_total", .number(control.registry.sum(endpoint.stats, EndpointStat.opened))),
                 ("connect_failures", .number(control.registry.sum(endpoint.stats, EndpointStat.connectFailures))),

@@ -36,6 +36,10 @@ struct HTTPMetrics {
                 // Most of the reasons never come up; a series begins with its first request.
                 if count > 0 { text.sample(["listener": name, "reason": "\(error.label)"], count) }
             }
+            for refusal in PathNormalizer.Refusal.allCases {
+                let count = registry.sum(range, HTTPStat.refused(refusal))
+                if count > 0 { text.sample(["listener": name, "reason": "\(refusal.label)"], count) }
+            }
         }
         text.family(
             "ringway_http_request_duration_seconds", .histogram,

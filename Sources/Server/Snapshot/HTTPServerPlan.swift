@@ -21,7 +21,9 @@ package final class HTTPServerPlan: Sendable {
     /// - Parameter pools: of `clusters`, on this worker
     func makeChain(on worker: Worker, pools: [HTTPConnectionPool], counters: StatsScope) -> HTTPChain {
         var random = SystemRandomNumberGenerator()
-        let router = RouterFilter(table: table, pools: pools, settings: settings, seed: random.next())
+        let router = RouterFilter(
+            table: table, regexes: table.regexes(ofWorker: worker.index), pools: pools, settings: settings,
+            seed: random.next())
         return HTTPChain(
             settings: settings, filters: filters.map { $0.makeFilter(worker) }, router: router, counters: counters,
             worker: worker)

@@ -53,6 +53,9 @@ package final class ListenerPlan: Sendable {
         self.terminal = terminal
     }
 
+    /// Of accepted connections.
+    var keepAlive: TCPKeepAlive? { configuration.tcpKeepAlive.map(TCPKeepAlive.init) }
+
     /// What its sockets are known by: listeners of two generations with the same key share them. Port 0 is any
     /// port, so there each listener has its own.
     var socketKey: String {
