@@ -22,7 +22,9 @@ private final class FinishedExchange {
         let http = HTTPConfiguration(routes: [])
         let settings = HTTPChainSettings(http)
         let (scope, _) = simulation.makeScope(.listener, "edge", cells: HTTPStat.cellCount)
-        let router = RouterFilter(table: RouteTable(http), pools: [], settings: settings, seed: 1)
+        let table = RouteTable(http, clusterNames: [], workers: 1)
+        let router = RouterFilter(
+            table: table, regexes: table.regexes(ofWorker: 0), pools: [], settings: settings, seed: 1)
         chain = HTTPChain(
             settings: settings, filters: [], router: router, counters: scope, worker: simulation.worker)
         stream = HTTPStream(chain: chain)
@@ -34,8 +36,8 @@ private final class FinishedExchange {
             }
             stream.keepHead(bytes)
         }
-        stream.responseStarted = true
-        stream.status = .ok
+        stream.hot.value.responseStarted = true
+        stream.hot.value.status = .ok
     }
 
     /// The context, with the times in milliseconds: begun at 1,000, request complete at 1,010, response at 1,030, now
@@ -106,19 +108,19 @@ struct CommandOperatorTests {
             #expect(try exchange.write("%RESPONSE_FLAGS_LONG%") == "\(flag.longLabel)")
             #expect(try exchange.write("%RESPONSE_CODE_DETAILS%") == "\(flag.details)")
         }
-        exchange.stream.info.details = "bare_line_feed"
+        exchange.stream.hot.value.info.details = "bare_line_feed"
         #expect(try exchange.write("%RESPONSE_CODE_DETAILS%") == "bare_line_feed")
     }
 
     @Test func aRequestWithoutAResponseHasTheCodeZero() throws {
         let exchange = try FinishedExchange()
-        exchange.stream.responseStarted = false
+        exchange.stream.hot.value.responseStarted = false
         #expect(try exchange.write("%RESPONSE_CODE% %RESPONSE_CODE_DETAILS%") == "0 -")
     }
 
     @Test func whatWasNotUnderstoodIsNotRead() throws {
         let exchange = try FinishedExchange()
-        exchange.stream.info.hasHead = false
+        exchange.stream.hot.value.info.hasHead = false
         #expect(try exchange.write("%REQ(:METHOD)% %REQ(:PATH)% %REQ(host)% %PROTOCOL%") == "- - - -")
     }
 
@@ -142,7 +144,7 @@ struct CommandOperatorTests {
             "web 10.0.0.1:8080 10.0.0.1 8080 3", "web [::1]:81 ::1 81 3", "web unix:/run/x:1 unix:/run/x:1 - 3",
         ]
         for index in addresses.indices {
-            context.endpoint = index
+            context.info.endpoint = Int32(index)
             #expect(try exchange.write(format, .text, context) == expected[index])
         }
         context.info.transportFailure = .connectRefused
@@ -187,8 +189,8 @@ struct CommandOperatorTests {
 
     @Test func responseFieldsTrailersAndMetadataAreNoted() throws {
         let exchange = try FinishedExchange()
-        ByteSlice.withBytes(of: "gone") { exchange.stream.takeNotes().set(.response, ByteSlice("x-a"), $0) }
-        exchange.stream.takeNotes().set(.trailer, ByteSlice("x-a"), ByteSlice("t"))
+        ByteSlice.withBytes(of: "gone") { exchange.stream.takeNotes().set(.response, .other(ByteSlice("x-a")), $0) }
+        exchange.stream.takeNotes().set(.trailer, .other(ByteSlice("x-a")), ByteSlice("t"))
         exchange.stream.setMetadata("jwt:sub", ByteSlice("first"))
         exchange.stream.setMetadata("jwt:sub", ByteSlice("alice"))
         #expect(
@@ -200,19 +202,19 @@ struct CommandOperatorTests {
         let notes = StreamNotes()
         let long = [UInt8](repeating: 0x61, count: 3000)
         ByteSlice.withBytes(of: long) { long in
-            notes.set(.metadata, ByteSlice("a:a"), long)
-            notes.set(.metadata, ByteSlice("a:b"), long)
-            notes.set(.metadata, ByteSlice("a:c"), long)
+            notes.set(.metadata, .other(ByteSlice("a:a")), long)
+            notes.set(.metadata, .other(ByteSlice("a:b")), long)
+            notes.set(.metadata, .other(ByteSlice("a:c")), long)
         }
-        #expect(notes.value(.metadata, ByteSlice("a:a"))?.count == 3000)
-        #expect(notes.value(.metadata, ByteSlice("a:b"))?.count == StreamNotes.bytesMax - 3006)
-        #expect(notes.value(.metadata, ByteSlice("a:c")) == nil)
+        #expect(notes.value(.metadata, .other(ByteSlice("a:a")))?.count == 3000)
+        #expect(notes.value(.metadata, .other(ByteSlice("a:b")))?.count == StreamNotes.bytesMax - 3006)
+        #expect(notes.value(.metadata, .other(ByteSlice("a:c"))) == nil)
         notes.removeAll()
         for number in 0..<100 {
-            ByteSlice.withBytes(of: "n:\(number)") { notes.set(.metadata, $0, ByteSlice("v")) }
+            ByteSlice.withBytes(of: "n:\(number)") { notes.set(.metadata, .other($0), ByteSlice("v")) }
         }
-        #expect(notes.value(.metadata, ByteSlice("n:31")) != nil)
-        #expect(notes.value(.metadata, ByteSlice("n:32")) == nil)
+        #expect(notes.value(.metadata, .other(ByteSlice("n:31"))) != nil)
+        #expect(notes.value(.metadata, .other(ByteSlice("n:32"))) == nil)
     }
 
     @Test func valuesAreEscapedForTheirPlace() throws {
@@ -242,7 +244,8 @@ struct LineAllocationTests {
         let exchange = try FinishedExchange([
             "GET /a?b=c HTTP/1.1", "Host: example.com", "User-Agent: a \"quoted\" one", "X-Forwarded-For: 10.0.0.1",
         ])
-        exchange.stream.takeNotes().set(.response, ByteSlice("x-envoy-upstream-service-time"), ByteSlice("7"))
+        exchange.stream.takeNotes().set(
+            .response, .known(.xEnvoyUpstreamServiceTime), ByteSlice("7"))
         let writer = CommandWriter(AccessLogFormat(format, .exchanges, Diagnostics(file: "c.yaml")).commands)
         let context = exchange.context
         var memory = [UInt8](repeating: 0, count: 10_000)

@@ -37,7 +37,9 @@ extension ConfigurationDecoder {
             headers: object.value("headers", .int(in: ConfigLimits.headers), default: HTTPLimits.defaultHeaders),
             urlBytes: object.value(
                 "url_bytes", .size(in: ConfigLimits.urlBytes), default: HTTPLimits.defaultURLBytes),
-            bodyBytes: object.optional("body_bytes", .size(in: ConfigLimits.bodyBytes)))
+            bodyBytes: object.optional("body_bytes", .size(in: ConfigLimits.bodyBytes)),
+            bufferBytes: object.value(
+                "buffer_bytes", .size(in: ConfigLimits.bufferBytes), default: HTTPLimits.defaultBufferBytes))
     }
 
     private func paths(_ object: ConfigObject) -> PathConfiguration {

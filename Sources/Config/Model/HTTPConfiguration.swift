@@ -74,21 +74,26 @@ package struct HTTPLimits: Sendable, Equatable {
     package var urlBytes: ByteSize
     /// nil for no limit.
     package var bodyBytes: ByteSize?
+    /// What filters may hold back of each direction of a request.
+    package var bufferBytes: ByteSize
 
     package static let defaultHeaderBytes = ByteSize.kibibytes(64)
     package static let defaultHeaders = 100
     package static let defaultURLBytes = ByteSize.kibibytes(8)
+    package static let defaultBufferBytes = ByteSize.mebibytes(1)
 
     package init(
         headerBytes: ByteSize = HTTPLimits.defaultHeaderBytes,
         headers: Int = HTTPLimits.defaultHeaders,
         urlBytes: ByteSize = HTTPLimits.defaultURLBytes,
-        bodyBytes: ByteSize? = nil
+        bodyBytes: ByteSize? = nil,
+        bufferBytes: ByteSize = HTTPLimits.defaultBufferBytes
     ) {
         self.headerBytes = headerBytes
         self.headers = headers
         self.urlBytes = urlBytes
         self.bodyBytes = bodyBytes
+        self.bufferBytes = bufferBytes
     }
 }
 

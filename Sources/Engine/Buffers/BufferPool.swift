@@ -16,22 +16,11 @@ package struct BufferPool {
     package private(set) var count = 0
     /// Buffers of which at least one slice is held.
     package private(set) var heldCount = 0
-    /// Bytes of heap blocks that are alive.
-    package private(set) var heapBytes = 0
-
     private let memory: UnsafeMutableRawPointer
     /// Slices alive per receive buffer.
     private let references: UnsafeMutablePointer<UInt16>
-    private var blocks: [HeapBlock] = []
-    private var freeBlocks: [UInt32] = []
+    private var blocks = HeapBlocks()
     private var hasUnpublished = false
-
-    @safe
-    private struct HeapBlock {
-        var start: UnsafeMutableRawPointer?
-        var size: Int
-        var references: UInt32
-    }
 
     package static let countStart = 64
     package static let heapBase: UInt32 = 0x8000_0000
@@ -91,18 +80,17 @@ package struct BufferPool {
     /// A block of exactly `count` bytes for what the proxy says itself, or for bytes that a slow reader
     /// leaves behind.
     package mutating func allocate(count: Int) -> Lease {
-        let start = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 16)
-        let block = unsafe HeapBlock(start: start, size: count, references: 1)
-        heapBytes += count
-        let index: UInt32
-        if let free = freeBlocks.popLast() {
-            index = free
-            blocks[Int(index)] = block
-        } else {
-            index = UInt32(blocks.count)
-            blocks.append(block)
-        }
+        let (index, start) = unsafe blocks.allocate(count)
         return unsafe Lease(start: start, count: count, buffer: Self.heapBase + index)
+    }
+
+    /// Bytes of heap blocks that are in use.
+    package var heapBytes: Int { blocks.bytes }
+
+    /// Bytes that can be written behind `end`, where a slice of `buffer` ends: 0 unless it is the only slice of a
+    /// heap block.
+    func room(in buffer: UInt32, behind end: UnsafeMutableRawPointer) -> Int {
+        buffer < Self.heapBase ? 0 : unsafe blocks.room(in: buffer - Self.heapBase, behind: end)
     }
 
     // MARK: Slices
@@ -112,7 +100,7 @@ package struct BufferPool {
         if buffer < Self.heapBase {
             unsafe references[Int(buffer)] += 1
         } else {
-            blocks[Int(buffer - Self.heapBase)].references += 1
+            blocks.retain(buffer - Self.heapBase)
         }
     }
 
@@ -127,22 +115,13 @@ package struct BufferPool {
                 provide(UInt16(buffer), on: backend)
             }
         } else {
-            releaseBlock(Int(buffer - Self.heapBase))
+            blocks.release(buffer - Self.heapBase)
         }
-    }
-
-    private mutating func releaseBlock(_ index: Int) {
-        blocks[index].references -= 1
-        guard blocks[index].references == 0 else { return }
-        unsafe blocks[index].start!.deallocate()
-        heapBytes -= blocks[index].size
-        unsafe blocks[index].start = nil
-        freeBlocks.append(UInt32(index))
     }
 
     package func destroy() {
         unsafe munmap(memory, bufferSize * countMax)
         unsafe munmap(references, countMax * MemoryLayout<UInt16>.stride)
-        for block in blocks { unsafe block.start?.deallocate() }
+        blocks.destroy()
     }
 }

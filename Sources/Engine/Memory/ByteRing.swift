@@ -11,18 +11,9 @@ internal import Synchronization
 ///     |.........|################|............|            |####|..........|##########|......|
 ///                  in order                                          wrapped
 ///
-/// `append` is for one thread, `withReadable` and `consume` are for one other.
+/// `nextPlace` and `publish` are for one thread, `withReadable` and `consume` are for one other.
 @safe
 package struct ByteRing: BitwiseCopyable, @unchecked Sendable {
-    package enum Outcome: Equatable, Sendable {
-        /// - Parameter pending: bytes that wait for the consumer, as far as the producer knows.
-        case stored(pending: Int)
-        /// There is no room for the record.
-        case full
-        /// The record is longer than any may be.
-        case tooLong
-    }
-
     // Positions on cache lines of their own: each is written by one side and read by the other.
     private let write: UnsafeMutablePointer<Atomic<Int>>
     /// Where the bytes end that are skipped at the back; means something while wrapped. The producer's, as `write`.
@@ -51,41 +42,61 @@ package struct ByteRing: BitwiseCopyable, @unchecked Sendable {
 
     // MARK: The producer
 
-    /// Appends one record.
-    ///
-    /// - Parameters:
-    ///   - max: bytes that a record may have, at most `capacity`
-    ///   - format: writes the record and returns its length; called again with more room when that was more than the
-    ///     room it got, and with different bytes written then counting for nothing
-    package func append(max: Int, _ format: (UnsafeMutableRawBufferPointer) -> Int) -> Outcome {
+    /// A place for the next record, and another one for when it does not fit there.
+    package struct Place {
+        /// Where to format the record.
+        package let memory: UnsafeMutableRawPointer
+        /// Bytes that it may have there.
+        package let room: Int
+        fileprivate let start: Int
+        fileprivate let otherStart: Int
+        /// -1 without another place.
+        fileprivate let otherRoom: Int
+        fileprivate let write: Int
+        fileprivate let read: Int
+    }
+
+    /// Where the next record goes. Nothing is taken before `publish`.
+    package func nextPlace() -> Place {
         let write = unsafe self.write.pointee.load(ordering: .relaxed)  // its only writer is this thread
         let read = unsafe self.read.pointee.load(ordering: .acquiring)
-        if write < read { return store(format, at: write, room: read - write - 1, else: nil, max: max, write, read) }
-        let back = (start: write, room: capacity - write)
-        let front = (start: 0, room: Swift.max(read - 1, 0))
-        let startsAnew = write == read && front.room >= Self.restartBytes
-        let (first, second) = startsAnew ? (front, back) : (back, front)
-        return store(format, at: first.start, room: first.room, else: second, max: max, write, read)
+        // A ring that is full to the byte before `read` would look empty with one more.
+        let frontRoom = max(read - 1, 0)
+        if write < read { return place(at: write, room: read - write - 1, otherStart: 0, otherRoom: -1, write, read) }
+        if write == read, frontRoom >= Self.restartBytes {
+            return place(at: 0, room: frontRoom, otherStart: write, otherRoom: capacity - write, write, read)
+        }
+        return place(at: write, room: capacity - write, otherStart: 0, otherRoom: frontRoom, write, read)
     }
 
-    private func store(
-        _ format: (UnsafeMutableRawBufferPointer) -> Int, at start: Int, room: Int,
-        else other: (start: Int, room: Int)?,
-        max: Int, _ write: Int, _ read: Int
-    ) -> Outcome {
+    /// The other place, for a record that turned out to be longer than the room in the first one; nil when it does not
+    /// fit there either.
+    package func otherPlace(than place: Place, for count: Int) -> Place? {
+        guard count <= place.otherRoom else { return nil }
+        return self.place(
+            at: place.otherStart, room: place.otherRoom, otherStart: 0, otherRoom: -1, place.write, place.read)
+    }
+
+    private func place(
+        at start: Int, room: Int, otherStart: Int, otherRoom: Int, _ write: Int, _ read: Int
+    ) -> Place {
         // start + room <= capacity, and the consumer does not look there before it is published.
-        let count = unsafe format(UnsafeMutableRawBufferPointer(start: bytes + start, count: room))
-        if count <= room, count <= max { return publish(count, at: start, write, read) }
-        if count > max { return .tooLong }
-        guard let other, count <= other.room else { return .full }
-        return store(format, at: other.start, room: other.room, else: nil, max: max, write, read)
+        unsafe Place(
+            memory: bytes + start, room: room, start: start, otherStart: otherStart, otherRoom: otherRoom,
+            write: write, read: read)
     }
 
-    private func publish(_ count: Int, at start: Int, _ write: Int, _ read: Int) -> Outcome {
+    /// Hands `count` bytes at `place`, at most its room, over to the consumer.
+    ///
+    /// - Returns: bytes that wait for the consumer, as far as the producer knows.
+    @discardableResult
+    package func publish(_ count: Int, at place: Place) -> Int {
+        precondition(count <= place.room, "a record lies where there is room for it")
+        let (write, read) = (place.write, place.read)
         let before = write >= read ? write - read : unsafe last.pointee.load(ordering: .relaxed) - read + write
-        if start != write { unsafe last.pointee.store(write, ordering: .relaxed) }
-        unsafe self.write.pointee.store(start + count, ordering: .releasing)
-        return .stored(pending: before + count)
+        if place.start != write { unsafe last.pointee.store(write, ordering: .relaxed) }
+        unsafe self.write.pointee.store(place.start + count, ordering: .releasing)
+        return before + count
     }
 
     // MARK: The consumer

@@ -52,19 +52,25 @@ package final class AccessLog {
 
     func write(_ context: CommandContext) {
         guard filter.admits(context, random: &random) else { return }
-        let outcome = unsafe ring.append(max: AccessLogTarget.lineBytesMax) { buffer in
-            guard let start = buffer.baseAddress else { return 0 }
-            var out = unsafe ByteWriter(start: start, capacity: buffer.count)
-            writer.write(context, to: &out)
-            return out.count
+        var place = ring.nextPlace()
+        var count = format(context, at: place)
+        if count > place.room {
+            guard count <= AccessLogTarget.lineBytesMax else { return counters.add(to: AccessLogStat.droppedTooLong) }
+            guard let other = ring.otherPlace(than: place, for: count) else {
+                return counters.add(to: AccessLogStat.droppedFull)
+            }
+            place = other
+            count = format(context, at: place)
         }
-        switch outcome {
-        case .stored(let pending):
-            counters.add(to: AccessLogStat.lines)
-            wakeReader(pending)
-        case .full: counters.add(to: AccessLogStat.droppedFull)
-        case .tooLong: counters.add(to: AccessLogStat.droppedTooLong)
-        }
+        counters.add(to: AccessLogStat.lines)
+        wakeReader(ring.publish(count, at: place))
+    }
+
+    /// Writes the line as far as there is room, and answers its length.
+    private func format(_ context: CommandContext, at place: ByteRing.Place) -> Int {
+        var out = unsafe ByteWriter(start: place.memory, capacity: place.room)
+        writer.write(context, to: &out)
+        return out.count
     }
 
     private func wakeReader(_ pending: Int) {
@@ -82,16 +88,16 @@ package final class AccessLog {
 /// The logs of an `http:` listener on one worker.
 package final class HTTPAccessLogs {
     private let logs: [AccessLog]
-    private let responseFields: [FieldName]
-    private let trailerFields: [FieldName]
+    private let responseFields: NotedFields
+    private let trailerFields: NotedFields
     /// The addresses of a connection are to be known before its client may be gone.
     let needsAddresses: Bool
 
     /// - Parameter counters: of each plan's target, on this worker
     package init(_ plans: [AccessLogPlan], on worker: Worker, counters: [StatsScope]) {
         logs = zip(plans, counters).map { $0.makeLog(on: worker, counters: $1) }
-        responseFields = plans.flatMap(\.format.responseFields)
-        trailerFields = plans.flatMap(\.format.trailerFields)
+        responseFields = plans.reduce(into: NotedFields()) { $0.formUnion($1.format.responseFields) }
+        trailerFields = plans.reduce(into: NotedFields()) { $0.formUnion($1.format.trailerFields) }
         needsAddresses = logs.contains { $0.needsAddresses }
     }
 
@@ -113,10 +119,13 @@ package final class HTTPAccessLogs {
 
 extension HTTPStream {
     /// Takes down the values of fields whose head will be gone when they are asked for.
-    func note(_ kind: StreamNotes.Kind, _ names: [FieldName], of headers: borrowing HeaderTable) {
-        for name in names {
-            guard case .field(let key, let text) = name, let value = headers[key] else { continue }
-            ByteSlice.withBytes(of: text) { takeNotes().set(kind, $0, value) }
+    func note(_ kind: StreamNotes.Kind, _ fields: NotedFields, of headers: borrowing HeaderTable) {
+        for name in fields.known {
+            if let value = headers[name] { takeNotes().set(kind, .known(name), value) }
+        }
+        for name in fields.other {
+            guard let value = headers[name.key] else { continue }
+            ByteSlice.withBytes(of: name.bytes) { takeNotes().set(kind, .other($0), value) }
         }
     }
 }

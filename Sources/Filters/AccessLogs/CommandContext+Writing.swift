@@ -17,8 +17,8 @@ extension CommandContext {
         case .requestDuration: writeMs(from: startedNs, to: info.requestEndedNs, &value)
         case .responseDuration: writeMs(from: startedNs, to: info.upstreamHeadNs, &value)
         case .responseTxDuration: writeMs(from: info.upstreamHeadNs, to: nowNs, &value)
-        case .upstreamHost, .upstreamRemoteAddress: if let endpointName { value.append(utf8: endpointName) }
-        case .upstreamRemoteAddressWithoutPort: if let endpointName { writeHost(of: endpointName, &value) }
+        case .upstreamHost, .upstreamRemoteAddress: if let endpoint { value.append(utf8: endpoint.name) }
+        case .upstreamRemoteAddressWithoutPort: if let endpoint { writeHost(of: endpoint, &value) }
         case .upstreamRemotePort: writeUpstreamPort(&value)
         case .upstreamCluster: if let cluster { value.append(utf8: cluster.name) }
         case .upstreamRequestAttemptCount: if attempts > 0 { value.append(attempts) }
@@ -45,9 +45,9 @@ extension CommandContext {
         }
     }
 
-    private var endpointName: String? {
-        guard let cluster, let endpoint, cluster.endpoints.indices.contains(endpoint) else { return nil }
-        return cluster.endpoints[endpoint].name
+    private var endpoint: Endpoint? {
+        guard let cluster, cluster.endpoints.indices.contains(Int(info.endpoint)) else { return nil }
+        return cluster.endpoints[Int(info.endpoint)]
     }
 
     private func writeMs(from startNs: UInt64, to endNs: UInt64, _ value: inout ValueWriter) {
@@ -73,23 +73,21 @@ extension CommandContext {
     }
 
     /// `1.2.3.4:80` without `:80`, `[::1]:80` without brackets; the path of a Unix socket as it is.
-    private func writeHost(of name: String, _ value: inout ValueWriter) {
-        guard let endpoint, let cluster, !cluster.endpoints[endpoint].address.isUnix,
-            let colon = name.utf8.lastIndex(of: UInt8(ascii: ":"))
-        else { return value.append(utf8: name) }
-        var host = name[..<colon]
+    private func writeHost(of endpoint: Endpoint, _ value: inout ValueWriter) {
+        guard !endpoint.address.isUnix, let colon = endpoint.name.utf8.lastIndex(of: UInt8(ascii: ":")) else {
+            return value.append(utf8: endpoint.name)
+        }
+        var host = endpoint.name[..<colon]
         if host.first == "[" { host = host.dropFirst().dropLast() }
         value.append(utf8: String(host))
     }
 
     private func writeUpstreamPort(_ value: inout ValueWriter) {
-        guard let endpoint, let cluster, cluster.endpoints.indices.contains(endpoint) else { return }
-        let address = cluster.endpoints[endpoint].address
-        if !address.isUnix { value.append(UInt64(address.port)) }
+        if let endpoint, !endpoint.address.isUnix { value.append(UInt64(endpoint.address.port)) }
     }
 
     /// False when the request has no such field.
-    func writeRequest(_ name: FieldName, to value: inout ValueWriter) -> Bool {
+    func writeRequest(_ name: FieldName, of format: CommandFormat, to value: inout ValueWriter) -> Bool {
         guard let stream, info.hasHead else { return false }
         switch name {
         case .method: value.append(stream.request.methodText)
@@ -100,8 +98,11 @@ extension CommandContext {
         case .scheme:
             guard let scheme = stream.request.headers[.xForwardedProto] else { return false }
             value.append(scheme)
-        case .field(let key, _):
-            guard let field = stream.request.headers[key] else { return false }
+        case .known(let name):
+            guard let field = stream.request.headers[name] else { return false }
+            value.append(field)
+        case .other(let index):
+            guard let field = stream.request.headers[format.otherNames[index].key] else { return false }
             value.append(field)
         }
         return true

@@ -16,8 +16,7 @@ struct CommandContext {
     var status: UInt16
     var details: StaticString?
     var cluster: Cluster?
-    /// In the cluster; nil when none was chosen.
-    var endpoint: Int?
+    var notes: StreamNotes?
     var attempts: UInt64
     var routeName: String?
     var connection: UInt64
@@ -30,25 +29,25 @@ struct CommandContext {
     /// An exchange, as of now.
     init(_ stream: HTTPStream) {
         self.stream = stream
-        info = stream.info
-        startedNs = stream.startedNs
+        info = stream.hot.value.info
+        startedNs = stream.hot.value.startedNs
         nowNs = stream.worker.nowNs
-        flag = stream.flag
-        status = stream.responseStarted ? stream.status.rawValue : 0
+        flag = stream.hot.value.flag
+        status = stream.hot.value.responseStarted ? stream.hot.value.status.rawValue : 0
         if let known = info.details {
             details = known
         } else if flag == .none {
-            details = !stream.responseStarted ? nil : info.isLocal ? flag.details : "via_upstream"
+            details = status == 0 ? nil : info.isLocal ? flag.details : "via_upstream"
         } else {
             details = flag.details
         }
-        cluster = stream.route.pool?.cluster.cluster
-        endpoint = stream.route.endpoint
+        cluster = unsafe stream.route.pool?.cluster.cluster
         attempts =
             stream.route.isAttempted ? 1 + UInt64(stream.route.retries) + (stream.route.wasRepeated ? 1 : 0) : 0
-        routeName = stream.route.route?.name
+        routeName = unsafe stream.route.route?.name
+        notes = stream.notes
         connection = stream.connection?.number ?? 0
-        addresses = unsafe stream.manager?.addresses
+        addresses = unsafe stream.hot.value.codec?.manager.addresses
         trustedHops = unsafe stream.chain.settings.trustedHops
     }
 
@@ -65,7 +64,7 @@ struct CommandContext {
         self.flag = flag
         status = 0
         self.cluster = cluster
-        self.endpoint = endpoint
+        info.endpoint = Int32(endpoint ?? -1)
         self.attempts = attempts
         self.connection = connection.number
         self.addresses = addresses

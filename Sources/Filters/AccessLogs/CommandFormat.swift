@@ -41,10 +41,18 @@ public struct CommandFormat: Sendable {
         var second: FieldName?
     }
 
+    /// A field whose name the proxy does not know by itself.
+    struct OtherName: Sendable {
+        let key: HeaderKey
+        /// In lower case, as `StreamNotes` knows it.
+        let bytes: [UInt8]
+    }
+
     private(set) var segments: [Segment] = []
     private(set) var literals: [UInt8] = []
     private(set) var times: [TimeFormat] = []
     private(set) var fields: [FieldChoice] = []
+    private(set) var otherNames: [OtherName] = []
     private(set) var metadataKeys: [[UInt8]] = []
     /// Whether the addresses of the connection are asked for.
     private(set) var needsAddresses = false
@@ -136,13 +144,23 @@ public struct CommandFormat: Sendable {
         guard (1...2).contains(names.count) else { throw ConfigProblem("where %\(name)(X?Y)% takes one or two names") }
         var choices: [FieldName] = []
         for text in names {
-            guard let choice = FieldName(text, pseudo: pseudo) else {
-                throw ConfigProblem("where %\(name)(X)% has no header name but \(text.quotedForMessage)")
-            }
-            choices.append(choice)
+            choices.append(try fieldName(text, of: name, pseudo: pseudo))
         }
         fields.append(FieldChoice(first: choices[0], second: choices.count > 1 ? choices[1] : nil))
         return fields.count - 1
+    }
+
+    /// - Parameter pseudo: whether `:METHOD` and its kin are allowed
+    private mutating func fieldName(
+        _ text: String, of name: String, pseudo: Bool
+    ) throws(ConfigProblem) -> FieldName {
+        if pseudo, let pseudo = FieldName(pseudo: text) { return pseudo }
+        guard let key = HeaderKey(text) else {
+            throw ConfigProblem("where %\(name)(X)% has no header name but \(text.quotedForMessage)")
+        }
+        if let known = key.known { return .known(known) }
+        otherNames.append(OtherName(key: key, bytes: Array(text.lowercased().utf8)))
+        return .other(otherNames.count - 1)
     }
 
     private func constant(_ name: String, _ argument: String?) throws(ConfigProblem) -> String {
@@ -166,34 +184,53 @@ public struct CommandFormat: Sendable {
     // MARK: What has to be kept for it
 
     /// Response fields that are asked for: the head is gone when a log line is written.
-    var responseFields: [FieldName] { fieldsOf { if case .response(let index) = $0 { index } else { nil } } }
-    var trailerFields: [FieldName] { fieldsOf { if case .trailer(let index) = $0 { index } else { nil } } }
+    var responseFields: NotedFields { noted { if case .response(let index) = $0 { index } else { nil } } }
+    var trailerFields: NotedFields { noted { if case .trailer(let index) = $0 { index } else { nil } } }
 
-    private func fieldsOf(_ index: (Command) -> Int?) -> [FieldName] {
-        segments.flatMap { segment -> [FieldName] in
-            guard case .command(let command, _, _) = segment, let index = index(command) else { return [] }
-            return [fields[index].first] + (fields[index].second.map { [$0] } ?? [])
+    private func noted(_ index: (Command) -> Int?) -> NotedFields {
+        var result = NotedFields()
+        for segment in segments {
+            guard case .command(let command, _, _) = segment, let index = index(command) else { continue }
+            for name in [fields[index].first, fields[index].second] {
+                switch name {
+                case .known(let known): result.known.append(known)
+                case .other(let other): result.other.append(otherNames[other])
+                case .method, .path, .authority, .scheme, nil: break
+                }
+            }
+        }
+        return result
+    }
+}
+
+/// A field that an operator names; a plain number.
+enum FieldName: Sendable {
+    case method, path, authority, scheme
+    case known(HeaderName)
+    /// In `CommandFormat.otherNames`.
+    case other(Int)
+
+    init?(pseudo text: String) {
+        switch text.uppercased() {
+        case ":METHOD": self = .method
+        case ":PATH": self = .path
+        case ":AUTHORITY": self = .authority
+        case ":SCHEME": self = .scheme
+        default: return nil
         }
     }
 }
 
-/// A field that an operator names.
-enum FieldName: Sendable {
-    case method, path, authority, scheme
-    /// - Parameter name: the bytes of the name, as `StreamNotes` knows it
-    case field(HeaderKey, name: [UInt8])
+/// Fields whose values are taken down before their head is gone.
+struct NotedFields: Sendable {
+    var known: [HeaderName] = []
+    var other: [CommandFormat.OtherName] = []
 
-    /// - Parameter pseudo: whether `:METHOD` and its kin are allowed
-    init?(_ text: String, pseudo: Bool) {
-        switch text.uppercased() {
-        case ":METHOD" where pseudo: self = .method
-        case ":PATH" where pseudo: self = .path
-        case ":AUTHORITY" where pseudo: self = .authority
-        case ":SCHEME" where pseudo: self = .scheme
-        default:
-            guard let key = HeaderKey(text) else { return nil }
-            self = .field(key, name: Array(text.lowercased().utf8))
-        }
+    var isEmpty: Bool { known.isEmpty && other.isEmpty }
+
+    mutating func formUnion(_ more: NotedFields) {
+        known += more.known.filter { !known.contains($0) }
+        other += more.other
     }
 }
 

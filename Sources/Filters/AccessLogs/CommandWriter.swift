@@ -4,24 +4,24 @@ internal import HTTP
 /// Writes a format on one worker.
 final class CommandWriter {
     private let format: CommandFormat
+    private let literals: LiteralMemory
     private let times: [TimeText]
     private var clock = WallClock()
 
     init(_ format: CommandFormat) {
         self.format = format
+        literals = LiteralMemory(format.literals)
         times = format.times.map(TimeText.init)
     }
 
     func write(_ context: CommandContext, to out: inout ByteWriter) {
-        ByteSlice.withBytes(of: format.literals) { literals in
-            for segment in format.segments {
-                switch segment {
-                case .literal(let start, let count): out.append(literals[start..<(start &+ count)])
-                case .command(let command, let bytesMax, let style):
-                    var value = ValueWriter(out: out, style: style, bytesMax: bytesMax)
-                    write(command, context, to: &value)
-                    out = value.finished()
-                }
+        for segment in format.segments {
+            switch segment {
+            case .literal(let start, let count): out.append(literals.slice(start, count))
+            case .command(let command, let bytesMax, let style):
+                var value = ValueWriter(out: out, style: style, bytesMax: bytesMax)
+                write(command, context, to: &value)
+                out = value.finished()
             }
         }
     }
@@ -33,16 +33,17 @@ final class CommandWriter {
             let epochNs = clock.epochNs(of: context.startedNs, nowNs: context.nowNs)
             times[index].write(epochNs: epochNs) { value.append($0) }
         case .request(let index):
-            let choice = format.fields[index]
-            if !context.writeRequest(choice.first, to: &value), let second = choice.second {
-                _ = context.writeRequest(second, to: &value)
+            if !context.writeRequest(format.fields[index].first, of: format, to: &value),
+                let second = format.fields[index].second
+            {
+                _ = context.writeRequest(second, of: format, to: &value)
             }
         case .response(let index): writeNote(.response, format.fields[index], context, to: &value)
         case .trailer(let index): writeNote(.trailer, format.fields[index], context, to: &value)
         case .metadata(let index):
-            ByteSlice.withBytes(of: format.metadataKeys[index]) { key in
-                if let note = context.stream?.notes?.value(.metadata, key) { value.append(note) }
-            }
+            guard let notes = context.notes else { return }
+            let note = ByteSlice.withBytes(of: format.metadataKeys[index]) { notes.value(.metadata, .other($0)) }
+            if let note { value.append(note) }
         }
     }
 
@@ -50,14 +51,41 @@ final class CommandWriter {
         _ kind: StreamNotes.Kind, _ choice: CommandFormat.FieldChoice, _ context: CommandContext,
         to value: inout ValueWriter
     ) {
-        guard let notes = context.stream?.notes else { return }
-        let note = note(kind, choice.first, notes) ?? choice.second.flatMap { self.note(kind, $0, notes) }
-        if let note { value.append(note) }
+        guard let notes = context.notes else { return }
+        if let note = note(kind, choice.first, notes) {
+            value.append(note)
+        } else if let second = choice.second, let note = note(kind, second, notes) {
+            value.append(note)
+        }
     }
 
     private func note(_ kind: StreamNotes.Kind, _ name: FieldName, _ notes: StreamNotes) -> ByteSlice? {
-        guard case .field(_, let text) = name else { return nil }
-        return ByteSlice.withBytes(of: text) { notes.value(kind, $0) }
+        switch name {
+        case .known(let known): notes.value(kind, .known(known))
+        case .other(let index):
+            ByteSlice.withBytes(of: format.otherNames[index].bytes) { notes.value(kind, .other($0)) }
+        case .method, .path, .authority, .scheme: nil
+        }
+    }
+}
+
+/// The text between operators, at an address of its own.
+@safe
+private final class LiteralMemory {
+    private let start: UnsafeMutableRawPointer
+    private let count: Int
+
+    init(_ bytes: [UInt8]) {
+        count = bytes.count
+        unsafe start = .allocate(byteCount: max(bytes.count, 1), alignment: 1)
+        unsafe UnsafeMutableRawBufferPointer(start: start, count: bytes.count).copyBytes(from: bytes)
+    }
+
+    deinit { unsafe start.deallocate() }
+
+    func slice(_ offset: Int, _ length: Int) -> ByteSlice {
+        precondition(offset >= 0 && length >= 0 && offset + length <= count, "literals are inside of their memory")
+        return unsafe ByteSlice(start: start + offset, count: length)
     }
 }
 

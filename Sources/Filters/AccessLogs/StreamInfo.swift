@@ -15,8 +15,12 @@ struct StreamInfo {
     var details: StaticString?
     /// Why no connection to the endpoint came about.
     var transportFailure: CloseReason?
+    /// Where the last try went, also when it is over; -1 for nowhere.
+    var endpoint: Int32 = -1
     /// The head was understood and kept: its fields can be read.
     var hasHead = false
+    /// Something was noted (`HTTPStream.notes`).
+    var hasNotes = false
     /// This proxy answers.
     var isLocal = false
     /// What the client's connection had counted when it left HTTP.
@@ -44,6 +48,7 @@ extension ResponseFlag {
         switch self {
         case .none: "direct_response"
         case .noRouteFound: "route_not_found"
+        case .noClusterFound: "cluster_not_found"
         case .noHealthyUpstream: "no_healthy_upstream"
         case .upstreamConnectionFailure: "upstream_reset_before_response_started{connection_failure}"
         case .upstreamConnectionTermination: "upstream_reset_before_response_started{connection_termination}"
@@ -61,6 +66,7 @@ extension ResponseFlag {
         switch self {
         case .none: "-"
         case .noRouteFound: "NoRouteFound"
+        case .noClusterFound: "NoClusterFound"
         case .noHealthyUpstream: "NoHealthyUpstream"
         case .upstreamConnectionFailure: "UpstreamConnectionFailure"
         case .upstreamConnectionTermination: "UpstreamConnectionTermination"

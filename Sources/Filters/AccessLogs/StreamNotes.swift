@@ -8,8 +8,16 @@ internal import HTTP
 final class StreamNotes {
     enum Kind: UInt8 { case response, trailer, metadata }
 
+    enum Name {
+        case known(HeaderName)
+        /// In lower case.
+        case other(ByteSlice)
+    }
+
     private struct Entry {
         var kind: Kind
+        /// nil for a name that is in the memory.
+        var known: HeaderName?
         var keyStart: Int
         var keyCount: Int
         var valueStart: Int
@@ -33,25 +41,39 @@ final class StreamNotes {
     }
 
     /// Takes down a value, in place of an earlier one of the same name.
-    func set(_ kind: Kind, _ key: ByteSlice, _ value: ByteSlice) {
-        if let index = entries.firstIndex(where: { $0.kind == kind && text($0.keyStart, $0.keyCount) == key }) {
+    func set(_ kind: Kind, _ name: Name, _ value: ByteSlice) {
+        if let index = index(of: kind, name) {
             entries[index].valueStart = used
             entries[index].valueCount = keep(value)
             return
         }
-        guard entries.count < Self.entriesMax, key.count < Self.bytesMax - used else { return }
-        let keyStart = used
-        let keyCount = keep(key)
-        let valueStart = used
-        entries.append(
-            Entry(
-                kind: kind, keyStart: keyStart, keyCount: keyCount, valueStart: valueStart, valueCount: keep(value)))
+        guard entries.count < Self.entriesMax else { return }
+        var entry = Entry(kind: kind, known: nil, keyStart: used, keyCount: 0, valueStart: used, valueCount: 0)
+        switch name {
+        case .known(let known): entry.known = known
+        case .other(let key):
+            guard key.count < Self.bytesMax - used else { return }
+            entry.keyCount = keep(key)
+        }
+        entry.valueStart = used
+        entry.valueCount = keep(value)
+        entries.append(entry)
     }
 
     /// Good until `removeAll`.
-    func value(_ kind: Kind, _ key: ByteSlice) -> ByteSlice? {
-        for entry in entries where entry.kind == kind && text(entry.keyStart, entry.keyCount) == key {
-            return text(entry.valueStart, entry.valueCount)
+    func value(_ kind: Kind, _ name: Name) -> ByteSlice? {
+        index(of: kind, name).map { text(entries[$0].valueStart, entries[$0].valueCount) }
+    }
+
+    private func index(of kind: Kind, _ name: Name) -> Int? {
+        for index in entries.indices where entries[index].kind == kind {
+            switch name {
+            case .known(let known): if entries[index].known == known { return index }
+            case .other(let key):
+                if entries[index].known == nil, text(entries[index].keyStart, entries[index].keyCount) == key {
+                    return index
+                }
+            }
         }
         return nil
     }

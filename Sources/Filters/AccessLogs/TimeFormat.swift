@@ -64,42 +64,56 @@ struct TimeFormat: Sendable {
 
 /// The text of times on one worker. What does not change within a second is made once for it.
 final class TimeText {
+    private enum Step {
+        /// A range of `text`.
+        case text(start: Int, end: Int)
+        case fraction(digits: Int)
+        case epochSeconds
+    }
+
     private let format: TimeFormat
     private var second = Int64.min
-    /// The text of each pattern for `second`, at the place of its piece.
-    private var texts: [[UInt8]]
-    private static let textBytesMax = 512
+    /// What the patterns come to in `second`, one behind the other.
+    private var text: [UInt8] = []
+    private var steps: [Step] = []
+    private static let patternBytesMax = 512
 
-    init(_ format: TimeFormat) {
-        self.format = format
-        texts = Array(repeating: [], count: format.pieces.count)
-    }
+    init(_ format: TimeFormat) { self.format = format }
 
     /// - Parameter epochNs: nanoseconds since 1970 in UTC
     func write(epochNs: UInt64, _ append: (ByteSlice) -> Void) {
         let seconds = Int64(epochNs / 1_000_000_000)
         let fraction = epochNs % 1_000_000_000
         if seconds != second { render(seconds) }
-        for index in format.pieces.indices {
-            switch format.pieces[index] {
-            case .pattern: ByteSlice.withBytes(of: texts[index], append)
-            case .fraction(let digits): Self.withDigits(fraction, width: 9) { append($0.prefix(digits)) }
-            case .epochSeconds: Self.withDigits(UInt64(seconds), width: 1, append)
+        ByteSlice.withBytes(of: text) { text in
+            for step in steps {
+                switch step {
+                case .text(let start, let end): append(text[start..<end])
+                case .fraction(let digits): Self.withDigits(fraction, width: 9) { append($0.prefix(digits)) }
+                case .epochSeconds: Self.withDigits(UInt64(seconds), width: 1, append)
+                }
             }
         }
     }
 
     private func render(_ seconds: Int64) {
         second = seconds
+        text.removeAll(keepingCapacity: true)
+        steps.removeAll(keepingCapacity: true)
         var time = time_t(seconds)
         var parts = unsafe tm()
         unsafe gmtime_r(&time, &parts)
-        for (index, piece) in format.pieces.enumerated() {
-            guard case .pattern(let pattern) = piece else { continue }
-            texts[index] = unsafe [UInt8](unsafeUninitializedCapacity: Self.textBytesMax) { buffer, count in
-                unsafe buffer.withMemoryRebound(to: CChar.self) { text in
-                    count = unsafe strftime(text.baseAddress!, text.count, pattern, &parts)
+        for piece in format.pieces {
+            switch piece {
+            case .fraction(let digits): steps.append(.fraction(digits: digits))
+            case .epochSeconds: steps.append(.epochSeconds)
+            case .pattern(let pattern):
+                let start = text.count
+                unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Self.patternBytesMax) { memory in
+                    let count = unsafe strftime(memory.baseAddress!, memory.count, pattern, &parts)
+                    unsafe text.append(contentsOf: UnsafeRawBufferPointer(memory).prefix(count))
                 }
+                steps.append(.text(start: start, end: text.count))
             }
         }
     }

@@ -8,7 +8,7 @@ internal import Glibc
 /// wait to be used again.
 package final class HTTPChain {
     let settings: HTTPChainSettings
-    let filters: [HTTPFilter]
+    let filters: HTTPFilterSet
     let router: RouterFilter
     let counters: StatsScope
     let worker: Worker
@@ -30,7 +30,6 @@ package final class HTTPChain {
         accessLogs: HTTPAccessLogs? = nil
     ) {
         self.settings = settings
-        self.filters = filters
         self.router = router
         self.counters = counters
         self.worker = worker
@@ -38,6 +37,7 @@ package final class HTTPChain {
         var system = SystemRandomNumberGenerator()
         random = SplitMix64(seed: system.next())
         for (index, filter) in filters.enumerated() { filter.index = index }
+        self.filters = HTTPFilterSet(filters)
     }
 
     /// The newest chain of the listener.
@@ -80,6 +80,8 @@ package struct HTTPChainSettings: Sendable {
     /// Nanoseconds without a byte while a request is in progress; 0 for no limit.
     package var streamIdleTimeoutNs: UInt64
     package var requestsPerConnectionMax: UInt64?
+    /// What filters may hold back of each direction of a stream.
+    package var bufferBytesMax: Int
     /// nil leaves paths as they are.
     package var normalizer: PathNormalizer?
     package var useRemoteAddress: Bool
@@ -96,6 +98,7 @@ package struct HTTPChainSettings: Sendable {
         requestTimeoutNs = configuration.requestTimeout?.nanoseconds ?? 0
         streamIdleTimeoutNs = configuration.streamIdleTimeout?.nanoseconds ?? 0
         requestsPerConnectionMax = configuration.maxRequestsPerConnection.map(UInt64.init)
+        bufferBytesMax = configuration.limits.bufferBytes.bytes
         let paths = configuration.paths
         let slashes: PathNormalizer.EscapedSlashes =
             switch paths.escapedSlashes {
@@ -123,6 +126,11 @@ package enum HTTPStat: Int, Sendable {
     case requestTime = 192
 
     package static let cellCount = requestTime.rawValue + Histogram.cellCount
+
+    /// Follows the cells of `HTTP1Error`.
+    package static func refused(_ path: PathNormalizer.Refusal) -> StatCell {
+        StatCell(rawValue: refused.rawValue + HTTP1Error.allCases.count + Int(path.rawValue))
+    }
 
     package static func refused(_ error: HTTP1Error) -> StatCell {
         StatCell(rawValue: refused.rawValue + Int(error.rawValue))

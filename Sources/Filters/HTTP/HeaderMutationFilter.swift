@@ -35,14 +35,14 @@ public final class HeaderMutationFilter: HTTPFilter, ConfigurableHTTPFilter {
     private let request: [WorkerMutation]
     private let response: [WorkerMutation]
     /// Response fields that a value asks for.
-    private let responseFields: [FieldName]
+    private let responseFields: NotedFields
     private let needsAddresses: Bool
     private let scratch = Scratch(capacity: CommandFormat.valueBytesMax)
 
     public init(settings: Settings, worker: Worker) {
         request = settings.request.map(WorkerMutation.init)
         response = settings.response.map(WorkerMutation.init)
-        responseFields = settings.response.flatMap(\.value.responseFields)
+        responseFields = settings.response.reduce(into: NotedFields()) { $0.formUnion($1.value.responseFields) }
         needsAddresses = (settings.request + settings.response).contains { $0.value.needsAddresses }
         super.init()
     }
@@ -56,13 +56,14 @@ public final class HeaderMutationFilter: HTTPFilter, ConfigurableHTTPFilter {
         return .proceed
     }
 
-    public override func onResponseHeaders(_ stream: HTTPStream, _ head: inout ResponseHead) {
-        guard !response.isEmpty else { return }
+    public override func onResponseHeaders(_ stream: HTTPStream, _ head: inout ResponseHead) -> Status {
+        guard !response.isEmpty else { return .proceed }
         if !responseFields.isEmpty { stream.note(.response, responseFields, of: head.headers) }
         let context = context(of: stream)
         for mutation in response {
             scratch.withValue(mutation.writer, context) { mutation.apply($0, to: &head.headers) }
         }
+        return .proceed
     }
 
     private func context(of stream: HTTPStream) -> CommandContext {

@@ -53,25 +53,29 @@ extension ByteWriter {
         _ bytes: ByteSlice, _ escape: (inout ByteWriter, ByteSlice, Int) -> Int
     ) {
         var runStart = 0
-        var index = 0
+        var index = bytes.firstLogStop(from: 0)
         while index < bytes.count {
-            let stops = bytes.vector(at: index).logStops
-            guard stops != 0 else {
-                index &+= 16
-                continue
-            }
-            index &+= stops.trailingZeroBitCount
-            // What lies behind the end reads as zero, which is a stop too.
-            guard index < bytes.count else { break }
             append(bytes[runStart..<index])
-            index &+= escape(&self, bytes, index)
-            runStart = index
+            runStart = index &+ escape(&self, bytes, index)
+            index = bytes.firstLogStop(from: runStart)
         }
         append(bytes[runStart..<bytes.count])
     }
 }
 
 extension ByteSlice {
+    /// The first byte at or after `start` that a log line cannot hold as it is; `count` when there is none.
+    fileprivate func firstLogStop(from start: Int) -> Int {
+        var index = start
+        while index &+ 16 <= count {
+            let stops = vector(at: index).logStops
+            if stops != 0 { return index &+ stops.trailingZeroBitCount }
+            index &+= 16
+        }
+        while index < count, !ASCII.isLogStop(self[index]) { index &+= 1 }
+        return index
+    }
+
     /// The length of the character of two to four bytes that begins at `index`; nil when the bytes there are none
     /// (RFC 3629 §4: no overlong forms, no surrogates, nothing above U+10FFFF).
     fileprivate func lengthOfUTF8(at index: Int) -> Int? {

@@ -27,4 +27,14 @@ public struct ResponseHead: ~Copyable {
 
     /// Says that the head's bytes now live at `bytes`, an exact copy of where they were when it was parsed.
     package mutating func moveSource(to bytes: ByteSlice) { headers.setSource(bytes) }
+
+    /// Makes `other` a copy that does not depend on where the bytes of this head are.
+    package func copy(to other: inout ResponseHead) {
+        other.reset()
+        other.status = status
+        other.version = version
+        other.bodyLength = bodyLength
+        other.switchesProtocol = switchesProtocol
+        headers.copyFields(to: &other.headers)
+    }
 }

@@ -54,10 +54,13 @@ final class WorkerAssembly {
             if let id = listeners[key] {
                 if let before = old[key], isUntouched(before, plan) { continue }
                 worker.updateListener(id, counters: counters, limit: limit(of: plan), chain: chain(for: plan))
+                worker.setKeepAlive(plan.keepAlive, of: id)
             } else if let socket = sockets[key] {
-                listeners[key] = worker.addListener(
+                let id = worker.addListener(
                     socket: socket.descriptor, isShared: socket.isShared, counters: counters, limit: limit(of: plan),
                     chain: chain(for: plan))
+                worker.setKeepAlive(plan.keepAlive, of: id)
+                listeners[key] = id
             }
         }
         snapshot = next
@@ -112,7 +115,7 @@ final class WorkerAssembly {
 
     private func pool(of cluster: Cluster) -> HTTPConnectionPool {
         if let pool = pools[cluster.name] { return pool }
-        let pool = HTTPConnectionPool(
+        let pool = HTTP1ConnectionPool(
             cluster: workerCluster(cluster), settings: HTTPConnectionPool.Settings(cluster.pool), worker: worker)
         pools[cluster.name] = pool
         return pool
@@ -132,7 +135,8 @@ final class WorkerAssembly {
         case (.tcpProxy(let oldPlan), .tcpProxy(let newPlan)):
             return zip(oldPlan.clusters, newPlan.clusters).allSatisfy { $0.cluster === $1.cluster }
         case (.http(let oldPlan), .http(let newPlan)):
-            return zip(oldPlan.clusters, newPlan.clusters).allSatisfy { $0 === $1 }
+            // A header that names the cluster may name one that is new.
+            return oldPlan.clusters.elementsEqual(newPlan.clusters, by: ===)
         default:
             return true
         }

@@ -1,0 +1,33 @@
+/// What was special about an exchange, in Envoy's words (`%RESPONSE_FLAGS%`).
+public enum ResponseFlag: UInt8, CaseIterable, Sendable {
+    case none
+    case noRouteFound
+    case noClusterFound
+    case noHealthyUpstream
+    case upstreamConnectionFailure
+    case upstreamConnectionTermination
+    case upstreamRequestTimeout
+    case upstreamOverflow
+    case downstreamConnectionTermination
+    case downstreamProtocolError
+    case streamIdleTimeout
+    case rateLimited
+
+    /// As access logs and `x-ringway-reason` write it; `-` for none.
+    public var label: StaticString {
+        switch self {
+        case .none: "-"
+        case .noRouteFound: "NR"
+        case .noClusterFound: "NC"
+        case .noHealthyUpstream: "UH"
+        case .upstreamConnectionFailure: "UF"
+        case .upstreamConnectionTermination: "UC"
+        case .upstreamRequestTimeout: "UT"
+        case .upstreamOverflow: "UO"
+        case .downstreamConnectionTermination: "DC"
+        case .downstreamProtocolError: "DPE"
+        case .streamIdleTimeout: "SI"
+        case .rateLimited: "RL"
+        }
+    }
+}
