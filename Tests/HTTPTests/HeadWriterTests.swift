@@ -53,6 +53,33 @@ import Testing
         #expect(rewritten(request, connection: .keepAlive).hasSuffix("X: y\r\nConnection: keep-alive\r\n\r\n"))
     }
 
+    @Test func aCopyOfAHeadDoesNotNeedTheBytesOfTheOriginal() {
+        var copy = RequestHead(headersMax: 4)
+        let text = "BREW /a?b HTTP/1.1\r\nHost: h:81\r\nX-A: 1\r\nConnection: x-b\r\nX-B: 2\r\nContent-Length: 3\r\n\r\n"
+        var bytes = Array(text.utf8)
+        ByteSlice.withBytes(of: bytes) { bytes in
+            var head = RequestHead(headersMax: 4)
+            var parser = HTTP1RequestParser()
+            _ = parser.parse(bytes, limits: HTTP1Limits(), into: &head)
+            let isSet = head.setPath(ByteSlice("/changed")) && head.copy(to: &copy)
+            #expect(isSet)
+        }
+        bytes = []
+        var written = [UInt8](repeating: 0, count: 1000)
+        let count = unsafe written.withUnsafeMutableBytes { buffer in
+            var writer = unsafe ByteWriter(start: buffer.baseAddress!, capacity: buffer.count)
+            copy.writeHTTP1(to: &writer, length: .contentLength(3), connection: .none)
+            return writer.count
+        }
+        #expect(
+            String(decoding: written.prefix(count), as: UTF8.self)
+                == "BREW /changed?b HTTP/1.1\r\nHost: h:81\r\nX-A: 1\r\nContent-Length: 3\r\n\r\n")
+        #expect(copy.bodyLength == .exactly(3))
+        // And again over what it held.
+        let isCopied = RequestHead(headersMax: 1).copy(to: &copy)
+        #expect(isCopied && copy.path.isEmpty && copy.headers.indices.isEmpty)
+    }
+
     @Test func writesTheOtherForms() {
         #expect(
             rewritten("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n") == "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n")

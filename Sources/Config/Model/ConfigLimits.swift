@@ -37,6 +37,8 @@ package enum ConfigLimits {
     /// Of headers, of query parameters and of cookies that one route looks at.
     package static let fieldMatches = 1...64
     package static let fieldTextBytesMax = 1024
+    /// Different patterns of one listener. Each worker has a copy of each.
+    package static let regexesMax = 2000
     package static let headerNameBytesMax = 256
     /// Of headers that one list sets, adds or removes.
     package static let headerEditsMax = 64
@@ -47,6 +49,7 @@ package enum ConfigLimits {
     package static let port = 1...65_535
     package static let routeTimeout = TimeSpan.milliseconds(1) ... .hours(24)
     package static let upgrades = 1...16
+    package static let mirrors = 1...8
     package static let retryOn = 1...32
     package static let retryStatus = 400...599
     package static let retryAttempts = 1...10
@@ -56,4 +59,16 @@ package enum ConfigLimits {
     package static let poolRetries = 0...1_000_000
     package static let endpoints = 1...10_000
     package static let connectTimeout = TimeSpan.milliseconds(1) ... .hours(1)
+
+    package static let healthCheckInterval = TimeSpan.milliseconds(10) ... .hours(24)
+    package static let healthCheckTimeout = TimeSpan.milliseconds(1) ... .minutes(10)
+    /// Of results in a row, those of clients included.
+    package static let healthCheckThreshold = 1...1000
+    /// Of items in a list of statuses.
+    package static let healthCheckStatuses = 64
+    package static let healthCheckPayloadBytesMax = 1024
+    package static let ejection = TimeSpan.milliseconds(100) ... .hours(24)
+    /// What the kernel takes (tcp(7)).
+    package static let keepAliveTime = TimeSpan.seconds(1) ... .seconds(32_767)
+    package static let keepAliveCount = 1...127
 }

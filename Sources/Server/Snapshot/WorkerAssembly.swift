@@ -52,10 +52,13 @@ final class WorkerAssembly {
             if let id = listeners[key] {
                 if let before = old[key], isUntouched(before, plan) { continue }
                 worker.updateListener(id, counters: counters, limit: limit(of: plan), chain: chain(for: plan))
+                worker.setKeepAlive(plan.keepAlive, of: id)
             } else if let socket = sockets[key] {
-                listeners[key] = worker.addListener(
+                let id = worker.addListener(
                     socket: socket.descriptor, isShared: socket.isShared, counters: counters, limit: limit(of: plan),
                     chain: chain(for: plan))
+                worker.setKeepAlive(plan.keepAlive, of: id)
+                listeners[key] = id
             }
         }
         snapshot = next
@@ -124,7 +127,8 @@ final class WorkerAssembly {
         case (.tcpProxy(let oldPlan), .tcpProxy(let newPlan)):
             return zip(oldPlan.clusters, newPlan.clusters).allSatisfy { $0.cluster === $1.cluster }
         case (.http(let oldPlan), .http(let newPlan)):
-            return zip(oldPlan.clusters, newPlan.clusters).allSatisfy { $0 === $1 }
+            // A header that names the cluster may name one that is new.
+            return oldPlan.clusters.elementsEqual(newPlan.clusters, by: ===)
         default:
             return true
         }
