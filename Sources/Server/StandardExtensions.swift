@@ -6,10 +6,12 @@ package enum StandardExtensions {
         NetworkFilterRegistration(ConnectionRateLimitFilter.self),
         NetworkFilterRegistration(EchoFilter.self),
         NetworkFilterRegistration(IPAccessFilter.self),
+        NetworkFilterRegistration(WebSocketEchoFilter.self),
     ]
 
     package static let httpFilters: [HTTPFilterRegistration] = [
         HTTPFilterRegistration(CORSFilter.self),
+        HTTPFilterRegistration(HeaderMutationFilter.self),
         HTTPFilterRegistration(LocalRateLimitFilter.self),
     ]
 }

@@ -11,6 +11,7 @@ package enum ConfigLimits {
     /// Of `allow` and of `deny`. An empty list would leave open whether it means everybody or nobody.
     package static let accessRanges = 1...10_000
     package static let networkFilters = 1...64
+    package static let webSocketMessageBytes = ByteSize(bytes: 1) ... .gibibytes(1)
     package static let weight = 1...1_000_000
 
     package static let weightedClusters = 1...1000
@@ -32,6 +33,17 @@ package enum ConfigLimits {
     package static let serverNameBytesMax = 128
     package static let httpFilters = 1...64
 
+    /// Of one listener.
+    package static let accessLogs = 1...16
+    package static let accessLogFilters = 1...16
+    package static let accessLogFlags = 1...32
+    package static let accessLogDuration = TimeSpan.milliseconds(1) ... .hours(24)
+    package static let accessLogFormatBytesMax = 16 << 10
+    package static let accessLogFieldsMax = 128
+    package static let accessLogFieldDepthMax = 8
+    /// What the kernel takes, without the end mark.
+    package static let filePathBytesMax = 4095
+
     package static let hosts = 1...10_000
     package static let domains = 1...1000
     package static let routes = 1...10_000
@@ -51,6 +63,7 @@ package enum ConfigLimits {
     package static let port = 1...65_535
     package static let routeTimeout = TimeSpan.milliseconds(1) ... .hours(24)
     package static let upgrades = 1...16
+    package static let mirrors = 1...8
     package static let retryOn = 1...32
     package static let retryStatus = 400...599
     package static let retryAttempts = 1...10

@@ -18,6 +18,7 @@ package struct HTTPConfiguration: Sendable, Equatable {
     package var http2: HTTP2Configuration
     package var paths: PathConfiguration
     package var requestID: RequestIDConfiguration
+    package var accessLogs: [AccessLogConfiguration]
     /// In the order of requests; the router follows behind the last.
     package var filters: [HTTPFilterConfiguration]
     /// At least one; no domain twice. The most specific that fits a request's host answers.
@@ -41,6 +42,7 @@ package struct HTTPConfiguration: Sendable, Equatable {
         http2: HTTP2Configuration = HTTP2Configuration(),
         paths: PathConfiguration = PathConfiguration(),
         requestID: RequestIDConfiguration = RequestIDConfiguration(),
+        accessLogs: [AccessLogConfiguration] = [],
         filters: [HTTPFilterConfiguration] = [],
         hosts: [VirtualHostConfiguration]
     ) {
@@ -55,6 +57,7 @@ package struct HTTPConfiguration: Sendable, Equatable {
         self.http2 = http2
         self.paths = paths
         self.requestID = requestID
+        self.accessLogs = accessLogs
         self.filters = filters
         self.hosts = hosts
     }

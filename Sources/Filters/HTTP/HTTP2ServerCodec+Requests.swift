@@ -99,6 +99,7 @@ extension HTTP2ServerCodec {
             return session.reset(stream, .protocolError)
         }
         entry.chain.counters.add(to: HTTPStat.refused(error))
+        exchange.hot.value.info.details = "http2.codec_error"
         if error.status != .badRequest, !exchange.responseStarted {
             exchange.respond(error.status, flag: .downstreamProtocolError, text: error.label)
         } else {

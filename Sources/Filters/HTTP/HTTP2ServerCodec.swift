@@ -221,11 +221,6 @@ final class HTTP2ServerCodec: ServerCodec {
         if !isBlocked { giveBack(HTTP2Stream(slot: stream.codecSlot)) }
     }
 
-    override func requestTimedOut(_ stream: HTTPStream) {
-        guard !stream.requestEnded else { return }
-        stream.respond(.requestTimeout, flag: .none, text: "the request did not come in time\n")
-    }
-
     // MARK: Timeouts
 
     override func setIdleTimeout(ns: UInt64, of stream: HTTPStream) {

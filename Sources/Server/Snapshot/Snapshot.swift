@@ -9,18 +9,24 @@ package final class Snapshot: Sendable {
     package let configuration: Configuration
     /// The text that it came from, for `GET /config`.
     package let source: String
+    /// What the text is called in errors: the path of a file.
+    package let file: String
     package let clusters: [String: Cluster]
     package let listeners: [ListenerPlan]
+    /// The paths of its access logs.
+    let accessLogs: Set<String>
 
     init(
-        generation: UInt64, configuration: Configuration, source: String, clusters: [String: Cluster],
-        listeners: [ListenerPlan]
+        generation: UInt64, configuration: Configuration, source: String, file: String, clusters: [String: Cluster],
+        listeners: [ListenerPlan], accessLogs: Set<String>
     ) {
         self.generation = generation
         self.configuration = configuration
         self.source = source
+        self.file = file
         self.clusters = clusters
         self.listeners = listeners
+        self.accessLogs = accessLogs
     }
 }
 
@@ -69,4 +75,5 @@ package struct TCPProxyPlan: Sendable {
     package var clusters: [(cluster: Cluster, weight: UInt32)]
     package var idleTimeoutNs: UInt64
     package var connectAttempts: Int
+    package var accessLogs: [AccessLogPlan]
 }
