@@ -47,7 +47,7 @@ extension HTTP2ServerCodec {
         exchange.codecSlot = stream.slot
         entries[slot] = Entry(stream: exchange, chain: newest, lastActiveNs: worker.nowNs)
         requestCount += 1
-        if session.streamCount == 1 { connection.setIdleTimeout(ns: 0) }
+        cancelIdleTimer()
         if let max = newest.settings.requestsPerConnectionMax, requestCount >= max { onDrain() }
         switch session.finishRequest(stream, into: &exchange.request) {
         case .failure(let error): refuse(stream, error)
@@ -120,8 +120,7 @@ extension HTTP2ServerCodec {
             }
             end(exchange, at: slot, .downstreamRemoteReset)
         }
-        guard session.streamCount == 0, phase == .serving else { return }
-        connection.setIdleTimeout(ns: chain.settings.idleTimeoutNs)
+        if session.streamCount == 0, phase == .serving { startIdleTimer() }
     }
 
     func end(_ exchange: HTTPStream, at slot: Int, _ flag: ResponseFlag) {
