@@ -77,7 +77,9 @@ enum FuzzHTTP2Server {
                 session.consume(stream, count)
             case .trailers(let stream):
                 var table = HeaderTable(capacity: 8)
-                if case .failure = session.finishTrailers(stream, into: &table) { session.reset(stream, .protocolError) }
+                if case .failure = session.finishTrailers(stream, into: &table) {
+                    session.reset(stream, .protocolError)
+                }
             case .end(let stream):
                 precondition(isOpen[stream.slot] == true)
                 respond(stream)

@@ -95,7 +95,7 @@ extension HTTP2ServerCodec {
     /// is told; what breaks the protocol ends the stream (RFC 9113 §8.1.1).
     private func refuse(_ stream: HTTP2Stream, _ error: HTTP1Error) {
         let slot = Int(stream.slot)
-        guard let entry = entries[slot], let exchange = entry.stream else {
+        guard slot < entries.count, let entry = entries[slot], let exchange = entry.stream else {
             return session.reset(stream, .protocolError)
         }
         entry.chain.counters.add(to: HTTPStat.refused(error))

@@ -91,7 +91,9 @@ final class HTTP2ServerCodec: ServerCodec {
     }
 
     override func onFlush() {
-        guard phase != .closing, !isBlocked else { return }
+        guard phase != .closing else { return }
+        defer { transport.settle() }
+        guard !isBlocked else { return }
         flush()
         if let failure = session.failure { return fail(failure) }
         // A request may be on its way until the answer to the announcement has come.
