@@ -28,6 +28,14 @@ struct AdminHandler {
         ("/server_info", .read, "version, uptime, workers, kernel features", { handler, _ in handler.serverInfo() }),
         ("/stats", .read, "every stat (?filter=TEXT, ?format=json)", { $0.stats($1) }),
         ("/config", .read, "GET: the running configuration; PUT: replace it as a whole", { $0.config($1) }),
+        (
+            "/healthcheck/fail", .change, "the health_check filter answers 503",
+            { handler, _ in handler.setHealthChecks(failed: true) }
+        ),
+        (
+            "/healthcheck/ok", .change, "it answers 200 again",
+            { handler, _ in handler.setHealthChecks(failed: false) }
+        ),
         ("/drain_listeners", .change, "stop accepting connections", { handler, _ in handler.drainListeners() }),
         ("/quitquitquit", .change, "drain, then end the process", { handler, _ in handler.quit() }),
     ]
@@ -232,6 +240,11 @@ struct AdminHandler {
     }
 
     // MARK: Changes
+
+    private func setHealthChecks(failed: Bool) -> LocalResponse {
+        control.serving.setFailed(failed)
+        return LocalResponse(.ok, text: "OK\n")
+    }
 
     private func drainListeners() -> LocalResponse {
         control.drainListeners()
