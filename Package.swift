@@ -75,7 +75,8 @@ let package = Package(
         .target(name: "AllocationCount", path: "Tests/AllocationCount", cSettings: strictC),
         .testTarget(name: "EngineTests", dependencies: ["Engine", "Simulation"], swiftSettings: strict),
         .testTarget(
-            name: "UpstreamTests", dependencies: ["Upstream", "Engine", "Config", "Simulation"], swiftSettings: strict),
+            name: "UpstreamTests", dependencies: ["Upstream", "Engine", "HTTP", "Config", "Simulation"],
+            swiftSettings: strict),
         .testTarget(
             name: "FiltersTests",
             dependencies: ["Filters", "Upstream", "Engine", "Config", "Simulation", "AllocationCount"],

@@ -22,7 +22,7 @@ struct RingwayCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ringway",
         abstract: "An edge and sidecar proxy on io_uring.",
-        subcommands: [Run.self, Proxy.self, Check.self, Doctor.self, Version.self])
+        subcommands: [Run.self, Proxy.self, Check.self, Explain.self, Doctor.self, Version.self])
 
     /// Commands are made by the parser: this is how they come to know of more than their arguments.
     @TaskLocal static var extensions = Extensions()
@@ -123,7 +123,48 @@ struct Check: ParsableCommand {
     @Argument(help: "The configuration file.")
     var config: String
 
-    mutating func run() throws { throw ExitCode(CheckCommand.check(path: config, extensions: RingwayCommand.extensions)) }
+    mutating func run() throws {
+        throw ExitCode(CheckCommand.check(path: config, extensions: RingwayCommand.extensions))
+    }
+}
+
+struct Explain: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Say what becomes of a request, and why: ringway explain GET http://localhost:8080/users/1")
+
+    @Argument(help: "The method.")
+    var method: String
+
+    @Argument(help: "A URL, or a path that starts with a slash.")
+    var url: String
+
+    @Option(name: [.customShort("H"), .long], help: "A header of the request, NAME: VALUE. May be repeated.")
+    var header: [String] = []
+
+    @Option(help: "The listener's name. Without it, the one at the URL's port, or the only one.")
+    var listener: String?
+
+    @Option(help: "A configuration file to ask instead of the running proxy.")
+    var config: String?
+
+    @Option(help: "Where the running proxy's admin interface listens. (default: 127.0.0.1:9901)")
+    var admin: String?
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    mutating func validate() throws {
+        if config != nil, admin != nil { throw ValidationError("either --config or --admin") }
+    }
+
+    mutating func run() throws {
+        let options = ExplainCommand.Options(
+            method: method, url: url, headers: header, listener: listener, json: json)
+        if let config {
+            throw ExitCode(ExplainCommand.run(options, config: config, extensions: RingwayCommand.extensions))
+        }
+        throw ExitCode(ExplainCommand.run(options, admin: admin))
+    }
 }
 
 struct Doctor: ParsableCommand {

@@ -14,6 +14,11 @@ extension ConfigurationDecoder {
                 "connect_timeout", .duration(in: ConfigLimits.connectTimeout),
                 default: ClusterConfiguration.defaultConnectTimeout),
             pool: object.value("pool", .object("pool", pool), default: PoolConfiguration()),
+            tcpKeepAlive: object.optional("tcp_keepalive", .tcpKeepAlive),
+            healthCheck: object.optional("health_check", .object("health_check", healthCheck)),
+            outlierDetection: object.optional("outlier_detection", .object("outlier_detection", outlierDetection)),
+            panicThreshold: object.value(
+                "panic_threshold", .percent, default: ClusterConfiguration.defaultPanicThreshold),
             origin: ConfigOrigin(object.position))
     }
 

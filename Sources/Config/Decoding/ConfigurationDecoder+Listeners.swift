@@ -12,6 +12,7 @@ extension ConfigurationDecoder {
             name: name ?? "",
             address: address ?? .any(port: 0),
             maxConnections: object.optional("max_connections", .int(in: ConfigLimits.connections)),
+            tcpKeepAlive: object.optional("tcp_keepalive", .tcpKeepAlive),
             access: object.value("access", .object("access", access), default: AccessConfiguration()),
             networkFilters: object.value(
                 "network_filters",

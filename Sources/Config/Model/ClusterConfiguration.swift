@@ -8,9 +8,17 @@ package struct ClusterConfiguration: Sendable, Equatable {
     /// From the first SYN to the established connection.
     package var connectTimeout: TimeSpan
     package var pool: PoolConfiguration
+    /// Of connections to the endpoints; nil for none.
+    package var tcpKeepAlive: TCPKeepAliveConfiguration?
+    /// nil for none: all endpoints count as healthy.
+    package var healthCheck: HealthCheckConfiguration?
+    package var outlierDetection: OutlierDetectionConfiguration?
+    /// Where a smaller share of the endpoints is healthy, all of them are used; zero never does that.
+    package var panicThreshold: Percent
     package var origin: ConfigOrigin
 
     package static let defaultConnectTimeout = TimeSpan.seconds(5)
+    package static let defaultPanicThreshold = Percent(partsPerMillion: 500_000)
 
     package init(
         name: String,
@@ -18,6 +26,10 @@ package struct ClusterConfiguration: Sendable, Equatable {
         loadBalancing: LoadBalancingPolicy = .roundRobin,
         connectTimeout: TimeSpan = ClusterConfiguration.defaultConnectTimeout,
         pool: PoolConfiguration = PoolConfiguration(),
+        tcpKeepAlive: TCPKeepAliveConfiguration? = nil,
+        healthCheck: HealthCheckConfiguration? = nil,
+        outlierDetection: OutlierDetectionConfiguration? = nil,
+        panicThreshold: Percent = ClusterConfiguration.defaultPanicThreshold,
         origin: ConfigOrigin = ConfigOrigin()
     ) {
         self.name = name
@@ -25,6 +37,10 @@ package struct ClusterConfiguration: Sendable, Equatable {
         self.loadBalancing = loadBalancing
         self.connectTimeout = connectTimeout
         self.pool = pool
+        self.tcpKeepAlive = tcpKeepAlive
+        self.healthCheck = healthCheck
+        self.outlierDetection = outlierDetection
+        self.panicThreshold = panicThreshold
         self.origin = origin
     }
 }

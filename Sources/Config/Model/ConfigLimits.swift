@@ -11,6 +11,7 @@ package enum ConfigLimits {
     /// Of `allow` and of `deny`. An empty list would leave open whether it means everybody or nobody.
     package static let accessRanges = 1...10_000
     package static let networkFilters = 1...64
+    package static let webSocketMessageBytes = ByteSize(bytes: 1) ... .gibibytes(1)
     package static let weight = 1...1_000_000
 
     package static let weightedClusters = 1...1000
@@ -48,6 +49,7 @@ package enum ConfigLimits {
     package static let port = 1...65_535
     package static let routeTimeout = TimeSpan.milliseconds(1) ... .hours(24)
     package static let upgrades = 1...16
+    package static let mirrors = 1...8
     package static let retryOn = 1...32
     package static let retryStatus = 400...599
     package static let retryAttempts = 1...10
@@ -57,4 +59,16 @@ package enum ConfigLimits {
     package static let poolRetries = 0...1_000_000
     package static let endpoints = 1...10_000
     package static let connectTimeout = TimeSpan.milliseconds(1) ... .hours(1)
+
+    package static let healthCheckInterval = TimeSpan.milliseconds(10) ... .hours(24)
+    package static let healthCheckTimeout = TimeSpan.milliseconds(1) ... .minutes(10)
+    /// Of results in a row, those of clients included.
+    package static let healthCheckThreshold = 1...1000
+    /// Of items in a list of statuses.
+    package static let healthCheckStatuses = 64
+    package static let healthCheckPayloadBytesMax = 1024
+    package static let ejection = TimeSpan.milliseconds(100) ... .hours(24)
+    /// What the kernel takes (tcp(7)).
+    package static let keepAliveTime = TimeSpan.seconds(1) ... .seconds(32_767)
+    package static let keepAliveCount = 1...127
 }

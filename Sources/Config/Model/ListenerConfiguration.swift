@@ -5,6 +5,8 @@ package struct ListenerConfiguration: Sendable, Equatable {
     package var address: SocketAddress
     /// Open connections at one time, over all workers; nil for no limit.
     package var maxConnections: Int?
+    /// Of accepted connections; nil for none.
+    package var tcpKeepAlive: TCPKeepAliveConfiguration?
     package var access: AccessConfiguration
     /// In the order of the chain, before `proxy`.
     package var networkFilters: [NetworkFilterConfiguration]
@@ -16,6 +18,7 @@ package struct ListenerConfiguration: Sendable, Equatable {
         name: String,
         address: SocketAddress,
         maxConnections: Int? = nil,
+        tcpKeepAlive: TCPKeepAliveConfiguration? = nil,
         access: AccessConfiguration = AccessConfiguration(),
         networkFilters: [NetworkFilterConfiguration] = [],
         proxy: ProxyConfiguration? = nil,
@@ -24,6 +27,7 @@ package struct ListenerConfiguration: Sendable, Equatable {
         self.name = name
         self.address = address
         self.maxConnections = maxConnections
+        self.tcpKeepAlive = tcpKeepAlive
         self.access = access
         self.networkFilters = networkFilters
         self.proxy = proxy

@@ -61,6 +61,8 @@ package struct ForwardConfiguration: Sendable, Equatable {
     package var upgrade: UpgradePolicy
     /// nil for no retries.
     package var retry: RetryConfiguration?
+    /// Clusters that get copies of requests.
+    package var mirrors: [MirrorConfiguration]
     package var requestHeaders: HeaderEditConfiguration
 
     package static let defaultTimeout: TimeSpan? = .seconds(15)
@@ -73,6 +75,7 @@ package struct ForwardConfiguration: Sendable, Equatable {
         idleTimeout: TimeSpan? = nil,
         upgrade: UpgradePolicy = .none,
         retry: RetryConfiguration? = nil,
+        mirrors: [MirrorConfiguration] = [],
         requestHeaders: HeaderEditConfiguration = HeaderEditConfiguration()
     ) {
         self.clusters = clusters
@@ -82,12 +85,27 @@ package struct ForwardConfiguration: Sendable, Equatable {
         self.idleTimeout = idleTimeout
         self.upgrade = upgrade
         self.retry = retry
+        self.mirrors = mirrors
         self.requestHeaders = requestHeaders
     }
 
     /// All requests to one cluster: `cluster: NAME`.
     package init(cluster: ClusterReference) {
         self.init(clusters: [WeightedCluster(cluster: cluster)])
+    }
+}
+
+/// A cluster that gets copies of a route's requests. Its answers are thrown away.
+package struct MirrorConfiguration: Sendable, Equatable {
+    package var cluster: ClusterReference
+    /// Of the requests.
+    package var fraction: Percent
+
+    package static let defaultFraction = Percent(partsPerMillion: 1_000_000)
+
+    package init(cluster: ClusterReference, fraction: Percent = MirrorConfiguration.defaultFraction) {
+        self.cluster = cluster
+        self.fraction = fraction
     }
 }
 
@@ -134,6 +152,8 @@ package struct RetryConfiguration: Sendable, Equatable {
     package var perTryTimeout: TimeSpan?
     /// The first wait is random up to this; later ones up to twice the one before, to ten times this.
     package var backOff: TimeSpan
+    /// Retries in progress, as a share of the cluster's requests; nil for the cluster's `pool.max_retries`.
+    package var budget: Percent?
 
     package static let defaultAttempts = 1
     package static let defaultBackOff = TimeSpan.milliseconds(25)
@@ -143,13 +163,15 @@ package struct RetryConfiguration: Sendable, Equatable {
         statuses: [Int] = [],
         attempts: Int = RetryConfiguration.defaultAttempts,
         perTryTimeout: TimeSpan? = nil,
-        backOff: TimeSpan = RetryConfiguration.defaultBackOff
+        backOff: TimeSpan = RetryConfiguration.defaultBackOff,
+        budget: Percent? = nil
     ) {
         self.conditions = conditions
         self.statuses = statuses
         self.attempts = attempts
         self.perTryTimeout = perTryTimeout
         self.backOff = backOff
+        self.budget = budget
     }
 }
 

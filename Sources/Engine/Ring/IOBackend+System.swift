@@ -17,6 +17,10 @@ open class SystemIOBackend: IOBackend {
         return descriptor
     }
 
+    package override func setKeepAlive(_ keepAlive: TCPKeepAlive?, on socket: Int32) {
+        TCPKeepAlive.set(keepAlive, on: socket)
+    }
+
     package override func shutdownWrite(_ socket: Int32) {
         _ = Glibc.shutdown(socket, Int32(SHUT_WR))
     }

@@ -55,6 +55,8 @@ open class IOBackend {
 
     /// A stream socket for `address`'s family, non-blocking, without Nagle's delay; or a negative errno.
     package func openSocket(for address: NetworkAddress) -> Int32 { fatalError("abstract") }
+    /// nil turns it off. Does nothing where there is no kernel to do it, and on Unix sockets.
+    package func setKeepAlive(_ keepAlive: TCPKeepAlive?, on socket: Int32) {}
     package func shutdownWrite(_ socket: Int32) { fatalError("abstract") }
     /// Makes the coming close send a reset instead of an orderly end.
     package func resetOnClose(_ socket: Int32) { fatalError("abstract") }

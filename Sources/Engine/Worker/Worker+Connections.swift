@@ -8,12 +8,15 @@ extension Worker {
     /// - Parameters:
     ///   - counters: where the connection is counted; its first cells are `ConnectionStat`.
     ///   - timeoutNs: after this the connect is given up, with `.connectTimeout`.
+    ///   - keepAlive: when a silent peer is asked whether it is still there; nil for never.
     /// - Returns: nil when this process is out of descriptors or slots; nothing was counted then.
     package func connect(
-        to address: NetworkAddress, handler: ConnectionHandler, counters: StatsScope, timeoutNs: UInt64
+        to address: NetworkAddress, handler: ConnectionHandler, counters: StatsScope, timeoutNs: UInt64,
+        keepAlive: TCPKeepAlive? = nil
     ) -> Connection? {
         let socket = io { $0.openSocket(for: address) }
         guard socket >= 0 else { return nil }
+        if let keepAlive { io { $0.setKeepAlive(keepAlive, on: socket) } }
         guard let connection = open(socket, counters: counters, listener: ConnectionState.none) else { return nil }
         connection.setHandler(handler)
         connection.state.flags.insert(.connecting)

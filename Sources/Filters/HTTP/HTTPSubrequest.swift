@@ -143,6 +143,12 @@ public final class HTTPSubrequest: UpstreamRequest {
         pool.cluster.counters.add(to: StatCell(rawValue: ClusterStat.responses1xx.rawValue + offset))
     }
 
+    /// What it came to, for outlier detection.
+    private func note(isFailure: Bool) {
+        guard let pool, pool.cluster.detectsOutliers, let endpoint = unsafe upstream?.endpoint else { return }
+        if isFailure { pool.cluster.noteFailure(of: endpoint) } else { pool.cluster.noteSuccess(of: endpoint) }
+    }
+
     /// As the router counts its own.
     private func countFailure(_ reason: UpstreamReset) {
         switch reason {
@@ -173,6 +179,7 @@ public final class HTTPSubrequest: UpstreamRequest {
     public override func onResponseHead(_ head: inout ResponseHead) {
         guard isRunning, !head.status.isInformational else { return }
         count(head.status)
+        note(isFailure: head.status.codeClass >= 5)
         head.copy(to: &response)
         if case .exactly(let length) = head.bodyLength, length > UInt64(bytesMax) { tooLarge() }
     }
@@ -199,6 +206,7 @@ public final class HTTPSubrequest: UpstreamRequest {
 
     public override func onReset(_ reason: UpstreamReset) {
         guard isRunning else { return }
+        if reason.isFailureOfEndpoint { note(isFailure: true) }
         unsafe upstream = nil
         isPending = false
         var reason = reason
@@ -216,6 +224,7 @@ public final class HTTPSubrequest: UpstreamRequest {
         timer = .none
         guard isRunning else { return }
         pool?.cluster.counters.add(to: ClusterStat.timeouts)
+        note(isFailure: true)
         giveUpUpstream()
         finish(.failed(.timedOut))
     }

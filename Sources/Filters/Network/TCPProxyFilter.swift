@@ -162,6 +162,7 @@ private final class TCPUpstream: ConnectionHandler {
     }
 
     override func onConnected(_ connection: Connection) {
+        cluster.noteSuccess(of: endpoint)
         cluster.counters.add(to: ClusterStat.connects)
         cluster.counters.record(connection.worker.nowNs - startedNs, in: ClusterStat.connectTime)
         filter?.upstreamConnected(connection)

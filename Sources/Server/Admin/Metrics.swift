@@ -87,10 +87,7 @@ struct Metrics {
         for cluster in clusters {
             text.sample(["cluster": cluster.name], registry.sum(cluster.stats, ClusterStat.overflowed))
         }
-        text.family("ringway_cluster_endpoints", .gauge, "Endpoints by state.")
-        for cluster in clusters {
-            text.sample(["cluster": cluster.name, "state": "healthy"], UInt64(cluster.endpoints.count))
-        }
+        HealthMetrics(registry: registry, clusters: clusters).write(to: &text)
         text.family(
             "ringway_cluster_connect_duration_seconds", .histogram, "Time to establish a connection to an endpoint.")
         for cluster in clusters {

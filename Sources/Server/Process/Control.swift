@@ -31,6 +31,7 @@ package final class Control: @unchecked Sendable {
     /// Workers that have not closed all their listeners yet, while draining.
     private var workersClosing = 0
     private var adminStats: StatsRegistry.Range?
+    private var healthChecks: HealthCheckThread?
     /// Where listeners with port 0 listen, by listener key.
     private var chosenAddresses: [String: NetworkAddress] = [:]
     private var reloadPath: String?
@@ -95,6 +96,7 @@ package final class Control: @unchecked Sendable {
         let adminSocket = try openedAdminSocket(configuration, diagnostics)
         do throws(SystemLack) {
             for worker in workers { try worker.start() }
+            try startHealthChecks(for: first)
         } catch {
             throw .system(error)
         }
@@ -179,6 +181,7 @@ package final class Control: @unchecked Sendable {
         else { return rejected(diagnostics) }
         do throws(StartFailure) {
             let sockets = try openedSockets(for: next, previous: running, diagnostics, patienceNs: 200_000_000)
+            try startHealthChecks(for: next, diagnostics)
             swap(to: next, sockets: sockets)
         } catch {
             return rejected(diagnostics)
@@ -229,8 +232,42 @@ package final class Control: @unchecked Sendable {
         let keys = Set(next.listeners.map(\.socketKey))
         chosenAddresses = chosenAddresses.merging(sockets.chosenAddresses(for: next.listeners)) { $1 }
             .filter { keys.contains($0.key) }
+        healthChecks?.check(Array(next.clusters.values))
         compiler.retire(allBut: next)
         snapshot = next
+    }
+
+    private func startHealthChecks(for next: Snapshot) throws(SystemLack) {
+        guard healthChecks == nil, next.clusters.values.contains(where: { $0.health != nil }) else { return }
+        healthChecks = try HealthCheckThread(index: workers.count, registry: registry) { [self] transition in
+            queue.async { [self] in logHealth(transition) }
+        }
+    }
+
+    private func startHealthChecks(for next: Snapshot, _ diagnostics: Diagnostics) throws(StartFailure) {
+        do throws(SystemLack) {
+            try startHealthChecks(for: next)
+        } catch {
+            diagnostics.report("no thread for health checks: \(error.what)", expected: error.remedy, at: .start)
+            throw .configuration(diagnostics.errors)
+        }
+    }
+
+    /// The good news of a start is no news.
+    private func logHealth(_ transition: HealthChecker.Transition) {
+        var metadata: Logger.Metadata = ["cluster": "\(transition.cluster)", "endpoint": "\(transition.endpoint)"]
+        switch transition.change {
+        case .healthy(let isFirst):
+            if !isFirst { log.notice("endpoint is healthy", metadata: metadata) }
+        case .unhealthy(let failure):
+            metadata["reason"] = "\(failure.text)"
+            log.warning("endpoint is unhealthy", metadata: metadata)
+        case .ejected(let ns):
+            metadata["for"] = "\(TimeSpan(nanoseconds: ns))"
+            log.warning("endpoint is ejected", metadata: metadata)
+        case .returned:
+            log.notice("endpoint is back", metadata: metadata)
+        }
     }
 
     /// SIGHUP: reads the file again.

@@ -14,9 +14,9 @@ package final class HTTPServerPlan: Sendable {
         let clusters: [Int]
     }
 
-    private let settings: HTTPChainSettings
+    let settings: HTTPChainSettings
     let filters: [Filter]
-    private let table: RouteTable
+    let table: RouteTable
     /// First those of the routes, by their number in the route table, then those that filters name.
     let clusters: [Cluster]
 

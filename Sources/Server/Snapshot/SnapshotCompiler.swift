@@ -30,7 +30,7 @@ package struct SnapshotCompiler {
         guard diagnostics.reportCount == errorsBefore, !diagnostics.hasErrors else { return nil }
         return Snapshot(
             generation: (previous?.generation ?? 0) + 1, configuration: configuration, source: source,
-            clusters: clusters, listeners: listeners)
+            file: diagnostics.file, clusters: clusters, listeners: listeners)
     }
 
     /// Ends the series of listeners, clusters and endpoints that `snapshot` no longer has.
@@ -66,6 +66,10 @@ package struct SnapshotCompiler {
                 name: configuration.name, endpoints: endpoints, policy: configuration.loadBalancing,
                 connectTimeoutNs: configuration.connectTimeout.nanoseconds,
                 connectionsMax: configuration.pool.maxConnections.map(UInt64.init), pool: configuration.pool,
+                keepAlive: configuration.tcpKeepAlive.map(TCPKeepAlive.init),
+                healthCheck: configuration.healthCheck.map { HealthCheck($0, cluster: configuration.name) },
+                outlierDetection: configuration.outlierDetection.map(OutlierDetection.init),
+                panicThreshold: configuration.panicThreshold, replacing: previous?.clusters[configuration.name],
                 stats: try registry.range(for: .init(.cluster, configuration.name), count: ClusterStat.cellCount))
         } catch {
             reportFull(configuration.origin, diagnostics)
@@ -254,6 +258,15 @@ package struct SnapshotCompiler {
         diagnostics.report(
             "too many listeners, clusters and endpoints: their stats do not fit into \(StatsBlock.cellsMax) cells",
             expected: "fewer of them", at: origin.position)
+    }
+}
+
+extension TCPKeepAlive {
+    init(_ configuration: TCPKeepAliveConfiguration) {
+        self.init(
+            idleSeconds: Int32(configuration.idle.nanoseconds / 1_000_000_000),
+            intervalSeconds: Int32(configuration.interval.nanoseconds / 1_000_000_000),
+            count: Int32(configuration.count))
     }
 }
 

@@ -54,10 +54,13 @@ final class WorkerAssembly {
             if let id = listeners[key] {
                 if let before = old[key], isUntouched(before, plan) { continue }
                 worker.updateListener(id, counters: counters, limit: limit(of: plan), chain: chain(for: plan))
+                worker.setKeepAlive(plan.keepAlive, of: id)
             } else if let socket = sockets[key] {
-                listeners[key] = worker.addListener(
+                let id = worker.addListener(
                     socket: socket.descriptor, isShared: socket.isShared, counters: counters, limit: limit(of: plan),
                     chain: chain(for: plan))
+                worker.setKeepAlive(plan.keepAlive, of: id)
+                listeners[key] = id
             }
         }
         snapshot = next

@@ -39,7 +39,7 @@ package final class HTTP1ConnectionPool: HTTPConnectionPool {
 
     /// `.refused(.overflow)` when there is neither an idle connection nor room for another one.
     private func tryStart(_ request: UpstreamRequest, excluding tried: TriedEndpoints, fresh: Bool) -> Start {
-        guard let endpoint = cluster.pick(excluding: tried) else { return .refused(.noEndpoint) }
+        guard let endpoint = cluster.pick(avoiding: tried) else { return .refused(.noEndpoint) }
         if !fresh {
             while let connection = idle[endpoint].popLast() {
                 idleCount -= 1

@@ -1,3 +1,4 @@
+package import Config
 package import Engine
 package import HTTP
 
@@ -54,7 +55,7 @@ package class HTTPConnectionPool: TimerTask {
     /// Starts `request` on a connection that is there, or on a new one.
     ///
     /// - Parameters:
-    ///   - tried: endpoints that it is not to go to
+    ///   - tried: endpoints that it is not to go to while there are others
     ///   - fresh: not on a connection that was used before
     package func start(_ request: UpstreamRequest, excluding tried: TriedEndpoints, fresh: Bool) -> Start {
         preconditionFailure("each version has its own")
@@ -67,14 +68,26 @@ package class HTTPConnectionPool: TimerTask {
     /// finished. Requests of streams that still know this pool are served.
     package func close() { isClosed = true }
 
+    /// Retries that every budget allows (Envoy's `min_retry_concurrency`), so that a cluster with few requests has
+    /// some too.
+    private static let budgetRetriesMin: UInt64 = 3
+
     /// Whether another retry may be in flight; one that may is counted until `endRetry`.
-    package final func beginRetry() -> Bool {
-        guard cluster.sum(ClusterStat.retriesActive) < settings.retriesMax else {
+    ///
+    /// - Parameter budget: the share of the cluster's requests that may be retries, which replaces the cluster's limit
+    package final func beginRetry(budget: Percent?) -> Bool {
+        guard cluster.sum(ClusterStat.retriesActive) < retriesMax(budget) else {
             cluster.counters.add(to: ClusterStat.retriesOverflowed)
             return false
         }
         cluster.counters.add(to: ClusterStat.retriesActive)
         return true
+    }
+
+    private func retriesMax(_ budget: Percent?) -> UInt64 {
+        guard let budget else { return settings.retriesMax }
+        let requests = cluster.sum(ClusterStat.requestsActive) &+ cluster.sum(ClusterStat.pendingRequests)
+        return max(Self.budgetRetriesMin, requests * UInt64(budget.partsPerMillion) / 1_000_000)
     }
 
     package final func endRetry() { cluster.counters.subtract(from: ClusterStat.retriesActive) }

@@ -64,10 +64,10 @@ private let name = "a header name: letters, digits and -"
             ]
         ),
         (
-            "{ match: {}, cluster: web, name: \"a b\", mirror: {} }",
+            "{ match: {}, cluster: web, name: \"a b\", mirrors: {} }",
             [
                 "6:44: \"name\" is \"a b\"; expected 1 to 64 letters, digits, _, . or -",
-                "6:51: unknown key \"mirror\" in route; expected one of name, match, cluster, weighted, cluster_header, redirect, respond, rewrite, timeout, idle_timeout, upgrade, retry, request_headers, response_headers",
+                "6:51: unknown key \"mirrors\" in route; expected one of name, match, cluster, weighted, cluster_header, redirect, respond, rewrite, timeout, idle_timeout, upgrade, retry, mirror, request_headers, response_headers (did you mean \"mirror\"?)",
             ]
         ),
         (
@@ -193,13 +193,14 @@ func aWrongMatchIsExplained(_ match: String, _ expected: [String]) {
         ),
         ("rewrite: { host: \"[::1]:8080\" }", []), ("rewrite: { host: \"[::1]\" }", []),
         (
-            "retry: { attempts: 0, per_try_timeout: 0, back_off: 2m, tries: 1 }",
+            "retry: { attempts: 0, per_try_timeout: 0, back_off: 2m, budget: 2, tries: 1 }",
             [
                 "6:47: missing key \"on\" in retry; expected a list, each item one of connect-failure, refused-stream, reset, 5xx, gateway-error, or a status from 400 to 599",
                 "6:59: \"attempts\" is \"0\"; expected a whole number from 1 to 10",
                 "6:79: \"per_try_timeout\" is \"0\", which is out of range; expected a duration from 1ms to 1d, such as 250ms, 5s or 1m",
                 "6:92: \"back_off\" is \"2m\", which is out of range; expected a duration from 1ms to 1m, such as 250ms, 5s or 1m",
-                "6:96: unknown key \"tries\" in retry; expected one of on, attempts, per_try_timeout, back_off",
+                "6:104: \"budget\" is \"2\", a number without %; expected a share from 0% to 100%, such as 1% or 0.5%",
+                "6:107: unknown key \"tries\" in retry; expected one of on, attempts, per_try_timeout, back_off, budget",
             ]
         ),
         (

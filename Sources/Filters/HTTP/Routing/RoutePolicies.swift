@@ -1,4 +1,4 @@
-internal import Config
+package import Config
 package import HTTP
 
 /// When and how a request is tried again, as Envoy does it.
@@ -10,6 +10,8 @@ package struct RetryPolicy: Sendable {
     /// The n-th wait is a random time below `backOffBaseNs * (2^n - 1)`, and below `backOffMaxNs`.
     package let backOffBaseNs: UInt64
     package let backOffMaxNs: UInt64
+    /// Retries in flight as a share of the cluster's requests; nil for the cluster's own limit.
+    package let budget: Percent?
     package let onConnectFailure: Bool
     package let onRefusedStream: Bool
     /// Any end without a response, connect failures and refused streams included.
@@ -26,6 +28,7 @@ package struct RetryPolicy: Sendable {
         perTryTimeoutNs = configuration.perTryTimeout?.nanoseconds ?? 0
         backOffBaseNs = configuration.backOff.nanoseconds
         backOffMaxNs = backOffBaseNs * Self.backOffMaxFactor
+        budget = configuration.budget
         let conditions = configuration.conditions
         // No response at all would have become a 5xx.
         onReset = !conditions.isDisjoint(with: [.reset, .serverError, .gatewayError])
@@ -118,6 +121,21 @@ package struct WeightedClusters: Sendable {
         }
         return shares[low].cluster
     }
+}
+
+/// A cluster that gets copies of a share of a route's requests.
+struct RouteMirror: Sendable {
+    /// Its number in `RouteTable.clusterNames`.
+    let cluster: Int
+    private let partsPerMillion: UInt64
+
+    init(cluster: Int, fraction: Percent) {
+        self.cluster = cluster
+        partsPerMillion = UInt64(fraction.partsPerMillion)
+    }
+
+    /// - Parameter random: even over its whole range
+    func takes(_ random: UInt64) -> Bool { random.multipliedFullWidth(by: 1_000_000).high < partsPerMillion }
 }
 
 /// A response that the configuration holds.
