@@ -58,6 +58,7 @@ extension ResponseFlag {
         case .downstreamProtocolError: "http1.codec_error"
         case .streamIdleTimeout: "stream_idle_timeout"
         case .rateLimited: "local_rate_limited"
+        case .unauthorizedExternalService: "ext_authz_denied"
         }
     }
 
@@ -76,6 +77,7 @@ extension ResponseFlag {
         case .downstreamProtocolError: "DownstreamProtocolError"
         case .streamIdleTimeout: "StreamIdleTimeout"
         case .rateLimited: "RateLimited"
+        case .unauthorizedExternalService: "UnauthorizedExternalService"
         }
     }
 }

@@ -32,6 +32,7 @@ extension HTTPStream {
     ) {
         guard !hot.value.isEnded else { return }
         hot.value.flag = flag
+        cancelSubrequests()
         unsafe chain.router.abandon(self)
         guard !hot.value.responseStarted else {
             withCodec { $0.abort(self) }
@@ -39,6 +40,7 @@ extension HTTPStream {
         }
         hot.value.info.isLocal = true
         let use = hot.value.use
+        hot.value.isLocalResponse = true
         hot.value.requestFlow = BodyFlow()
         hot.value.responseFlow = BodyFlow()
         ownHead.value.reset()
@@ -105,6 +107,8 @@ extension HTTPStream {
                 hot.value.responseFlow.resting = step
                 updateUpstreamReading()
                 return
+            // An answer to an answer would be answered in turn, without end.
+            case .respond where hot.value.isLocalResponse: break
             case .respond(let response, let flag):
                 // The filters nearer to the endpoint have had their say, and see this answer as well.
                 respond(response, flag: flag)

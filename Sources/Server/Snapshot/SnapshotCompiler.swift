@@ -12,14 +12,11 @@ package struct SnapshotCompiler {
     private let httpFilters: [String: HTTPFilterRegistration]
     private let accessLogs: AccessLogFiles
 
-    package init(
-        registry: StatsRegistry, filters: [NetworkFilterRegistration], httpFilters: [HTTPFilterRegistration],
-        accessLogs: AccessLogFiles
-    ) {
+    package init(registry: StatsRegistry, extensions: Extensions, accessLogs: AccessLogFiles) {
         self.registry = registry
         self.accessLogs = accessLogs
-        self.filters = Dictionary(uniqueKeysWithValues: filters.map { ($0.name, $0) })
-        self.httpFilters = Dictionary(uniqueKeysWithValues: httpFilters.map { ($0.name, $0) })
+        filters = Dictionary(extensions.networkFilters.map { ($0.name, $0) }) { $1 }
+        httpFilters = Dictionary(extensions.httpFilters.map { ($0.name, $0) }) { $1 }
     }
 
     /// Everything that is wrong goes to `diagnostics`; nil then.
@@ -46,7 +43,12 @@ package struct SnapshotCompiler {
     /// Ends the series of listeners, clusters and endpoints that `snapshot` no longer has.
     package func retire(allBut snapshot: Snapshot) {
         var owners: Set<StatsRegistry.Owner> = []
-        for listener in snapshot.listeners { owners.insert(.init(.listener, listener.configuration.name)) }
+        for listener in snapshot.listeners {
+            let name = listener.configuration.name
+            owners.insert(.init(.listener, name))
+            guard case .http(let http) = listener.terminal else { continue }
+            for filter in http.filters { owners.insert(Self.owner(ofFilter: filter.plan.name, in: name)) }
+        }
         owners.insert(AdminListener.owner)
         for cluster in snapshot.clusters.values {
             owners.insert(.init(.cluster, cluster.name))
@@ -180,14 +182,15 @@ package struct SnapshotCompiler {
                     clusters: found, idleTimeoutNs: tcp.idleTimeout?.nanoseconds ?? 0,
                     connectAttempts: tcp.connectAttempts, accessLogs: logs))
         case (.http(let http), false):
-            return httpPlan(http, clusters, diagnostics).map(ListenerPlan.Terminal.http)
+            return httpPlan(http, of: configuration, clusters, diagnostics).map(ListenerPlan.Terminal.http)
         }
     }
 
     private func httpPlan(
-        _ http: HTTPConfiguration, _ clusters: [String: Cluster], _ diagnostics: Diagnostics
+        _ http: HTTPConfiguration, of listener: ListenerConfiguration, _ clusters: [String: Cluster],
+        _ diagnostics: Diagnostics
     ) -> HTTPServerPlan? {
-        let filters = http.filters.compactMap { filter -> HTTPFilterPlan? in
+        let plans = http.filters.compactMap { filter -> HTTPFilterPlan? in
             if let registration = httpFilters[filter.name] { return registration.prepare(filter.config, diagnostics) }
             diagnostics.report(
                 "unknown HTTP filter \(filter.name.quotedForMessage)",
@@ -198,11 +201,14 @@ package struct SnapshotCompiler {
         }
         let table = RouteTable(http, clusterNames: clusters.keys.sorted(), workers: registry.blocks.count)
         // A cluster that is not there was reported when references were checked, or has errors of its own.
-        let found = table.clusterNames.compactMap { clusters[$0] }
-        let logs = plans(of: http.accessLogs, exchanges: true, diagnostics)
-        guard filters.count == http.filters.count, found.count == table.clusterNames.count, let logs else {
-            return nil
+        var found = table.clusterNames.compactMap { clusters[$0] }
+        let hasRouteClusters = found.count == table.clusterNames.count
+        let filters = plans.compactMap { plan -> HTTPServerPlan.Filter? in
+            guard let numbers = numbers(of: plan.clusters, in: &found, clusters, diagnostics) else { return nil }
+            return .init(plan: plan, stats: stats(of: plan, in: listener, diagnostics), clusters: numbers)
         }
+        let logs = self.plans(of: http.accessLogs, exchanges: true, diagnostics)
+        guard filters.count == http.filters.count, hasRouteClusters, let logs else { return nil }
         return HTTPServerPlan(http, table: table, filters: filters, clusters: found, accessLogs: logs)
     }
 
@@ -217,6 +223,53 @@ package struct SnapshotCompiler {
             return AccessLogPlan(configuration, exchanges: exchanges, target: target, diagnostics)
         }
         return plans.count == configurations.count ? plans : nil
+    }
+
+    /// Where the clusters that a filter names stand in `found`, which gets those that are not in it. nil after an
+    /// error.
+    private func numbers(
+        of references: [ClusterReference], in found: inout [Cluster], _ clusters: [String: Cluster],
+        _ diagnostics: Diagnostics
+    ) -> [Int]? {
+        var numbers: [Int] = []
+        for reference in references {
+            guard let cluster = clusters[reference.name] else {
+                let names = clusters.keys.sorted()
+                diagnostics.report(
+                    "unknown cluster \(reference.name.quotedForMessage)",
+                    expected: names.isEmpty ? "a cluster, but there are none" : "the name of a cluster",
+                    suggestion: diagnostics.suggestion(for: reference.name, among: names),
+                    at: reference.origin.position)
+                return nil
+            }
+            if let number = found.firstIndex(where: { $0 === cluster }) {
+                numbers.append(number)
+            } else {
+                numbers.append(found.count)
+                found.append(cluster)
+            }
+        }
+        return numbers
+    }
+
+    private static func owner(ofFilter filter: String, in listener: String) -> StatsRegistry.Owner {
+        .init(.filter, "\(listener)\u{0}\(filter)")
+    }
+
+    /// The cells that a filter counts in, the same for all filters of one name in a listener; nil when it counts
+    /// nothing, and after an error.
+    private func stats(
+        of filter: HTTPFilterPlan, in listener: ListenerConfiguration, _ diagnostics: Diagnostics
+    ) -> StatsRegistry.Range? {
+        guard !filter.events.isEmpty else { return nil }
+        do throws(StatsRegistry.Full) {
+            return try registry.range(
+                for: Self.owner(ofFilter: filter.name, in: listener.name),
+                count: HTTPFilterCounters.cellCount(events: filter.events.count))
+        } catch {
+            reportFull(listener.origin, diagnostics)
+            return nil
+        }
     }
 
     private func reportAfterTerminal(_ filter: NetworkFilterConfiguration, _ diagnostics: Diagnostics) {
