@@ -1,6 +1,6 @@
 public import Config
 public import Engine
-public import HTTP
+internal import HTTP
 
 /// `ext_authz`: asks a service over HTTP whether a request may go on, as Envoy's filter of this name does.
 ///

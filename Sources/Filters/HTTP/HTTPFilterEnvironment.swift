@@ -1,6 +1,6 @@
 package import Engine
 internal import Synchronization
-package import Upstream
+internal import Upstream
 
 /// A cluster as a filter on one worker reaches it, with the worker's connections to it.
 public struct HTTPFilterCluster {

@@ -1,6 +1,6 @@
 package import Config
 package import Engine
-package import Filters
+internal import Filters
 internal import Glibc
 package import Logging
 internal import Synchronization

@@ -1,6 +1,6 @@
 package import Config
 package import Engine
-package import Filters
+internal import Filters
 internal import Upstream
 
 /// Turns a configuration into a snapshot. What did not change keeps its identity: a cluster whose
