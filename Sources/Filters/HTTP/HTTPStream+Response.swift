@@ -38,6 +38,7 @@ extension HTTPStream {
             withCodec { $0.abort(self) }
             return
         }
+        hot.value.info.isLocal = true
         let use = hot.value.use
         hot.value.isLocalResponse = true
         hot.value.requestFlow = BodyFlow()
@@ -70,6 +71,7 @@ extension HTTPStream {
     func responseBody(_ data: consuming Lease) {
         guard unsafe hot.value.filters.interests.contains(.responseBody) || hot.value.responseFlow.resting >= 0 else {
             guard let codec = unsafe hot.value.codec else { return worker.discard(data) }
+            hot.value.info.bytesSent &+= UInt64(data.count)
             codec.sendBody(data, of: self)
             return
         }
@@ -135,7 +137,11 @@ extension HTTPStream {
         }
         guard let codec = unsafe hot.value.codec else { return }
         codec.sendHead(&head, of: self)
-        if head.switchesProtocol, let upstream = unsafe route.upstream { codec.startTunnel(self, to: upstream) }
+        unsafe chain.accessLogs?.responseHead(self, head.headers)
+        if head.switchesProtocol, let upstream = unsafe route.upstream {
+            hot.value.info.tunnelBegins(on: connection)
+            codec.startTunnel(self, to: upstream)
+        }
     }
 
     // MARK: Back pressure

@@ -101,7 +101,8 @@ package enum CheckCommand {
         let loaded = Configuration.load(path: path)
         if let configuration = loaded.configuration {
             let registry = StatsRegistry(blocks: [])
-            let compiler = SnapshotCompiler(registry: registry, extensions: extensions)
+            let compiler = SnapshotCompiler(
+                registry: registry, extensions: extensions, accessLogs: AccessLogFiles(registry: registry, log: nil))
             _ = compiler.compile(
                 configuration, source: loaded.source, previous: nil, diagnostics: loaded.diagnostics)
         }

@@ -57,7 +57,9 @@ package enum ExplainCommand {
         let loaded = Configuration.load(path: path)
         var snapshot: Snapshot?
         if let configuration = loaded.configuration {
-            let compiler = SnapshotCompiler(registry: StatsRegistry(blocks: []), extensions: extensions)
+            let registry = StatsRegistry(blocks: [])
+            let compiler = SnapshotCompiler(
+                registry: registry, extensions: extensions, accessLogs: AccessLogFiles(registry: registry, log: nil))
             snapshot = compiler.compile(
                 configuration, source: loaded.source, previous: nil, diagnostics: loaded.diagnostics)
         }

@@ -17,14 +17,19 @@ package final class HTTPServerPlan: Sendable {
     let settings: HTTPChainSettings
     let filters: [Filter]
     let table: RouteTable
+    private let accessLogs: [AccessLogPlan]
     /// First those of the routes, by their number in the route table, then those that filters name.
     let clusters: [Cluster]
 
-    init(_ configuration: HTTPConfiguration, table: RouteTable, filters: [Filter], clusters: [Cluster]) {
+    init(
+        _ configuration: HTTPConfiguration, table: RouteTable, filters: [Filter], clusters: [Cluster],
+        accessLogs: [AccessLogPlan]
+    ) {
         settings = HTTPChainSettings(configuration)
         self.table = table
         self.filters = filters
         self.clusters = clusters
+        self.accessLogs = accessLogs
     }
 
     /// - Parameter pools: of `clusters`, on this worker
@@ -32,6 +37,7 @@ package final class HTTPServerPlan: Sendable {
         on worker: Worker, pools: [HTTPConnectionPool], counters: StatsScope, registry: StatsRegistry,
         serving: ServingState
     ) -> HTTPChain {
+        let logs = accessLogs.map { registry.scope($0.target.stats, worker: worker.index) }
         var random = SystemRandomNumberGenerator()
         let router = RouterFilter(
             table: table, regexes: table.regexes(ofWorker: worker.index),
@@ -46,7 +52,9 @@ package final class HTTPServerPlan: Sendable {
                 }, serving: serving)
             return made
         }
-        return HTTPChain(settings: settings, filters: filters, router: router, counters: counters, worker: worker)
+        return HTTPChain(
+            settings: settings, filters: filters, router: router, counters: counters, worker: worker,
+            accessLogs: accessLogs.isEmpty ? nil : HTTPAccessLogs(accessLogs, on: worker, counters: logs))
     }
 
     /// The same clusters are behind it, and its filters have the same settings where the configuration is the same.

@@ -10,9 +10,11 @@ package struct SnapshotCompiler {
     private let registry: StatsRegistry
     private let filters: [String: NetworkFilterRegistration]
     private let httpFilters: [String: HTTPFilterRegistration]
+    private let accessLogs: AccessLogFiles
 
-    package init(registry: StatsRegistry, extensions: Extensions) {
+    package init(registry: StatsRegistry, extensions: Extensions, accessLogs: AccessLogFiles) {
         self.registry = registry
+        self.accessLogs = accessLogs
         filters = Dictionary(extensions.networkFilters.map { ($0.name, $0) }) { $1 }
         httpFilters = Dictionary(extensions.httpFilters.map { ($0.name, $0) }) { $1 }
     }
@@ -27,10 +29,15 @@ package struct SnapshotCompiler {
             clusters[cluster.name] = compile(cluster, previous: previous, diagnostics)
         }
         let listeners = configuration.listeners.compactMap { compile($0, clusters, diagnostics) }
-        guard diagnostics.reportCount == errorsBefore, !diagnostics.hasErrors else { return nil }
+        guard diagnostics.reportCount == errorsBefore, !diagnostics.hasErrors else {
+            // What was opened for this configuration alone.
+            accessLogs.retain(only: previous?.accessLogs ?? [])
+            return nil
+        }
         return Snapshot(
             generation: (previous?.generation ?? 0) + 1, configuration: configuration, source: source,
-            file: diagnostics.file, clusters: clusters, listeners: listeners)
+            file: diagnostics.file, clusters: clusters, listeners: listeners,
+            accessLogs: Set(configuration.listeners.flatMap(\.accessLogs).map(\.path)))
     }
 
     /// Ends the series of listeners, clusters and endpoints that `snapshot` no longer has.
@@ -47,6 +54,8 @@ package struct SnapshotCompiler {
             owners.insert(.init(.cluster, cluster.name))
             for endpoint in cluster.endpoints { owners.insert(Self.owner(of: endpoint.name, in: cluster.name)) }
         }
+        accessLogs.retain(only: snapshot.accessLogs)
+        for file in accessLogs.files { owners.insert(.init(.accessLog, file.target.path)) }
         registry.retain(only: owners)
     }
 
@@ -166,11 +175,12 @@ package struct SnapshotCompiler {
             let found = tcp.clusters.compactMap { entry in
                 clusters[entry.cluster.name].map { (cluster: $0, weight: UInt32(entry.weight)) }
             }
-            guard found.count == tcp.clusters.count else { return nil }
+            let logs = plans(of: tcp.accessLogs, exchanges: false, diagnostics)
+            guard found.count == tcp.clusters.count, let logs else { return nil }
             return .tcpProxy(
                 TCPProxyPlan(
                     clusters: found, idleTimeoutNs: tcp.idleTimeout?.nanoseconds ?? 0,
-                    connectAttempts: tcp.connectAttempts))
+                    connectAttempts: tcp.connectAttempts, accessLogs: logs))
         case (.http(let http), false):
             return httpPlan(http, of: configuration, clusters, diagnostics).map(ListenerPlan.Terminal.http)
         }
@@ -197,8 +207,22 @@ package struct SnapshotCompiler {
             guard let numbers = numbers(of: plan.clusters, in: &found, clusters, diagnostics) else { return nil }
             return .init(plan: plan, stats: stats(of: plan, in: listener, diagnostics), clusters: numbers)
         }
-        guard filters.count == http.filters.count, hasRouteClusters else { return nil }
-        return HTTPServerPlan(http, table: table, filters: filters, clusters: found)
+        let logs = self.plans(of: http.accessLogs, exchanges: true, diagnostics)
+        guard filters.count == http.filters.count, hasRouteClusters, let logs else { return nil }
+        return HTTPServerPlan(http, table: table, filters: filters, clusters: found, accessLogs: logs)
+    }
+
+    /// nil after an error.
+    private func plans(
+        of configurations: [AccessLogConfiguration], exchanges: Bool, _ diagnostics: Diagnostics
+    ) -> [AccessLogPlan]? {
+        let plans = configurations.compactMap { configuration -> AccessLogPlan? in
+            let target = accessLogs.target(
+                configuration.path, at: configuration.origin.position, diagnostics)
+            // A format is looked at even where the file cannot be opened.
+            return AccessLogPlan(configuration, exchanges: exchanges, target: target, diagnostics)
+        }
+        return plans.count == configurations.count ? plans : nil
     }
 
     /// Where the clusters that a filter names stand in `found`, which gets those that are not in it. nil after an

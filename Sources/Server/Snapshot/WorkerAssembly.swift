@@ -17,6 +17,8 @@ final class WorkerAssembly {
     private var httpChains: [String: HTTPChain] = [:]
     /// By the key of the listener's sockets.
     private var listeners: [String: ListenerID] = [:]
+    /// All that were open when the process began to drain.
+    private var draining: [ListenerID] = []
     /// On the worker that serves the admin interface. No configuration changes it.
     var adminListener: ListenerID?
 
@@ -73,6 +75,7 @@ final class WorkerAssembly {
     ///
     /// - Parameter onClosed: called once on the worker when the last of them accepts no more.
     func removeAllListeners(onClosed: @escaping @Sendable () -> Void) {
+        draining = Array(listeners.values)
         var left = listeners.count
         if left == 0 { onClosed() }
         for id in listeners.values {
@@ -82,6 +85,11 @@ final class WorkerAssembly {
             }
         }
         listeners = [:]
+    }
+
+    /// The time to finish is over.
+    func closeDrainingConnections() {
+        for id in draining { worker.closeConnections(of: id, .drained) }
     }
 
     func removeAdminListener() {
@@ -168,7 +176,10 @@ final class WorkerAssembly {
         return TCPProxyFactory(
             settings: TCPProxySettings(
                 clusters: entries, idleTimeoutNs: plan.idleTimeoutNs, connectAttempts: plan.connectAttempts,
-                seed: random.next()))
+                seed: random.next(),
+                accessLogs: plan.accessLogs.map {
+                    $0.makeLog(on: worker, counters: registry.scope($0.target.stats, worker: worker.index))
+                }))
     }
 }
 
