@@ -234,9 +234,9 @@ class ExtAuthz(FilterCase):
         self.assertTrue(self.answer(client)[0].startswith(b"HTTP/1.1 418 "))
 
     def test_a_cluster_that_is_not_there(self):
-        error = self.refused("ext_authz: { cluster: d }")
-        self.assertIn('bad.yaml:2:25: error: unknown cluster "d"', error)
-        self.assertIn('did you mean "c"', error)
+        error = self.refused("ext_authz: { cluster: wen }")
+        self.assertIn('bad.yaml:2:25: error: unknown cluster "wen"', error)
+        self.assertIn('did you mean "web"', error)
         self.assertIn('missing key "cluster"', self.refused("ext_authz: {}"))
 
 

@@ -55,8 +55,8 @@ public final class BasicAuthFilter: HTTPFilter, ConfigurableHTTPFilter {
             let position = object.position(of: "file")
             guard let text = ConfigFile.read(path: path, at: position, diagnostics: object.diagnostics) else { return nil }
             fingerprint = ByteSlice.withBytes(of: text) { SHA1Digest(of: $0).prefix }
-            for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-                let line = line.hasSuffix("\r") ? line.dropLast() : line
+            // CRLF is one character, and a new line.
+            for (number, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
                 if line.isEmpty || line.hasPrefix("#") { continue }
                 add(line, to: &builder, "line \(number + 1) of \(path)", at: position, object.diagnostics)
             }

@@ -1,6 +1,6 @@
 internal import Config
 internal import Engine
-internal import HTTP
+public import HTTP
 internal import Upstream
 
 /// A response on its way from the router, or from a filter, through the filters to the codec.
@@ -81,6 +81,12 @@ extension HTTPStream {
     }
 
     func responseEnd() { passEnd(.response, from: 0) }
+
+    /// Changes the head of a response that a filter has paused, before it is resumed. Does nothing to another one.
+    public func changePausedResponse(_ change: (inout ResponseHead) -> Void) {
+        guard !hot.value.isEnded, hot.value.responseFlow.resting >= 0 else { return }
+        change(&ownHead.value)
+    }
 
     /// Lets the response go on after a filter has paused it, with what was held back.
     public func resumeResponse() {
