@@ -34,7 +34,8 @@ let package = Package(
     name: "ringway",
     products: [
         .executable(name: "ringway", targets: ["ringway"]),
-        .library(name: "Ringway", targets: ["Server", "Filters", "Upstream", "Engine", "HTTP", "Config"]),
+        .library(
+            name: "Ringway", targets: ["RingwayCLI", "Server", "Filters", "Upstream", "Engine", "HTTP", "Config"]),
     ],
     dependencies: [
         // Exact versions: a build today and a build next year read the same sources.
@@ -64,10 +65,11 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
-        .executableTarget(
-            name: "ringway",
+        .target(
+            name: "RingwayCLI",
             dependencies: ["Server", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: strict),
+        .executableTarget(name: "ringway", dependencies: ["RingwayCLI"], swiftSettings: strict),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP"], swiftSettings: strict),
         .testTarget(name: "HTTP2Tests", dependencies: ["HTTP2", "HTTP"], swiftSettings: strict),
         .testTarget(name: "ConfigTests", dependencies: ["Config"], swiftSettings: strict),

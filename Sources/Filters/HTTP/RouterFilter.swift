@@ -12,12 +12,12 @@ package final class RouterFilter {
     private let pools: [HTTPConnectionPool]
     private let settings: HTTPChainSettings
     private var random: SplitMix64
+    /// Made with the first copy of a request.
+    private var mirrorStore: RequestMirrorStore?
     /// Endpoints that go away, one after the other, may refuse a request so often before it fails.
     private static let refusalsMax = 3
     /// Bytes of a body that are kept for another try.
     private static let keptBodyMax = 65_536
-    /// Made with the first copy of a request.
-    private var mirrorStore: RequestMirrorStore?
 
     /// - Parameter regexes: those of the table for the worker that this is for
     package init(
@@ -217,8 +217,8 @@ package final class RouterFilter {
     /// A piece of the request's body. Only between `ready` and the response's end.
     func requestBody(_ stream: HTTPStream, _ data: consuming Lease) {
         guard let upstream = unsafe stream.route.upstream else { return stream.worker.discard(data) }
-        keepForRetry(data, of: stream)
         forEachMirror(stream) { $0.copy(data) }
+        keepForRetry(data, of: stream)
         upstream.write(data, of: stream)
     }
 
@@ -499,17 +499,17 @@ package final class RouterFilter {
         pool.cluster.counters.add(to: StatCell(rawValue: ClusterStat.responses1xx.rawValue + offset))
     }
 
-    private func count(_ stream: HTTPStream, grpcStatus: Int) {
-        guard let pool = unsafe stream.route.pool else { return }
-        pool.cluster.counters.add(to: ClusterStat.grpc(status: grpcStatus))
-    }
-
     /// What a try came to, for outlier detection.
     private func note(_ stream: HTTPStream, isFailure: Bool) {
         guard let pool = unsafe stream.route.pool, pool.cluster.detectsOutliers,
             let endpoint = unsafe stream.route.upstream?.endpoint
         else { return }
         if isFailure { pool.cluster.noteFailure(of: endpoint) } else { pool.cluster.noteSuccess(of: endpoint) }
+    }
+
+    private func count(_ stream: HTTPStream, grpcStatus: Int) {
+        guard let pool = unsafe stream.route.pool else { return }
+        pool.cluster.counters.add(to: ClusterStat.grpc(status: grpcStatus))
     }
 
     private func recordTime(_ stream: HTTPStream) {

@@ -59,6 +59,24 @@ struct HTTPMetrics {
             "ringway_http_request_duration_seconds", .histogram,
             "Time from the first byte of a request to the end of its response.")
         each { text.histogram(["listener": $0], registry.histogram($1, HTTPStat.requestTime)) }
+        writeFilters(&text)
+    }
+
+    private func writeFilters(_ text: inout PrometheusText) {
+        text.family("ringway_http_filter_events_total", .counter, "What HTTP filters decided, by filter and event.")
+        for listener in snapshot.listeners {
+            guard case .http(let http) = listener.terminal else { continue }
+            // Filters of one name count together.
+            var written: Set<String> = []
+            for filter in http.filters where written.insert(filter.plan.name).inserted {
+                guard let range = filter.stats else { continue }
+                for (index, event) in filter.plan.events.enumerated() {
+                    text.sample(
+                        ["listener": listener.configuration.name, "filter": filter.plan.name, "event": event],
+                        registry.sum(range, HTTPFilterCounters.cell(ofEvent: index)))
+                }
+            }
+        }
     }
 
     private func writeClusters(_ text: inout PrometheusText) {
@@ -94,14 +112,6 @@ struct HTTPMetrics {
                 text.sample(["cluster": cluster.name, "result": label], registry.sum(cluster.stats, stat))
             }
         }
-        text.family("ringway_cluster_grpc_responses_total", .counter, "Responses of the cluster by status of gRPC.")
-        for cluster in clusters {
-            for status in 0..<ClusterStat.grpcStatusCount {
-                let count = registry.sum(cluster.stats, ClusterStat.grpc(status: status))
-                // Most clusters do not speak gRPC; a series begins with its first response.
-                if count > 0 { text.sample(["cluster": cluster.name, "grpc_status": "\(status)"], count) }
-            }
-        }
         text.family("ringway_cluster_mirrored_requests_total", .counter, "Copies of requests by what came of them.")
         let mirrors: [(String, ClusterStat)] = [
             ("completed", .mirrorsCompleted), ("failed", .mirrorsFailed), ("cut_off", .mirrorsCutOff),
@@ -111,6 +121,14 @@ struct HTTPMetrics {
         for cluster in clusters where mirrored.contains(cluster.name) {
             for (label, stat) in mirrors {
                 text.sample(["cluster": cluster.name, "result": label], registry.sum(cluster.stats, stat))
+            }
+        }
+        text.family("ringway_cluster_grpc_responses_total", .counter, "Responses of the cluster by status of gRPC.")
+        for cluster in clusters {
+            for status in 0..<ClusterStat.grpcStatusCount {
+                let count = registry.sum(cluster.stats, ClusterStat.grpc(status: status))
+                // Most clusters do not speak gRPC; a series begins with its first response.
+                if count > 0 { text.sample(["cluster": cluster.name, "grpc_status": "\(status)"], count) }
             }
         }
         text.family(
