@@ -365,6 +365,23 @@ def _scale() -> list[Workload]:
     ]
 
 
+def _featured() -> list[Workload]:
+    return [
+        Workload(
+            "featured-get-1KiB-x64",
+            "featured",
+            "GET, responses of 1KiB, 64 keep-alive connections; JSON access log, five filters, 100 routes",
+            CPU_PER_REQUEST,
+            "GET 1 KiB × 64, log, filters, routes",
+            _GET,
+            topology=Topology(routes=100),
+            features=frozenset({"featured"}),
+            summary=True,
+            grows_from="http-get-1KiB-x64",
+        )
+    ]
+
+
 def _workers() -> list[Workload]:
     base = {workload.name: workload for workload in _tcp() + _http() + _churn()}
     return [
@@ -389,7 +406,7 @@ def with_workers(workload: Workload, workers: int, group: str | None = None) -> 
 
 
 def all_workloads() -> list[Workload]:
-    return [*_tcp(), *_http(), *_churn(), *_latency(), *_memory(), *_reload(), *_scale(), *_workers()]
+    return [*_tcp(), *_http(), *_featured(), *_churn(), *_latency(), *_memory(), *_reload(), *_scale(), *_workers()]
 
 
 def select(workloads: list[Workload], patterns: list[str]) -> list[Workload]:
