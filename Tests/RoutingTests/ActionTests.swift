@@ -37,6 +37,11 @@ import Testing
     #expect(counts == [10, 900, 90])
 }
 
+@Test func clustersOfMirrorsAreNumberedToo() {
+    let table = table("routes: [{ match: {}, cluster: b, mirror: [{ cluster: c }, { cluster: b }] }]")
+    #expect(table.clusterNames == ["b", "c"])
+}
+
 @Test func routesHaveTheirTimeouts() {
     let table = table(
         """

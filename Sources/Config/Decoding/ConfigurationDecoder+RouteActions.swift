@@ -1,7 +1,7 @@
 extension ConfigurationDecoder {
     /// Keys that say how a request is forwarded, and mean nothing where it is not.
     private static let forwardingKeys = [
-        "rewrite", "timeout", "idle_timeout", "upgrade", "retry", "request_headers",
+        "rewrite", "timeout", "idle_timeout", "upgrade", "retry", "mirror", "request_headers",
     ]
 
     /// - Parameter path: what the route matches, nil when that could not be read
@@ -41,6 +41,7 @@ extension ConfigurationDecoder {
                 .map { $0 ?? .zero },
             upgrade: object.value("upgrade", .upgradePolicy, default: .none),
             retry: object.optional("retry", .object("retry", retry)),
+            mirrors: object.value("mirror", mirrors, default: []),
             requestHeaders: object.value(
                 "request_headers", .headerEdits(of: .request), default: HeaderEditConfiguration()))
     }
@@ -131,6 +132,20 @@ extension ConfigurationDecoder {
         return RetryConfiguration(
             conditions: conditions, statuses: statuses, attempts: attempts, perTryTimeout: perTryTimeout,
             backOff: backOff, budget: budget)
+    }
+
+    /// One object, or a list of them.
+    private var mirrors: ConfigFormat<[MirrorConfiguration]> {
+        let mirror = ConfigFormat<MirrorConfiguration>.object("mirror") { object in
+            let cluster = self.clusterReference(object, "cluster")
+            let fraction = object.value("fraction", .percent, default: MirrorConfiguration.defaultFraction)
+            return cluster.map { MirrorConfiguration(cluster: $0, fraction: fraction) }
+        }
+        let list = ConfigFormat<[MirrorConfiguration]>.list(of: mirror, count: ConfigLimits.mirrors)
+        return ConfigFormat("an object with cluster and fraction, or a list of such") { value in
+            if case .list = value.node.value { return value.read(as: list) }
+            return value.read(as: mirror.expecting(value.expectation)).map { [$0] }
+        }
     }
 
     // MARK: Answers of our own

@@ -61,6 +61,8 @@ package struct ForwardConfiguration: Sendable, Equatable {
     package var upgrade: UpgradePolicy
     /// nil for no retries.
     package var retry: RetryConfiguration?
+    /// Clusters that get copies of requests.
+    package var mirrors: [MirrorConfiguration]
     package var requestHeaders: HeaderEditConfiguration
 
     package static let defaultTimeout: TimeSpan? = .seconds(15)
@@ -73,6 +75,7 @@ package struct ForwardConfiguration: Sendable, Equatable {
         idleTimeout: TimeSpan? = nil,
         upgrade: UpgradePolicy = .none,
         retry: RetryConfiguration? = nil,
+        mirrors: [MirrorConfiguration] = [],
         requestHeaders: HeaderEditConfiguration = HeaderEditConfiguration()
     ) {
         self.clusters = clusters
@@ -82,12 +85,27 @@ package struct ForwardConfiguration: Sendable, Equatable {
         self.idleTimeout = idleTimeout
         self.upgrade = upgrade
         self.retry = retry
+        self.mirrors = mirrors
         self.requestHeaders = requestHeaders
     }
 
     /// All requests to one cluster: `cluster: NAME`.
     package init(cluster: ClusterReference) {
         self.init(clusters: [WeightedCluster(cluster: cluster)])
+    }
+}
+
+/// A cluster that gets copies of a route's requests. Its answers are thrown away.
+package struct MirrorConfiguration: Sendable, Equatable {
+    package var cluster: ClusterReference
+    /// Of the requests.
+    package var fraction: Percent
+
+    package static let defaultFraction = Percent(partsPerMillion: 1_000_000)
+
+    package init(cluster: ClusterReference, fraction: Percent = MirrorConfiguration.defaultFraction) {
+        self.cluster = cluster
+        self.fraction = fraction
     }
 }
 

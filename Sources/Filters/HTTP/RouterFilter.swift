@@ -12,6 +12,8 @@ package final class RouterFilter {
     private let pools: [HTTPConnectionPool]
     private let settings: HTTPChainSettings
     private var random: SplitMix64
+    /// Made with the first copy of a request.
+    private var mirrorStore: RequestMirrorStore?
 
     /// - Parameter regexes: those of the table for the worker that this is for
     package init(
@@ -46,17 +48,22 @@ package final class RouterFilter {
     private func redirect(_ stream: HTTPStream, _ redirect: RouteRedirect) {
         let isSecure = stream.request.headers[.xForwardedProto].map { $0.equalsIgnoringCase("https") } ?? false
         let capacity = stream.request.path.count + (stream.request.query?.count ?? 0) + 20_000
-        var isComplete = false
+        var hasHost = false
+        var fits = false
         let location = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
             guard let start = buffer.baseAddress else { return }
             var writer = unsafe ByteWriter(start: start, capacity: capacity)
-            let hasHost = redirect.writeLocation(
+            hasHost = redirect.writeLocation(
                 for: stream.request, scheme: isSecure ? .https : .http, regexes, to: &writer)
-            isComplete = hasHost && writer.fits
-            count = isComplete ? writer.count : 0
+            fits = writer.fits
+            count = fits ? writer.count : 0
         }
-        guard isComplete else {
+        guard hasHost else {
             stream.respond(.badRequest, flag: .none, text: "the request names no host\n")
+            return
+        }
+        guard fits else {
+            stream.respond(.requestHeaderFieldsTooLarge, flag: .none, text: "the location is too long\n")
             return
         }
         stream.respond(redirect.status, flag: .none, bytes: .empty) { headers in
@@ -91,7 +98,40 @@ package final class RouterFilter {
             stream.respond(.requestHeaderFieldsTooLarge, flag: .none, text: "too many header bytes\n")
             return
         }
+        if !route.mirrors.isEmpty, !stream.route.offersTunnel { mirror(stream, route) }
         attempt(stream, fresh: false)
+    }
+
+    /// Starts copies for other clusters. They see what the endpoint will see.
+    private func mirror(_ stream: HTTPStream, _ route: Route) {
+        let store = mirrorStore ?? RequestMirrorStore(worker: stream.worker, headersMax: settings.limits.headersMax)
+        mirrorStore = store
+        let isComplete = stream.requestEnded && !stream.holdsRequestBody
+        let timeoutNs = route.timeoutNs > 0 ? route.timeoutNs : Self.mirrorTimeoutNs
+        for index in route.mirrors.indices where route.mirrors[index].takes(random.next()) {
+            let pool = pools[route.mirrors[index].cluster]
+            guard let mirror = store.take() else {
+                pool.cluster.counters.add(to: ClusterStat.mirrorsRefused)
+                continue
+            }
+            if mirror.start(stream.request, to: pool, timeoutNs: timeoutNs, isComplete: isComplete) {
+                unsafe mirror.next = stream.route.mirror
+                unsafe stream.route.mirror = mirror
+            }
+        }
+    }
+
+    /// Where the route itself has no limit.
+    private static let mirrorTimeoutNs: UInt64 = 15_000_000_000
+
+    /// Runs `body` on each copy that still wants to know of this request.
+    @inline(__always)
+    private func forEachMirror(_ stream: HTTPStream, _ body: (RequestMirror) -> Void) {
+        var next = unsafe stream.route.mirror
+        while let mirror = next {
+            unsafe next = mirror.next
+            body(mirror)
+        }
     }
 
     private func allowsUpgrade(_ stream: HTTPStream, _ route: Route) -> Bool {
@@ -164,6 +204,7 @@ package final class RouterFilter {
     func requestBody(_ stream: HTTPStream, _ data: consuming Lease) {
         guard let upstream = unsafe stream.route.upstream else { return stream.worker.discard(data) }
         stream.route.bodySent = true
+        forEachMirror(stream) { $0.copy(data) }
         upstream.write(data, of: stream)
     }
 
@@ -171,15 +212,24 @@ package final class RouterFilter {
     func requestTrailers(_ stream: HTTPStream, _ fields: borrowing HeaderTable) {
         guard let upstream = unsafe stream.route.upstream else { return }
         stream.route.bodySent = true
+        forEachMirror(stream) { $0.copyTrailers(fields) }
         upstream.writeTrailers(fields, of: stream)
     }
 
     /// The request is complete: the time of the route begins.
     func requestEnd(_ stream: HTTPStream) {
         startRouteTimer(stream)
+        forEachMirror(stream) { $0.end() }
+        detachMirrors(stream)
         guard let upstream = unsafe stream.route.upstream, stream.route.isReady else { return }
         if stream.request.bodyLength == .unknown { stream.route.bodySent = true }
         upstream.end(stream)
+    }
+
+    private func detachMirrors(_ stream: HTTPStream) {
+        guard unsafe stream.route.mirror != nil else { return }
+        forEachMirror(stream) { $0.detach() }
+        unsafe stream.route.mirror = nil
     }
 
     private func startRouteTimer(_ stream: HTTPStream) {
@@ -199,6 +249,7 @@ package final class RouterFilter {
         stream.worker.cancel(stream.route.tryTimer)
         stream.route.tryTimer = .none
         count(stream, head.status)
+        note(stream, isFailure: head.status.codeClass >= 5)
         if let retry = unsafe stream.route.route?.retry, retry.retries(head.status), mayRetry(stream, retry) {
             unsafe stream.route.upstream?.cancel(stream)
             scheduleRetry(stream, retry)
@@ -233,6 +284,7 @@ package final class RouterFilter {
 
     /// The try came to nothing.
     func reset(_ stream: HTTPStream, _ reason: UpstreamReset) {
+        if reason.isFailureOfEndpoint { note(stream, isFailure: true) }
         let endpoint = unsafe stream.route.upstream?.endpoint
         unsafe stream.route.upstream = nil
         stream.route.isReady = false
@@ -294,22 +346,16 @@ package final class RouterFilter {
         case .route:
             stream.route.routeTimer = .none
             unsafe stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
-            if !stream.responseStarted { noteTimeout(stream) }
+            if !stream.responseStarted { note(stream, isFailure: true) }
             timedOut(stream)
         }
-    }
-
-    /// An endpoint that does not answer in time counts as one that failed.
-    private func noteTimeout(_ stream: HTTPStream) {
-        guard let pool = unsafe stream.route.pool, let upstream = unsafe stream.route.upstream else { return }
-        pool.cluster.noteFailure(of: upstream.endpoint)
     }
 
     private func tryTimedOut(_ stream: HTTPStream) {
         guard !stream.responseStarted, let retry = unsafe stream.route.route?.retry else { return }
         unsafe stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
+        note(stream, isFailure: true)
         let endpoint = unsafe stream.route.upstream?.endpoint
-        noteTimeout(stream)
         unsafe stream.route.upstream?.cancel(stream)
         unsafe stream.route.upstream = nil
         stream.route.isReady = false
@@ -375,6 +421,7 @@ package final class RouterFilter {
 
     /// Gives up what is under way upstream. The stream may be answered or ended then.
     func abandon(_ stream: HTTPStream) {
+        detachMirrors(stream)
         stream.worker.cancel(stream.route.routeTimer)
         stream.worker.cancel(stream.route.tryTimer)
         stream.worker.cancel(stream.route.backOffTimer)
@@ -399,6 +446,14 @@ package final class RouterFilter {
         pool.cluster.counters.add(to: StatCell(rawValue: ClusterStat.responses1xx.rawValue + offset))
     }
 
+    /// What a try came to, for outlier detection.
+    private func note(_ stream: HTTPStream, isFailure: Bool) {
+        guard let pool = unsafe stream.route.pool, pool.cluster.detectsOutliers,
+            let endpoint = unsafe stream.route.upstream?.endpoint
+        else { return }
+        if isFailure { pool.cluster.noteFailure(of: endpoint) } else { pool.cluster.noteSuccess(of: endpoint) }
+    }
+
     private func recordTime(_ stream: HTTPStream) {
         let ns = stream.worker.nowNs - stream.route.attemptStartedNs
         unsafe stream.route.pool?.cluster.counters.record(ns, in: ClusterStat.requestTime)
@@ -421,6 +476,8 @@ struct RouterState {
     unowned(unsafe) var pool: HTTPConnectionPool?
     /// The connection that the request is on, or that is being made for it.
     unowned(unsafe) var upstream: UpstreamConnection?
+    /// The first of the copies that want the rest of the request. They are there until they are detached.
+    unowned(unsafe) var mirror: RequestMirror?
     /// The request's head was written there.
     var isReady = false
     var isPending = false

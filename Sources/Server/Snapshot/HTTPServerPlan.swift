@@ -5,9 +5,9 @@ internal import Upstream
 
 /// `http:` of a listener, ready to become a chain of HTTP filters on each worker.
 package final class HTTPServerPlan: Sendable {
-    private let settings: HTTPChainSettings
+    let settings: HTTPChainSettings
     private let filters: [HTTPFilterPlan]
-    private let table: RouteTable
+    let table: RouteTable
     /// By their number in the route table.
     let clusters: [Cluster]
 

@@ -30,7 +30,7 @@ package struct SnapshotCompiler {
         guard diagnostics.reportCount == errorsBefore, !diagnostics.hasErrors else { return nil }
         return Snapshot(
             generation: (previous?.generation ?? 0) + 1, configuration: configuration, source: source,
-            clusters: clusters, listeners: listeners)
+            file: diagnostics.file, clusters: clusters, listeners: listeners)
     }
 
     /// Ends the series of listeners, clusters and endpoints that `snapshot` no longer has.

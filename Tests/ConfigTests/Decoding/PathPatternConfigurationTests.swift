@@ -117,6 +117,36 @@ func wrongPatternsSayWhere(_ text: String, _ expected: String) {
         ])
 }
 
+@Test func mirrorsAreOneOrSeveral() {
+    let mirrors = { (text: String) -> [MirrorConfiguration]? in
+        guard case .forward(let forward) = route("{ match: {}, cluster: web, mirror: \(text) }").route?.action else {
+            return nil
+        }
+        return forward.mirrors
+    }
+    let web = ClusterReference("web")
+    #expect(mirrors("{ cluster: web }") == [MirrorConfiguration(cluster: web)])
+    #expect(
+        mirrors("[{ cluster: web, fraction: 0.5% }, { cluster: web, fraction: 0% }]")
+            == [
+                MirrorConfiguration(cluster: web, fraction: Percent(partsPerMillion: 5000)),
+                MirrorConfiguration(cluster: web, fraction: Percent(partsPerMillion: 0)),
+            ])
+    #expect(
+        route("{ match: {}, cluster: web, mirror: [] }").errors == [
+            "2:36: \"mirror\" has 0 items; expected at least 1"
+        ])
+    #expect(
+        route("{ match: {}, cluster: web, mirror: { cluster: wed, fraction: 2 } }").errors == [
+            "2:47: unknown cluster \"wed\"; expected the name of a cluster (did you mean \"web\"?)",
+            "2:62: \"fraction\" is \"2\", a number without %; expected a share from 0% to 100%, such as 1% or 0.5%",
+        ])
+    #expect(
+        route("{ match: {}, respond: { status: 200 }, mirror: { cluster: web } }").errors == [
+            "2:40: \"mirror\" in a route that does not forward; expected it beside \"cluster\", \"weighted\" or \"cluster_header\""
+        ])
+}
+
 @Test func aListenerHasABoundedNumberOfExpressions() {
     let routes = (0...2000).map { "{ match: { path_regex: '/\($0)' }, cluster: web }" }
     #expect(

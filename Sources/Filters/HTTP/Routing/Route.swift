@@ -25,6 +25,8 @@ package final class Route: Sendable {
     package let upgrades: RouteUpgrades
     /// nil for no retries.
     package let retry: RetryPolicy?
+    /// Clusters that get copies of requests.
+    let mirrors: RouteArray<RouteMirror>
     package let requestHeaders: HeaderEdits
     package let responseHeaders: HeaderEdits
     private let memory: RouteMemory
@@ -63,6 +65,8 @@ package final class Route: Sendable {
         rewrite = RouteRewrite(forward.rewrite, of: configuration.match.path, in: memory, regexes: &regexes)
         upgrades = RouteUpgrades(forward.upgrade, in: memory)
         retry = forward.retry.map(RetryPolicy.init)
+        mirrors = memory.store(
+            forward.mirrors.map { RouteMirror(cluster: clusterIndex($0.cluster.name), fraction: $0.fraction) })
         requestHeaders = HeaderEdits(forward.requestHeaders, in: memory)
         responseHeaders = HeaderEdits(configuration.responseHeaders, in: memory)
     }
