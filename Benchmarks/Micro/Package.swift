@@ -26,7 +26,8 @@ let package = Package(
         // With a backend in memory beside its own, whose methods only this module can override.
         .target(name: "Engine", dependencies: ["CIOUring"], swiftSettings: strict),
         .target(name: "Upstream", dependencies: ["Engine", "HTTP", "Config"], swiftSettings: strict),
-        .target(name: "Filters", dependencies: ["CRE2", "Engine", "HTTP", "Upstream", "Config"], swiftSettings: strict),
+        .target(
+            name: "Filters", dependencies: ["CRE2", "Engine", "HTTP", "Upstream", "Config"], swiftSettings: strict),
         .target(name: "AllocationCount"),
         .target(
             name: "Operations", dependencies: ["Engine", "HTTP", "Upstream", "Filters", "Config"],
