@@ -87,6 +87,7 @@ class Workload:
     rate_fraction: float = 0.0
     grows_from: str | None = None
     features: frozenset[str] = frozenset()  # what the configurations turn on
+    time_factor: float = 1.0  # of warm-up and window
 
     @property
     def protocol(self) -> str:
@@ -155,6 +156,8 @@ def _http_message(kind: str, size: int, connections: int) -> Workload:
         quick=key in quick,
         summary=key in shown,
         grows_from=f"http-{kind}-{_size_name(size)}-x64" if connections == 1000 else None,
+        # All of them advance together, so the first are complete when nearly all the bytes have passed.
+        time_factor=3.0 if size * connections > 512 * MIB else 1.0,
     )
 
 
