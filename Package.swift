@@ -33,7 +33,8 @@ let package = Package(
     name: "ringway",
     products: [
         .executable(name: "ringway", targets: ["ringway"]),
-        .library(name: "Ringway", targets: ["Server", "Filters", "Upstream", "Engine", "HTTP", "Config"]),
+        .library(
+            name: "Ringway", targets: ["RingwayCLI", "Server", "Filters", "Upstream", "Engine", "HTTP", "Config"]),
     ],
     dependencies: [
         // Exact versions: a build today and a build next year read the same sources.
@@ -60,10 +61,11 @@ let package = Package(
                 "Filters", "Upstream", "Engine", "HTTP", "Config", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
-        .executableTarget(
-            name: "ringway",
+        .target(
+            name: "RingwayCLI",
             dependencies: ["Server", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: strict),
+        .executableTarget(name: "ringway", dependencies: ["RingwayCLI"], swiftSettings: strict),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP"], swiftSettings: strict),
         .testTarget(name: "ConfigTests", dependencies: ["Config"], swiftSettings: strict),
         // A kernel in memory, behind the engine's backend seam: what the worker's tests run on. A test target, so

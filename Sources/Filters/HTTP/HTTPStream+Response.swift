@@ -32,12 +32,15 @@ extension HTTPStream {
     ) {
         guard !hot.value.isEnded else { return }
         hot.value.flag = flag
+        cancelSubrequests()
         unsafe chain.router.abandon(self)
         guard !hot.value.responseStarted else {
             withCodec { $0.abort(self) }
             return
         }
+        hot.value.info.isLocal = true
         let use = hot.value.use
+        hot.value.isLocalResponse = true
         hot.value.requestFlow = BodyFlow()
         hot.value.responseFlow = BodyFlow()
         ownHead.value.reset()
@@ -68,6 +71,7 @@ extension HTTPStream {
     func responseBody(_ data: consuming Lease) {
         guard unsafe hot.value.filters.interests.contains(.responseBody) || hot.value.responseFlow.resting >= 0 else {
             guard let codec = unsafe hot.value.codec else { return worker.discard(data) }
+            hot.value.info.bytesSent &+= UInt64(data.count)
             codec.sendBody(data, of: self)
             return
         }
@@ -103,6 +107,8 @@ extension HTTPStream {
                 hot.value.responseFlow.resting = step
                 updateUpstreamReading()
                 return
+            // An answer to an answer would be answered in turn, without end.
+            case .respond where hot.value.isLocalResponse: break
             case .respond(let response, let flag):
                 // The filters nearer to the endpoint have had their say, and see this answer as well.
                 respond(response, flag: flag)
@@ -125,7 +131,11 @@ extension HTTPStream {
         }
         guard let codec = unsafe hot.value.codec else { return }
         codec.sendHead(&head, of: self)
-        if head.switchesProtocol, let upstream = unsafe route.upstream { codec.startTunnel(self, to: upstream) }
+        unsafe chain.accessLogs?.responseHead(self, head.headers)
+        if head.switchesProtocol, let upstream = unsafe route.upstream {
+            hot.value.info.tunnelBegins(on: connection)
+            codec.startTunnel(self, to: upstream)
+        }
     }
 
     // MARK: Back pressure

@@ -12,6 +12,7 @@ public enum ResponseFlag: UInt8, CaseIterable, Sendable {
     case downstreamProtocolError
     case streamIdleTimeout
     case rateLimited
+    case unauthorizedExternalService
 
     /// As access logs and `x-ringway-reason` write it; `-` for none.
     public var label: StaticString {
@@ -28,6 +29,7 @@ public enum ResponseFlag: UInt8, CaseIterable, Sendable {
         case .downstreamProtocolError: "DPE"
         case .streamIdleTimeout: "SI"
         case .rateLimited: "RL"
+        case .unauthorizedExternalService: "UAEX"
         }
     }
 }

@@ -203,7 +203,7 @@ public struct HeaderTable: ~Copyable {
 
     /// Appends the fields, with what is known about forwarding them. A field for which the arena has no room, which
     /// takes more than 2 MiB, is left out.
-    func copyFields(to other: inout HeaderTable) {
+    package func copyFields(to other: inout HeaderTable) {
         for index in 0..<entries.count {
             var entry = entries[index]
             guard !entry.flags.contains(.removed) else { continue }

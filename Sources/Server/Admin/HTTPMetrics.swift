@@ -45,6 +45,24 @@ struct HTTPMetrics {
             "ringway_http_request_duration_seconds", .histogram,
             "Time from the first byte of a request to the end of its response.")
         each { text.histogram(["listener": $0], registry.histogram($1, HTTPStat.requestTime)) }
+        writeFilters(&text)
+    }
+
+    private func writeFilters(_ text: inout PrometheusText) {
+        text.family("ringway_http_filter_events_total", .counter, "What HTTP filters decided, by filter and event.")
+        for listener in snapshot.listeners {
+            guard case .http(let http) = listener.terminal else { continue }
+            // Filters of one name count together.
+            var written: Set<String> = []
+            for filter in http.filters where written.insert(filter.plan.name).inserted {
+                guard let range = filter.stats else { continue }
+                for (index, event) in filter.plan.events.enumerated() {
+                    text.sample(
+                        ["listener": listener.configuration.name, "filter": filter.plan.name, "event": event],
+                        registry.sum(range, HTTPFilterCounters.cell(ofEvent: index)))
+                }
+            }
+        }
     }
 
     private func writeClusters(_ text: inout PrometheusText) {

@@ -10,11 +10,13 @@ package struct SnapshotCompiler {
     private let registry: StatsRegistry
     private let filters: [String: NetworkFilterRegistration]
     private let httpFilters: [String: HTTPFilterRegistration]
+    private let accessLogs: AccessLogFiles
 
-    package init(registry: StatsRegistry, filters: [NetworkFilterRegistration], httpFilters: [HTTPFilterRegistration]) {
+    package init(registry: StatsRegistry, extensions: Extensions, accessLogs: AccessLogFiles) {
         self.registry = registry
-        self.filters = Dictionary(uniqueKeysWithValues: filters.map { ($0.name, $0) })
-        self.httpFilters = Dictionary(uniqueKeysWithValues: httpFilters.map { ($0.name, $0) })
+        self.accessLogs = accessLogs
+        filters = Dictionary(extensions.networkFilters.map { ($0.name, $0) }) { $1 }
+        httpFilters = Dictionary(extensions.httpFilters.map { ($0.name, $0) }) { $1 }
     }
 
     /// Everything that is wrong goes to `diagnostics`; nil then.
@@ -27,21 +29,33 @@ package struct SnapshotCompiler {
             clusters[cluster.name] = compile(cluster, previous: previous, diagnostics)
         }
         let listeners = configuration.listeners.compactMap { compile($0, clusters, diagnostics) }
-        guard diagnostics.reportCount == errorsBefore, !diagnostics.hasErrors else { return nil }
+        guard diagnostics.reportCount == errorsBefore, !diagnostics.hasErrors else {
+            // What was opened for this configuration alone.
+            accessLogs.retain(only: previous?.accessLogs ?? [])
+            return nil
+        }
         return Snapshot(
             generation: (previous?.generation ?? 0) + 1, configuration: configuration, source: source,
-            file: diagnostics.file, clusters: clusters, listeners: listeners)
+            file: diagnostics.file, clusters: clusters, listeners: listeners,
+            accessLogs: Set(configuration.listeners.flatMap(\.accessLogs).map(\.path)))
     }
 
     /// Ends the series of listeners, clusters and endpoints that `snapshot` no longer has.
     package func retire(allBut snapshot: Snapshot) {
         var owners: Set<StatsRegistry.Owner> = []
-        for listener in snapshot.listeners { owners.insert(.init(.listener, listener.configuration.name)) }
+        for listener in snapshot.listeners {
+            let name = listener.configuration.name
+            owners.insert(.init(.listener, name))
+            guard case .http(let http) = listener.terminal else { continue }
+            for filter in http.filters { owners.insert(Self.owner(ofFilter: filter.plan.name, in: name)) }
+        }
         owners.insert(AdminListener.owner)
         for cluster in snapshot.clusters.values {
             owners.insert(.init(.cluster, cluster.name))
             for endpoint in cluster.endpoints { owners.insert(Self.owner(of: endpoint.name, in: cluster.name)) }
         }
+        accessLogs.retain(only: snapshot.accessLogs)
+        for file in accessLogs.files { owners.insert(.init(.accessLog, file.target.path)) }
         registry.retain(only: owners)
     }
 
@@ -161,20 +175,22 @@ package struct SnapshotCompiler {
             let found = tcp.clusters.compactMap { entry in
                 clusters[entry.cluster.name].map { (cluster: $0, weight: UInt32(entry.weight)) }
             }
-            guard found.count == tcp.clusters.count else { return nil }
+            let logs = plans(of: tcp.accessLogs, exchanges: false, diagnostics)
+            guard found.count == tcp.clusters.count, let logs else { return nil }
             return .tcpProxy(
                 TCPProxyPlan(
                     clusters: found, idleTimeoutNs: tcp.idleTimeout?.nanoseconds ?? 0,
-                    connectAttempts: tcp.connectAttempts))
+                    connectAttempts: tcp.connectAttempts, accessLogs: logs))
         case (.http(let http), false):
-            return httpPlan(http, clusters, diagnostics).map(ListenerPlan.Terminal.http)
+            return httpPlan(http, of: configuration, clusters, diagnostics).map(ListenerPlan.Terminal.http)
         }
     }
 
     private func httpPlan(
-        _ http: HTTPConfiguration, _ clusters: [String: Cluster], _ diagnostics: Diagnostics
+        _ http: HTTPConfiguration, of listener: ListenerConfiguration, _ clusters: [String: Cluster],
+        _ diagnostics: Diagnostics
     ) -> HTTPServerPlan? {
-        let filters = http.filters.compactMap { filter -> HTTPFilterPlan? in
+        let plans = http.filters.compactMap { filter -> HTTPFilterPlan? in
             if let registration = httpFilters[filter.name] { return registration.prepare(filter.config, diagnostics) }
             diagnostics.report(
                 "unknown HTTP filter \(filter.name.quotedForMessage)",
@@ -185,9 +201,75 @@ package struct SnapshotCompiler {
         }
         let table = RouteTable(http, clusterNames: clusters.keys.sorted(), workers: registry.blocks.count)
         // A cluster that is not there was reported when references were checked, or has errors of its own.
-        let found = table.clusterNames.compactMap { clusters[$0] }
-        guard filters.count == http.filters.count, found.count == table.clusterNames.count else { return nil }
-        return HTTPServerPlan(http, table: table, filters: filters, clusters: found)
+        var found = table.clusterNames.compactMap { clusters[$0] }
+        let hasRouteClusters = found.count == table.clusterNames.count
+        let filters = plans.compactMap { plan -> HTTPServerPlan.Filter? in
+            guard let numbers = numbers(of: plan.clusters, in: &found, clusters, diagnostics) else { return nil }
+            return .init(plan: plan, stats: stats(of: plan, in: listener, diagnostics), clusters: numbers)
+        }
+        let logs = self.plans(of: http.accessLogs, exchanges: true, diagnostics)
+        guard filters.count == http.filters.count, hasRouteClusters, let logs else { return nil }
+        return HTTPServerPlan(http, table: table, filters: filters, clusters: found, accessLogs: logs)
+    }
+
+    /// nil after an error.
+    private func plans(
+        of configurations: [AccessLogConfiguration], exchanges: Bool, _ diagnostics: Diagnostics
+    ) -> [AccessLogPlan]? {
+        let plans = configurations.compactMap { configuration -> AccessLogPlan? in
+            let target = accessLogs.target(
+                configuration.path, at: configuration.origin.position, diagnostics)
+            // A format is looked at even where the file cannot be opened.
+            return AccessLogPlan(configuration, exchanges: exchanges, target: target, diagnostics)
+        }
+        return plans.count == configurations.count ? plans : nil
+    }
+
+    /// Where the clusters that a filter names stand in `found`, which gets those that are not in it. nil after an
+    /// error.
+    private func numbers(
+        of references: [ClusterReference], in found: inout [Cluster], _ clusters: [String: Cluster],
+        _ diagnostics: Diagnostics
+    ) -> [Int]? {
+        var numbers: [Int] = []
+        for reference in references {
+            guard let cluster = clusters[reference.name] else {
+                let names = clusters.keys.sorted()
+                diagnostics.report(
+                    "unknown cluster \(reference.name.quotedForMessage)",
+                    expected: names.isEmpty ? "a cluster, but there are none" : "the name of a cluster",
+                    suggestion: diagnostics.suggestion(for: reference.name, among: names),
+                    at: reference.origin.position)
+                return nil
+            }
+            if let number = found.firstIndex(where: { $0 === cluster }) {
+                numbers.append(number)
+            } else {
+                numbers.append(found.count)
+                found.append(cluster)
+            }
+        }
+        return numbers
+    }
+
+    private static func owner(ofFilter filter: String, in listener: String) -> StatsRegistry.Owner {
+        .init(.filter, "\(listener)\u{0}\(filter)")
+    }
+
+    /// The cells that a filter counts in, the same for all filters of one name in a listener; nil when it counts
+    /// nothing, and after an error.
+    private func stats(
+        of filter: HTTPFilterPlan, in listener: ListenerConfiguration, _ diagnostics: Diagnostics
+    ) -> StatsRegistry.Range? {
+        guard !filter.events.isEmpty else { return nil }
+        do throws(StatsRegistry.Full) {
+            return try registry.range(
+                for: Self.owner(ofFilter: filter.name, in: listener.name),
+                count: HTTPFilterCounters.cellCount(events: filter.events.count))
+        } catch {
+            reportFull(listener.origin, diagnostics)
+            return nil
+        }
     }
 
     private func reportAfterTerminal(_ filter: NetworkFilterConfiguration, _ diagnostics: Diagnostics) {
