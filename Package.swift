@@ -4,7 +4,9 @@ import PackageDescription
 // System libraries are named once, here, with the Debian package that brings each.
 // scripts/install-dependencies reads the `.apt` lines, so this list is the only one.
 let systemLibraries: [Target] = [
-    .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])])
+    .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    // Without pkg-config, whose -pthread SwiftPM warns about.
+    .systemLibrary(name: "Clibre2", providers: [.apt(["libre2-dev"])]),
 ]
 
 // Every Swift target: Swift 6 language mode, unsafe code spelled out, existentials spelled out.
@@ -18,11 +20,13 @@ var strict: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 var strictC: [CSetting] = [.enableWarning("all"), .enableWarning("extra")]
+var strictCXX: [CXXSetting] = [.enableWarning("all"), .enableWarning("extra")]
 
 // `make lint` sets this. Not the default: a newer compiler knows new warnings, and what built must go on building.
 if Context.environment["RINGWAY_WARNINGS_AS_ERRORS"] != nil {
     strict.append(.treatAllWarnings(as: .error))
     strictC.append(.treatAllWarnings(as: .error))
+    strictCXX.append(.treatAllWarnings(as: .error))
 }
 
 let package = Package(
@@ -41,11 +45,15 @@ let package = Package(
         .target(
             name: "CIOUring", dependencies: ["Cliburing"], cSettings: strictC,
             linkerSettings: [.linkedLibrary("uring")]),
+        .target(
+            name: "CRE2", dependencies: ["Clibre2"], cxxSettings: strictCXX, linkerSettings: [.linkedLibrary("re2")]),
         .target(name: "HTTP", swiftSettings: strict),
-        .target(name: "Config", dependencies: [.product(name: "Yams", package: "Yams")], swiftSettings: strict),
+        .target(
+            name: "Config", dependencies: ["CRE2", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
         .target(name: "Engine", dependencies: ["CIOUring"], swiftSettings: strict),
         .target(name: "Upstream", dependencies: ["Engine", "HTTP", "Config"], swiftSettings: strict),
-        .target(name: "Filters", dependencies: ["Engine", "HTTP", "Upstream", "Config"], swiftSettings: strict),
+        .target(
+            name: "Filters", dependencies: ["CRE2", "Engine", "HTTP", "Upstream", "Config"], swiftSettings: strict),
         .target(
             name: "Server",
             dependencies: [
@@ -72,5 +80,7 @@ let package = Package(
             dependencies: ["Filters", "Upstream", "Engine", "Config", "Simulation", "AllocationCount"],
             swiftSettings: strict),
         .testTarget(name: "RoutingTests", dependencies: ["Filters", "HTTP", "Config"], swiftSettings: strict),
-    ]
+    ],
+    // What RE2's header wants.
+    cxxLanguageStandard: .cxx17
 )

@@ -7,7 +7,7 @@ struct Ringway: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ringway",
         abstract: "An edge and sidecar proxy on io_uring.",
-        subcommands: [Run.self, Proxy.self, Check.self, Doctor.self, Version.self])
+        subcommands: [Run.self, Proxy.self, Check.self, Explain.self, Doctor.self, Version.self])
 
     /// Wrong usage exits with 64 (EX_USAGE), as ArgumentParser does by itself; a command that fails throws the
     /// exit code that it means.
@@ -103,6 +103,43 @@ struct Check: ParsableCommand {
     var config: String
 
     mutating func run() throws { throw ExitCode(CheckCommand.check(path: config)) }
+}
+
+struct Explain: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Say what becomes of a request, and why: ringway explain GET http://localhost:8080/users/1")
+
+    @Argument(help: "The method.")
+    var method: String
+
+    @Argument(help: "A URL, or a path that starts with a slash.")
+    var url: String
+
+    @Option(name: [.customShort("H"), .long], help: "A header of the request, NAME: VALUE. May be repeated.")
+    var header: [String] = []
+
+    @Option(help: "The listener's name. Without it, the one at the URL's port, or the only one.")
+    var listener: String?
+
+    @Option(help: "A configuration file to ask instead of the running proxy.")
+    var config: String?
+
+    @Option(help: "Where the running proxy's admin interface listens. (default: 127.0.0.1:9901)")
+    var admin: String?
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    mutating func validate() throws {
+        if config != nil, admin != nil { throw ValidationError("either --config or --admin") }
+    }
+
+    mutating func run() throws {
+        let options = ExplainCommand.Options(
+            method: method, url: url, headers: header, listener: listener, json: json)
+        if let config { throw ExitCode(ExplainCommand.run(options, config: config)) }
+        throw ExitCode(ExplainCommand.run(options, admin: admin))
+    }
 }
 
 struct Doctor: ParsableCommand {

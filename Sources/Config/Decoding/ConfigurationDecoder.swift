@@ -8,6 +8,8 @@ final class ConfigurationDecoder {
     var boundAddresses: BoundAddresses
     /// Checked at the end, because clusters usually follow the listeners that name them.
     var clusterReferences: [ClusterReference] = []
+    /// Of the listener that is being read.
+    var regexes: Set<RegexPattern> = []
 
     init(diagnostics: Diagnostics) {
         self.diagnostics = diagnostics

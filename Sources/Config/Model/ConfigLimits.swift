@@ -11,6 +11,7 @@ package enum ConfigLimits {
     /// Of `allow` and of `deny`. An empty list would leave open whether it means everybody or nobody.
     package static let accessRanges = 1...10_000
     package static let networkFilters = 1...64
+    package static let webSocketMessageBytes = ByteSize(bytes: 1) ... .gibibytes(1)
     package static let weight = 1...1_000_000
 
     package static let weightedClusters = 1...1000
@@ -36,6 +37,8 @@ package enum ConfigLimits {
     /// Of headers, of query parameters and of cookies that one route looks at.
     package static let fieldMatches = 1...64
     package static let fieldTextBytesMax = 1024
+    /// Different patterns of one listener. Each worker has a copy of each.
+    package static let regexesMax = 2000
     package static let headerNameBytesMax = 256
     /// Of headers that one list sets, adds or removes.
     package static let headerEditsMax = 64
@@ -46,6 +49,7 @@ package enum ConfigLimits {
     package static let port = 1...65_535
     package static let routeTimeout = TimeSpan.milliseconds(1) ... .hours(24)
     package static let upgrades = 1...16
+    package static let mirrors = 1...8
     package static let retryOn = 1...32
     package static let retryStatus = 400...599
     package static let retryAttempts = 1...10

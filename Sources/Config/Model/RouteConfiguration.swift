@@ -48,8 +48,11 @@ package enum RouteAction: Sendable, Equatable {
 
 /// Sends the request to an endpoint of a cluster.
 package struct ForwardConfiguration: Sendable, Equatable {
-    /// At least one. Each request goes to one of them, in proportion to their weights.
+    /// Each request goes to one of them, in proportion to their weights. At least one, unless there is a
+    /// `clusterHeader`.
     package var clusters: [WeightedCluster]
+    /// The request header that names the cluster.
+    package var clusterHeader: String?
     package var rewrite: RewriteConfiguration
     /// From the end of the request to the end of the response, all tries together; nil for no limit.
     package var timeout: TimeSpan?
@@ -58,31 +61,51 @@ package struct ForwardConfiguration: Sendable, Equatable {
     package var upgrade: UpgradePolicy
     /// nil for no retries.
     package var retry: RetryConfiguration?
+    /// Clusters that get copies of requests.
+    package var mirrors: [MirrorConfiguration]
     package var requestHeaders: HeaderEditConfiguration
 
     package static let defaultTimeout: TimeSpan? = .seconds(15)
 
     package init(
         clusters: [WeightedCluster],
+        clusterHeader: String? = nil,
         rewrite: RewriteConfiguration = RewriteConfiguration(),
         timeout: TimeSpan? = ForwardConfiguration.defaultTimeout,
         idleTimeout: TimeSpan? = nil,
         upgrade: UpgradePolicy = .none,
         retry: RetryConfiguration? = nil,
+        mirrors: [MirrorConfiguration] = [],
         requestHeaders: HeaderEditConfiguration = HeaderEditConfiguration()
     ) {
         self.clusters = clusters
+        self.clusterHeader = clusterHeader
         self.rewrite = rewrite
         self.timeout = timeout
         self.idleTimeout = idleTimeout
         self.upgrade = upgrade
         self.retry = retry
+        self.mirrors = mirrors
         self.requestHeaders = requestHeaders
     }
 
     /// All requests to one cluster: `cluster: NAME`.
     package init(cluster: ClusterReference) {
         self.init(clusters: [WeightedCluster(cluster: cluster)])
+    }
+}
+
+/// A cluster that gets copies of a route's requests. Its answers are thrown away.
+package struct MirrorConfiguration: Sendable, Equatable {
+    package var cluster: ClusterReference
+    /// Of the requests.
+    package var fraction: Percent
+
+    package static let defaultFraction = Percent(partsPerMillion: 1_000_000)
+
+    package init(cluster: ClusterReference, fraction: Percent = MirrorConfiguration.defaultFraction) {
+        self.cluster = cluster
+        self.fraction = fraction
     }
 }
 
@@ -104,6 +127,10 @@ package enum PathRewrite: Sendable, Equatable {
     case prefix(String)
     /// Instead of the whole path.
     case whole(String)
+    /// Instead of each part of the path that the pattern matches.
+    case regex(RegexPattern, RegexSubstitution)
+    /// Instead of the whole path. Only routes with a path template have this.
+    case template(PathTemplateRewrite)
 }
 
 /// Which protocols a client may switch to through `Upgrade` (RFC 9110 §7.8).

@@ -12,6 +12,7 @@ struct HeapBlocks {
     /// Small blocks kept for later: 1 MiB.
     private static let keptMax = 256
 
+    @safe
     private struct Entry {
         var start: UnsafeMutableRawPointer?
         var capacity = 0
@@ -74,7 +75,7 @@ struct HeapBlocks {
     func room(in index: UInt32, behind end: UnsafeMutableRawPointer) -> Int {
         precondition(index < entryCount, "a block that was handed out")
         let entry = unsafe entries[Int(index)]
-        guard unsafe entry.references == 1, let start = unsafe entry.start else { return 0 }
+        guard entry.references == 1, let start = unsafe entry.start else { return 0 }
         return unsafe entry.capacity - (end - start)
     }
 

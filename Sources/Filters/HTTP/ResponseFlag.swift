@@ -2,6 +2,7 @@
 public enum ResponseFlag: UInt8, CaseIterable, Sendable {
     case none
     case noRouteFound
+    case noClusterFound
     case noHealthyUpstream
     case upstreamConnectionFailure
     case upstreamConnectionTermination
@@ -17,6 +18,7 @@ public enum ResponseFlag: UInt8, CaseIterable, Sendable {
         switch self {
         case .none: "-"
         case .noRouteFound: "NR"
+        case .noClusterFound: "NC"
         case .noHealthyUpstream: "UH"
         case .upstreamConnectionFailure: "UF"
         case .upstreamConnectionTermination: "UC"

@@ -6,14 +6,23 @@ package import Upstream
 /// with retries and time-outs. What it knows of one request is the stream's `RouterState`.
 package final class RouterFilter {
     private let table: RouteTable
+    /// This worker's.
+    private let regexes: RouteRegexes
     /// By the number of their cluster in the table.
     private let pools: [HTTPConnectionPool]
     private let settings: HTTPChainSettings
     private var random: SplitMix64
+    /// Made with the first copy of a request.
+    private var mirrorStore: RequestMirrorStore?
 
-    package init(table: RouteTable, pools: [HTTPConnectionPool], settings: HTTPChainSettings, seed: UInt64) {
+    /// - Parameter regexes: those of the table for the worker that this is for
+    package init(
+        table: RouteTable, regexes: RouteRegexes, pools: [HTTPConnectionPool], settings: HTTPChainSettings,
+        seed: UInt64
+    ) {
         precondition(pools.count == table.clusterNames.count, "every cluster of a route has a pool")
         self.table = table
+        self.regexes = regexes
         self.pools = pools
         self.settings = settings
         random = SplitMix64(seed: seed)
@@ -23,7 +32,7 @@ package final class RouterFilter {
 
     /// The request has passed the filters.
     func route(_ stream: HTTPStream) {
-        guard let route = table.route(for: stream.request) else {
+        guard let route = table.route(for: stream.request, regexes) else {
             stream.respond(.notFound, flag: .noRouteFound, text: "no route matches\n")
             return
         }
@@ -32,24 +41,29 @@ package final class RouterFilter {
         case .redirect(let redirect): self.redirect(stream, redirect)
         case .respond(let response):
             stream.respond(response.status, flag: .none, bytes: response.body) { _ = response.addHeaders(to: &$0) }
-        case .cluster, .weighted: forward(stream, route)
+        case .cluster, .weighted, .clusterHeader: forward(stream, route)
         }
     }
 
     private func redirect(_ stream: HTTPStream, _ redirect: RouteRedirect) {
         let isSecure = stream.request.headers[.xForwardedProto].map { $0.equalsIgnoringCase("https") } ?? false
         let capacity = stream.request.path.count + (stream.request.query?.count ?? 0) + 20_000
-        var isComplete = false
+        var hasHost = false
+        var fits = false
         let location = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
             guard let start = buffer.baseAddress else { return }
             var writer = unsafe ByteWriter(start: start, capacity: capacity)
-            let hasHost = redirect.writeLocation(
-                for: stream.request, scheme: isSecure ? .https : .http, to: &writer)
-            isComplete = hasHost && writer.fits
-            count = isComplete ? writer.count : 0
+            hasHost = redirect.writeLocation(
+                for: stream.request, scheme: isSecure ? .https : .http, regexes, to: &writer)
+            fits = writer.fits
+            count = fits ? writer.count : 0
         }
-        guard isComplete else {
+        guard hasHost else {
             stream.respond(.badRequest, flag: .none, text: "the request names no host\n")
+            return
+        }
+        guard fits else {
+            stream.respond(.requestHeaderFieldsTooLarge, flag: .none, text: "the location is too long\n")
             return
         }
         stream.respond(redirect.status, flag: .none, bytes: .empty) { headers in
@@ -58,7 +72,10 @@ package final class RouterFilter {
     }
 
     private func forward(_ stream: HTTPStream, _ route: Route) {
-        guard let index = route.clusterIndex(random: random.next()) else { return }
+        guard let index = table.clusterIndex(of: route, for: stream.request, random: random.next()) else {
+            stream.respond(.serviceUnavailable, flag: .noClusterFound, text: "no cluster has the name in the request\n")
+            return
+        }
         unsafe stream.route.pool = pools[index]
         if stream.requestEnded { startRouteTimer(stream) }
         stream.withCodec { $0.setIdleTimeout(ns: route.idleTimeoutNs, of: stream) }
@@ -81,7 +98,40 @@ package final class RouterFilter {
             stream.respond(.requestHeaderFieldsTooLarge, flag: .none, text: "too many header bytes\n")
             return
         }
+        if !route.mirrors.isEmpty, !stream.route.offersTunnel { mirror(stream, route) }
         attempt(stream, fresh: false)
+    }
+
+    /// Starts copies for other clusters. They see what the endpoint will see.
+    private func mirror(_ stream: HTTPStream, _ route: Route) {
+        let store = mirrorStore ?? RequestMirrorStore(worker: stream.worker, headersMax: settings.limits.headersMax)
+        mirrorStore = store
+        let isComplete = stream.requestEnded && !stream.holdsRequestBody
+        let timeoutNs = route.timeoutNs > 0 ? route.timeoutNs : Self.mirrorTimeoutNs
+        for index in route.mirrors.indices where route.mirrors[index].takes(random.next()) {
+            let pool = pools[route.mirrors[index].cluster]
+            guard let mirror = store.take() else {
+                pool.cluster.counters.add(to: ClusterStat.mirrorsRefused)
+                continue
+            }
+            if mirror.start(stream.request, to: pool, timeoutNs: timeoutNs, isComplete: isComplete) {
+                unsafe mirror.next = stream.route.mirror
+                unsafe stream.route.mirror = mirror
+            }
+        }
+    }
+
+    /// Where the route itself has no limit.
+    private static let mirrorTimeoutNs: UInt64 = 15_000_000_000
+
+    /// Runs `body` on each copy that still wants to know of this request.
+    @inline(__always)
+    private func forEachMirror(_ stream: HTTPStream, _ body: (RequestMirror) -> Void) {
+        var next = unsafe stream.route.mirror
+        while let mirror = next {
+            unsafe next = mirror.next
+            body(mirror)
+        }
     }
 
     private func allowsUpgrade(_ stream: HTTPStream, _ route: Route) -> Bool {
@@ -100,7 +150,9 @@ package final class RouterFilter {
         if route.rewrite.changesPath, !head.path.isEmpty {
             guard head.headers.set(.xEnvoyOriginalPath, head.path) else { return false }
         }
-        guard route.rewrite.apply(to: &head), route.requestHeaders.apply(to: &head.headers) else { return false }
+        guard route.rewrite.apply(to: &head, regexes), route.requestHeaders.apply(to: &head.headers) else {
+            return false
+        }
         guard route.timeoutNs > 0 else { return true }
         return withDecimal(route.timeoutNs / 1_000_000) { head.headers.set(.xEnvoyExpectedRqTimeoutMs, $0) }
     }
@@ -152,6 +204,7 @@ package final class RouterFilter {
     func requestBody(_ stream: HTTPStream, _ data: consuming Lease) {
         guard let upstream = unsafe stream.route.upstream else { return stream.worker.discard(data) }
         stream.route.bodySent = true
+        forEachMirror(stream) { $0.copy(data) }
         upstream.write(data, of: stream)
     }
 
@@ -159,15 +212,24 @@ package final class RouterFilter {
     func requestTrailers(_ stream: HTTPStream, _ fields: borrowing HeaderTable) {
         guard let upstream = unsafe stream.route.upstream else { return }
         stream.route.bodySent = true
+        forEachMirror(stream) { $0.copyTrailers(fields) }
         upstream.writeTrailers(fields, of: stream)
     }
 
     /// The request is complete: the time of the route begins.
     func requestEnd(_ stream: HTTPStream) {
         startRouteTimer(stream)
+        forEachMirror(stream) { $0.end() }
+        detachMirrors(stream)
         guard let upstream = unsafe stream.route.upstream, stream.route.isReady else { return }
         if stream.request.bodyLength == .unknown { stream.route.bodySent = true }
         upstream.end(stream)
+    }
+
+    private func detachMirrors(_ stream: HTTPStream) {
+        guard unsafe stream.route.mirror != nil else { return }
+        forEachMirror(stream) { $0.detach() }
+        unsafe stream.route.mirror = nil
     }
 
     private func startRouteTimer(_ stream: HTTPStream) {
@@ -359,6 +421,7 @@ package final class RouterFilter {
 
     /// Gives up what is under way upstream. The stream may be answered or ended then.
     func abandon(_ stream: HTTPStream) {
+        detachMirrors(stream)
         stream.worker.cancel(stream.route.routeTimer)
         stream.worker.cancel(stream.route.tryTimer)
         stream.worker.cancel(stream.route.backOffTimer)
@@ -413,6 +476,8 @@ struct RouterState {
     unowned(unsafe) var pool: HTTPConnectionPool?
     /// The connection that the request is on, or that is being made for it.
     unowned(unsafe) var upstream: UpstreamConnection?
+    /// The first of the copies that want the rest of the request. They are there until they are detached.
+    unowned(unsafe) var mirror: RequestMirror?
     /// The request's head was written there.
     var isReady = false
     var isPending = false

@@ -113,6 +113,31 @@ public struct RequestHead: ~Copyable {
         headers.reset()
     }
 
+    /// Makes `other` the same head with bytes of its own, whatever it was before.
+    ///
+    /// - Returns: false, with nothing of use in `other`, when its arena is full.
+    package func copy(to other: inout RequestHead) -> Bool {
+        other.reset()
+        other.method = method
+        other.version = version
+        other.targetForm = targetForm
+        other.scheme = scheme
+        other.bodyLength = bodyLength
+        other.expectsContinue = expectsContinue
+        other.offersUpgrade = offersUpgrade
+        other.acceptsTrailers = acceptsTrailers
+        other.hasQuery = hasQuery
+        headers.copyFields(to: &other.headers)
+        guard let method = other.store(text(methodRange)), let authority = other.store(text(authorityRange)),
+            let path = other.store(text(pathRange)), let query = other.store(text(queryRange))
+        else { return false }
+        other.methodRange = method
+        other.authorityRange = authority
+        other.pathRange = path
+        other.queryRange = query
+        return true
+    }
+
     /// Says that the head's bytes now live at `bytes`, an exact copy of where they were when it was parsed.
     package mutating func moveSource(to bytes: ByteSlice) { headers.setSource(bytes) }
 

@@ -27,6 +27,10 @@ struct AdminHandler {
         ("/listeners", .read, "listeners (?format=json)", { $0.listeners($1) }),
         ("/server_info", .read, "version, uptime, workers, kernel features", { handler, _ in handler.serverInfo() }),
         ("/stats", .read, "every stat (?filter=TEXT, ?format=json)", { $0.stats($1) }),
+        (
+            "/explain", .read, "what becomes of a request (?method=GET&url=URL&header=NAME:VALUE, ?format=json)",
+            { $0.explain($1) }
+        ),
         ("/config", .read, "GET: the running configuration; PUT: replace it as a whole", { $0.config($1) }),
         ("/drain_listeners", .change, "stop accepting connections", { handler, _ in handler.drainListeners() }),
         ("/quitquitquit", .change, "drain, then end the process", { handler, _ in handler.quit() }),
@@ -166,6 +170,24 @@ struct AdminHandler {
             return (String(sample[..<space]), .literal(String(sample[sample.index(after: space)...])))
         }
         return .json(.object(entries))
+    }
+
+    private func explain(_ request: AdminRequest) -> LocalResponse {
+        guard let snapshot = control.snapshot else { return LocalResponse(.serviceUnavailable, text: "starting\n") }
+        let query = request.query
+        guard let url = query["url"] else {
+            return LocalResponse(.badRequest, text: "url= is missing: whole, or a path that starts with a slash\n")
+        }
+        do throws(ExplainedRequest.Invalid) {
+            let asked = try ExplainedRequest(
+                method: query["method"] ?? "GET", url: url,
+                headers: request.parameters.filter { $0.name == "header" }.map(\.value))
+            let explainer = RequestExplainer(snapshot: snapshot, address: control.address)
+            let explanation = try explainer.explain(asked, listener: query["listener"])
+            return request.wantsJSON ? .json(explanation.json) : LocalResponse(.ok, text: explanation.text)
+        } catch {
+            return LocalResponse(.badRequest, text: error.message + "\n")
+        }
     }
 
     private func index() -> LocalResponse {

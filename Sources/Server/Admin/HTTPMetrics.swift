@@ -80,6 +80,17 @@ struct HTTPMetrics {
                 text.sample(["cluster": cluster.name, "result": label], registry.sum(cluster.stats, stat))
             }
         }
+        text.family("ringway_cluster_mirrored_requests_total", .counter, "Copies of requests by what came of them.")
+        let mirrors: [(String, ClusterStat)] = [
+            ("completed", .mirrorsCompleted), ("failed", .mirrorsFailed), ("cut_off", .mirrorsCutOff),
+            ("refused", .mirrorsRefused),
+        ]
+        let mirrored = snapshot.mirroredClusters
+        for cluster in clusters where mirrored.contains(cluster.name) {
+            for (label, stat) in mirrors {
+                text.sample(["cluster": cluster.name, "result": label], registry.sum(cluster.stats, stat))
+            }
+        }
         text.family(
             "ringway_cluster_request_duration_seconds", .histogram,
             "Time from the start of the last try to the end of the response.")
@@ -90,6 +101,21 @@ struct HTTPMetrics {
 
     private static let codeClasses: [(label: String, status: HTTPStatus)] = (1...5).map {
         ("\($0)xx", HTTPStatus(rawValue: UInt16($0 * 100)))
+    }
+}
+
+extension Snapshot {
+    /// The clusters that get copies of requests. Others have no series for them.
+    fileprivate var mirroredClusters: Set<String> {
+        var names: Set<String> = []
+        for listener in listeners {
+            guard case .http(let http) = listener.configuration.proxy else { continue }
+            for route in http.hosts.flatMap(\.routes) {
+                guard case .forward(let forward) = route.action else { continue }
+                for mirror in forward.mirrors { names.insert(mirror.cluster.name) }
+            }
+        }
+        return names
     }
 }
 

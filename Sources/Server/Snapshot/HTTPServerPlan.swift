@@ -5,9 +5,9 @@ internal import Upstream
 
 /// `http:` of a listener, ready to become a chain of HTTP filters on each worker.
 package final class HTTPServerPlan: Sendable {
-    private let settings: HTTPChainSettings
+    let settings: HTTPChainSettings
     private let filters: [HTTPFilterPlan]
-    private let table: RouteTable
+    let table: RouteTable
     /// By their number in the route table.
     let clusters: [Cluster]
 
@@ -21,7 +21,9 @@ package final class HTTPServerPlan: Sendable {
     /// - Parameter pools: of `clusters`, on this worker
     func makeChain(on worker: Worker, pools: [HTTPConnectionPool], counters: StatsScope) -> HTTPChain {
         var random = SystemRandomNumberGenerator()
-        let router = RouterFilter(table: table, pools: pools, settings: settings, seed: random.next())
+        let router = RouterFilter(
+            table: table, regexes: table.regexes(ofWorker: worker.index), pools: pools, settings: settings,
+            seed: random.next())
         return HTTPChain(
             settings: settings, filters: filters.map { $0.makeFilter(worker) }, router: router, counters: counters,
             worker: worker)

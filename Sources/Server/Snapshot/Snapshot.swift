@@ -9,16 +9,19 @@ package final class Snapshot: Sendable {
     package let configuration: Configuration
     /// The text that it came from, for `GET /config`.
     package let source: String
+    /// What the text is called in errors: the path of a file.
+    package let file: String
     package let clusters: [String: Cluster]
     package let listeners: [ListenerPlan]
 
     init(
-        generation: UInt64, configuration: Configuration, source: String, clusters: [String: Cluster],
+        generation: UInt64, configuration: Configuration, source: String, file: String, clusters: [String: Cluster],
         listeners: [ListenerPlan]
     ) {
         self.generation = generation
         self.configuration = configuration
         self.source = source
+        self.file = file
         self.clusters = clusters
         self.listeners = listeners
     }

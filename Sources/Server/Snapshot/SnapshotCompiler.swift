@@ -30,7 +30,7 @@ package struct SnapshotCompiler {
         guard diagnostics.reportCount == errorsBefore, !diagnostics.hasErrors else { return nil }
         return Snapshot(
             generation: (previous?.generation ?? 0) + 1, configuration: configuration, source: source,
-            clusters: clusters, listeners: listeners)
+            file: diagnostics.file, clusters: clusters, listeners: listeners)
     }
 
     /// Ends the series of listeners, clusters and endpoints that `snapshot` no longer has.
@@ -183,7 +183,7 @@ package struct SnapshotCompiler {
                 at: filter.origin.position)
             return nil
         }
-        let table = RouteTable(http)
+        let table = RouteTable(http, clusterNames: clusters.keys.sorted(), workers: registry.blocks.count)
         // A cluster that is not there was reported when references were checked, or has errors of its own.
         let found = table.clusterNames.compactMap { clusters[$0] }
         guard filters.count == http.filters.count, found.count == table.clusterNames.count else { return nil }

@@ -127,7 +127,8 @@ final class WorkerAssembly {
         case (.tcpProxy(let oldPlan), .tcpProxy(let newPlan)):
             return zip(oldPlan.clusters, newPlan.clusters).allSatisfy { $0.cluster === $1.cluster }
         case (.http(let oldPlan), .http(let newPlan)):
-            return zip(oldPlan.clusters, newPlan.clusters).allSatisfy { $0 === $1 }
+            // A header that names the cluster may name one that is new.
+            return oldPlan.clusters.elementsEqual(newPlan.clusters, by: ===)
         default:
             return true
         }

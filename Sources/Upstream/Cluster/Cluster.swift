@@ -105,6 +105,11 @@ package enum ClusterStat: Int, Sendable {
     /// checks.
     case ejections, ejectionsOverflowed
 
+    /// Copies of requests for other clusters, by what came of them: answered, or not; given up because the cluster did
+    /// not take them fast enough or the original broke off; not begun.
+    case mirrorsCompleted = 168
+    case mirrorsFailed, mirrorsCutOff, mirrorsRefused
+
     // HTTP.
     /// Requests that wait for a connection.
     case pendingRequests = 176

@@ -55,6 +55,8 @@ private let documentation: String = {
     ("match.headers", "1 to \(ConfigLimits.fieldMatches.upperBound)", "|"),
     ("timeout", "`1ms` to `1d`", "`15s`"),
     ("upgrade", "1 to \(ConfigLimits.upgrades.upperBound)", "`false`"),
+    ("mirror", "1 to \(ConfigLimits.mirrors.upperBound)", "none"),
+    ("mirror.fraction", "`0%` to `100%`", "`100%`"),
     ("retry.on", "1 to \(ConfigLimits.retryOn.upperBound)", "required"),
     ("retry.attempts", "1 to \(ConfigLimits.retryAttempts.upperBound)", "`\(RetryConfiguration.defaultAttempts)`"),
     ("retry.back_off", "`1ms` to `1m`", "`\(RetryConfiguration.defaultBackOff)`"),

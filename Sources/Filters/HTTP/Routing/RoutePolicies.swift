@@ -123,6 +123,21 @@ package struct WeightedClusters: Sendable {
     }
 }
 
+/// A cluster that gets copies of a share of a route's requests.
+struct RouteMirror: Sendable {
+    /// Its number in `RouteTable.clusterNames`.
+    let cluster: Int
+    private let partsPerMillion: UInt64
+
+    init(cluster: Int, fraction: Percent) {
+        self.cluster = cluster
+        partsPerMillion = UInt64(fraction.partsPerMillion)
+    }
+
+    /// - Parameter random: even over its whole range
+    func takes(_ random: UInt64) -> Bool { random.multipliedFullWidth(by: 1_000_000).high < partsPerMillion }
+}
+
 /// A response that the configuration holds.
 package struct RouteResponse: Sendable {
     package let status: HTTPStatus
