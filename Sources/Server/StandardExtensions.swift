@@ -11,6 +11,7 @@ package enum StandardExtensions {
 
     package static let httpFilters: [HTTPFilterRegistration] = [
         HTTPFilterRegistration(CORSFilter.self),
+        HTTPFilterRegistration(HeaderMutationFilter.self),
         HTTPFilterRegistration(LocalRateLimitFilter.self),
     ]
 }

@@ -52,7 +52,7 @@ extension ConfigFormat where Value == String {
     }
 
     /// RFC 9110 §5.5: no control characters but tabs within, no white space around.
-    static var headerValue: ConfigFormat {
+    package static var headerValue: ConfigFormat {
         text("a header value: text without line breaks and other control characters") { text throws(ConfigProblem) in
             let isBlank: (UInt8?) -> Bool = { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
             guard text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == UInt8(ascii: "\t") }) else {
@@ -110,7 +110,7 @@ extension ConfigFormat where Value == [HeaderConfiguration] {
 
 extension ConfigFormat where Value == String {
     /// The name of a header that a configuration may change.
-    static func editableHeaderName(of message: HeaderRules) -> ConfigFormat {
+    package static func editableHeaderName(of message: HeaderRules) -> ConfigFormat {
         let name = ConfigFormat<String>.headerName
         return ConfigFormat(name.expectation) { value in
             guard let text = value.read(as: name) else { return nil }
@@ -123,7 +123,7 @@ extension ConfigFormat where Value == String {
 }
 
 /// Which headers a configuration may not touch.
-enum HeaderRules {
+package enum HeaderRules {
     case request, response
 
     /// What frames a message is the proxy's business: a wrong one would let a peer see two messages in one.

@@ -23,6 +23,7 @@ extension ConfigurationDecoder {
                 isGenerated: object.value("generate_request_id", .bool, default: true),
                 preservesExternal: object.value("preserve_external_request_id", .bool, default: false),
                 isSetInResponse: object.value("always_set_request_id_in_response", .bool, default: false)),
+            accessLogs: accessLogs(object),
             filters: object.value(
                 "filters", .list(of: .filter(HTTPFilterConfiguration.init), count: ConfigLimits.httpFilters),
                 default: []),

@@ -30,6 +30,17 @@ package enum ConfigLimits {
     package static let serverNameBytesMax = 128
     package static let httpFilters = 1...64
 
+    /// Of one listener.
+    package static let accessLogs = 1...16
+    package static let accessLogFilters = 1...16
+    package static let accessLogFlags = 1...32
+    package static let accessLogDuration = TimeSpan.milliseconds(1) ... .hours(24)
+    package static let accessLogFormatBytesMax = 16 << 10
+    package static let accessLogFieldsMax = 128
+    package static let accessLogFieldDepthMax = 8
+    /// What the kernel takes, without the end mark.
+    package static let filePathBytesMax = 4095
+
     package static let hosts = 1...10_000
     package static let domains = 1...1000
     package static let routes = 1...10_000

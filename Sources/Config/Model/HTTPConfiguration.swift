@@ -17,6 +17,7 @@ package struct HTTPConfiguration: Sendable, Equatable {
     package var limits: HTTPLimits
     package var paths: PathConfiguration
     package var requestID: RequestIDConfiguration
+    package var accessLogs: [AccessLogConfiguration]
     /// In the order of requests; the router follows behind the last.
     package var filters: [HTTPFilterConfiguration]
     /// At least one; no domain twice. The most specific that fits a request's host answers.
@@ -39,6 +40,7 @@ package struct HTTPConfiguration: Sendable, Equatable {
         limits: HTTPLimits = HTTPLimits(),
         paths: PathConfiguration = PathConfiguration(),
         requestID: RequestIDConfiguration = RequestIDConfiguration(),
+        accessLogs: [AccessLogConfiguration] = [],
         filters: [HTTPFilterConfiguration] = [],
         hosts: [VirtualHostConfiguration]
     ) {
@@ -52,6 +54,7 @@ package struct HTTPConfiguration: Sendable, Equatable {
         self.limits = limits
         self.paths = paths
         self.requestID = requestID
+        self.accessLogs = accessLogs
         self.filters = filters
         self.hosts = hosts
     }

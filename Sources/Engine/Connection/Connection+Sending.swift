@@ -141,6 +141,7 @@ extension Connection {
     private func advance(by count: Int) {
         state.lastActiveNs = worker.nowNs
         state.counters.add(UInt64(count), to: ConnectionStat.bytesSent)
+        state.bytesSent &+= UInt64(count)
         state.queue.advance(by: count, in: &worker.core.value.segments) { buffer in
             worker.core.value.buffers.release(buffer, on: worker.backend)
         }

@@ -38,6 +38,9 @@ package struct ConnectionState: BitwiseCopyable {
     package var lastActiveNs: UInt64
     /// When the send in flight was submitted.
     package var sendStartedNs: UInt64
+    package var bytesReceived: UInt64 = 0
+    /// Bytes that the kernel has taken.
+    package var bytesSent: UInt64 = 0
 
     package static let none = UInt32.max
 

@@ -232,6 +232,7 @@ extension HTTP1ServerCodec {
         // Where the body ends is not known, so nothing behind it can be read either.
         if hot.value.phase == .body { hot.value.phase = .waiting }
         guard !hot.value.response.isEnded else { return settle() }
+        stream.hot.value.info.details = error.label
         stream.respond(status, flag: .downstreamProtocolError, text: error.label)
     }
 

@@ -12,6 +12,8 @@ package final class HTTPChain {
     let router: RouterFilter
     let counters: StatsScope
     let worker: Worker
+    /// nil without any.
+    let accessLogs: HTTPAccessLogs?
     /// The chain of a newer configuration. Connections that are open go on with it from their next request.
     package var successor: HTTPChain?
 
@@ -24,12 +26,14 @@ package final class HTTPChain {
     private static let freeMax = 1024
 
     package init(
-        settings: HTTPChainSettings, filters: [HTTPFilter], router: RouterFilter, counters: StatsScope, worker: Worker
+        settings: HTTPChainSettings, filters: [HTTPFilter], router: RouterFilter, counters: StatsScope, worker: Worker,
+        accessLogs: HTTPAccessLogs? = nil
     ) {
         self.settings = settings
         self.router = router
         self.counters = counters
         self.worker = worker
+        self.accessLogs = accessLogs
         var system = SystemRandomNumberGenerator()
         random = SplitMix64(seed: system.next())
         for (index, filter) in filters.enumerated() { filter.index = index }

@@ -63,6 +63,7 @@ extension HTTPStream {
             unsafe chain.router.requestBody(self, data)
         case .response:
             guard let codec = unsafe hot.value.codec else { return worker.discard(data) }
+            hot.value.info.bytesSent &+= UInt64(data.count)
             codec.sendBody(data, of: self)
         }
     }
@@ -89,7 +90,9 @@ extension HTTPStream {
         switch direction {
         case .request where !route.isReady: heldBody(direction, step).trailers = trailers.copy()
         case .request: unsafe chain.router.requestTrailers(self, trailers)
-        case .response: if let codec = unsafe hot.value.codec { codec.sendTrailers(trailers, of: self) }
+        case .response:
+            unsafe chain.accessLogs?.responseTrailers(self, trailers)
+            if let codec = unsafe hot.value.codec { codec.sendTrailers(trailers, of: self) }
         }
     }
 

@@ -37,6 +37,7 @@ extension HTTPStream {
             withCodec { $0.abort(self) }
             return
         }
+        hot.value.info.isLocal = true
         let use = hot.value.use
         hot.value.requestFlow = BodyFlow()
         hot.value.responseFlow = BodyFlow()
@@ -68,6 +69,7 @@ extension HTTPStream {
     func responseBody(_ data: consuming Lease) {
         guard unsafe hot.value.filters.interests.contains(.responseBody) || hot.value.responseFlow.resting >= 0 else {
             guard let codec = unsafe hot.value.codec else { return worker.discard(data) }
+            hot.value.info.bytesSent &+= UInt64(data.count)
             codec.sendBody(data, of: self)
             return
         }
@@ -125,7 +127,11 @@ extension HTTPStream {
         }
         guard let codec = unsafe hot.value.codec else { return }
         codec.sendHead(&head, of: self)
-        if head.switchesProtocol, let upstream = unsafe route.upstream { codec.startTunnel(self, to: upstream) }
+        unsafe chain.accessLogs?.responseHead(self, head.headers)
+        if head.switchesProtocol, let upstream = unsafe route.upstream {
+            hot.value.info.tunnelBegins(on: connection)
+            codec.startTunnel(self, to: upstream)
+        }
     }
 
     // MARK: Back pressure

@@ -35,6 +35,8 @@ public final class HTTPStream: UpstreamRequest {
         /// The endpoint's response is not read.
         var isUpstreamPaused = false
         var requestTimer = TaskTimer.none
+        /// What logs tell of this exchange.
+        var info = StreamInfo()
 
         init(filters: HTTPFilterSet) { unsafe self.filters = filters }
     }
@@ -49,6 +51,8 @@ public final class HTTPStream: UpstreamRequest {
     private var filterWords: [UInt64]
     /// The timers of filters; empty until one is started.
     private var filterTimers: [TaskTimer] = []
+    /// Kept from one request to the next; nil until the first note is taken.
+    private var ownNotes: StreamNotes?
 
     /// The codec's own number for this stream on its connection.
     var codecSlot: UInt32 = 0
@@ -144,6 +148,30 @@ public final class HTTPStream: UpstreamRequest {
         worker.discard(old)
     }
 
+    /// Leaves a word for access logs, where `%DYNAMIC_METADATA(NAMESPACE:KEY)%` finds it. It replaces an earlier one of
+    /// the same name. All notes of an exchange have 4 KiB and 32 entries together: what goes beyond is cut or left out.
+    ///
+    /// - Parameter name: `namespace:key`, where the namespace is the filter's name
+    public func setMetadata(_ name: StaticString, _ value: ByteSlice) {
+        takeNotes().set(.metadata, .other(ByteSlice(name)), value)
+    }
+
+    // MARK: Notes for logs
+
+    /// Those of this exchange; nil when there are none.
+    var notes: StreamNotes? { hot.value.info.hasNotes ? ownNotes : nil }
+
+    func takeNotes() -> StreamNotes {
+        let notes = ownNotes ?? StreamNotes()
+        if ownNotes == nil { ownNotes = notes }
+        if !hot.value.info.hasNotes { notes.removeAll() }
+        hot.value.info.hasNotes = true
+        return notes
+    }
+
+    /// Makes the addresses of the client's connection known to operators.
+    func askForAddresses() { withCodec { unsafe $0.manager.askForAddresses() } }
+
     // MARK: The life of a stream
 
     var route: RouterState {
@@ -171,12 +199,16 @@ public final class HTTPStream: UpstreamRequest {
         hot.value.startedNs = worker.nowNs
         requestHead.value.reset()
         for index in filterWords.indices { filterWords[index] = 0 }
+        if let logs = unsafe chain.accessLogs, logs.needsAddresses { askForAddresses() }
         unsafe chain.counters.add(to: HTTPStat.requestsActive)
     }
 
     /// Keeps the bytes of the request's head. Copied out of the receive buffer, which is shared by all connections,
     /// because the head is needed as long as the request lasts: for retries, the route and the log.
-    func keepHead(_ bytes: ByteSlice) { requestHead.value.moveSource(to: headMemory.copy(bytes)) }
+    func keepHead(_ bytes: ByteSlice) {
+        requestHead.value.moveSource(to: headMemory.copy(bytes))
+        hot.value.info.hasHead = true
+    }
 
     /// The time for the request runs out unless `headArrived` comes before.
     func startRequestTimer(afterNs ns: UInt64) {
@@ -203,6 +235,11 @@ public final class HTTPStream: UpstreamRequest {
         if hot.value.responseStarted {
             unsafe chain.counters.add(to: HTTPStat.responses(hot.value.status))
             unsafe chain.counters.record(worker.nowNs - hot.value.startedNs, in: HTTPStat.requestTime)
+        }
+        if let logs = unsafe chain.accessLogs {
+            if !hot.value.responseStarted, hot.value.flag == .none { hot.value.flag = .downstreamConnectionTermination }
+            if routing.value.isTunnel { hot.value.info.tunnelEnds(on: connection) }
+            logs.write(self)
         }
         routing.value.clear()
         unsafe hot.value.codec = nil
@@ -240,7 +277,10 @@ public final class HTTPStream: UpstreamRequest {
 
     public override func onStarted(_ upstream: UpstreamConnection) { unsafe chain.router.started(self, upstream) }
     public override func onReady(_ upstream: UpstreamConnection) { unsafe chain.router.ready(self, upstream) }
-    public override func onResponseHead(_ head: inout ResponseHead) { unsafe chain.router.responseHead(self, &head) }
+    public override func onResponseHead(_ head: inout ResponseHead) {
+        hot.value.info.upstreamHeadNs = worker.nowNs
+        unsafe chain.router.responseHead(self, &head)
+    }
     public override func onResponseBody(_ data: consuming Lease) { responseBody(data) }
     public override func onResponseTrailers(_ fields: inout HeaderTable) {
         pass(&fields, .response, from: 0)

@@ -166,6 +166,7 @@ package final class RouterFilter {
         switch pool.start(stream, excluding: stream.route.tried, fresh: fresh) {
         case .started(let upstream):
             unsafe stream.route.upstream = upstream
+            stream.hot.value.info.endpoint = Int32(upstream.endpoint)
             startTryTimer(stream)
         case .pending: stream.route.isPending = true
         case .refused(let reason): reset(stream, reason)
@@ -177,6 +178,7 @@ package final class RouterFilter {
         guard stream.route.isPending else { return }
         stream.route.isPending = false
         unsafe stream.route.upstream = upstream
+        stream.hot.value.info.endpoint = Int32(upstream.endpoint)
         startTryTimer(stream)
     }
 
@@ -191,6 +193,7 @@ package final class RouterFilter {
     func ready(_ stream: HTTPStream, _ upstream: UpstreamConnection) {
         precondition(!stream.isEnded, "a request that is over was withdrawn from its pool")
         unsafe stream.route.upstream = upstream
+        stream.hot.value.info.endpoint = Int32(upstream.endpoint)
         stream.route.isReady = true
         stream.route.isPending = false
         startTryTimer(stream)
@@ -285,6 +288,7 @@ package final class RouterFilter {
     /// The try came to nothing.
     func reset(_ stream: HTTPStream, _ reason: UpstreamReset) {
         if reason.isFailureOfEndpoint { note(stream, isFailure: true) }
+        if case .connectFailed(let failure) = reason { stream.hot.value.info.transportFailure = failure }
         let endpoint = unsafe stream.route.upstream?.endpoint
         unsafe stream.route.upstream = nil
         stream.route.isReady = false

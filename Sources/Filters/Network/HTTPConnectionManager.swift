@@ -12,6 +12,8 @@ package final class HTTPConnectionManager: NetworkFilter {
     /// The address of the client as text, made when the first request needs it.
     private var addressText: [UInt8]?
     private(set) var isDraining = false
+    /// Of the client's connection, once they were asked for.
+    private(set) var addresses: ConnectionAddresses?
 
     package init(connection: Connection, chain: HTTPChain) {
         self.chain = chain
@@ -30,6 +32,10 @@ package final class HTTPConnectionManager: NetworkFilter {
         let text = connection.peerAddress?.ipText ?? []
         addressText = text
         return text
+    }
+
+    func askForAddresses() {
+        if addresses == nil { addresses = ConnectionAddresses(connection) }
     }
 
     // MARK: Connection hooks

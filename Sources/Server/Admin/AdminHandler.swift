@@ -32,6 +32,7 @@ struct AdminHandler {
             { $0.explain($1) }
         ),
         ("/config", .read, "GET: the running configuration; PUT: replace it as a whole", { $0.config($1) }),
+        ("/reopen_logs", .change, "write access logs to files opened anew", { handler, _ in handler.reopenLogs() }),
         ("/drain_listeners", .change, "stop accepting connections", { handler, _ in handler.drainListeners() }),
         ("/quitquitquit", .change, "drain, then end the process", { handler, _ in handler.quit() }),
     ]
@@ -71,7 +72,8 @@ struct AdminHandler {
     private func metrics() -> LocalResponse {
         guard let snapshot = control.snapshot else { return LocalResponse(.serviceUnavailable, text: "starting\n") }
         let metrics = Metrics(
-            registry: control.registry, snapshot: snapshot, applies: control.applies, isLive: control.phase == .live)
+            registry: control.registry, snapshot: snapshot, accessLogs: control.accessLogs.files,
+            applies: control.applies, isLive: control.phase == .live)
         return LocalResponse(
             .ok, headers: [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")], body: metrics.render())
     }
@@ -254,6 +256,11 @@ struct AdminHandler {
     }
 
     // MARK: Changes
+
+    private func reopenLogs() -> LocalResponse {
+        control.reopenLogs()
+        return LocalResponse(.ok, text: "OK\n")
+    }
 
     private func drainListeners() -> LocalResponse {
         control.drainListeners()

@@ -19,6 +19,7 @@ package final class Control: @unchecked Sendable {
     let queue: ControlQueue
     private let workers: [WorkerThread]
     private let compiler: SnapshotCompiler
+    let accessLogs: AccessLogFiles
     private let overrides: Overrides
     private let phaseValue = Atomic<Int>(Phase.starting.rawValue)
     /// Whether the end of the process was asked for: draining alone does not end it.
@@ -63,8 +64,9 @@ package final class Control: @unchecked Sendable {
         }
         self.workers = workers
         registry = StatsRegistry(blocks: workers.map(\.stats))
+        accessLogs = AccessLogFiles(registry: registry, log: log)
         compiler = SnapshotCompiler(
-            registry: registry, filters: filters, httpFilters: StandardExtensions.httpFilters)
+            registry: registry, filters: filters, httpFilters: StandardExtensions.httpFilters, accessLogs: accessLogs)
     }
 
     package var phase: Phase { Phase(rawValue: phaseValue.load(ordering: .relaxed)) ?? .starting }
@@ -288,7 +290,7 @@ package final class Control: @unchecked Sendable {
     package func drain() {
         if isEnding.exchange(true, ordering: .relaxed) {
             log.notice("ending at once")
-            end(0)
+            finish()
             return
         }
         queue.async { [self] in
@@ -334,7 +336,21 @@ package final class Control: @unchecked Sendable {
             queue.async(afterNs: Self.drainPollNs) { [self] in waitForConnections(untilNs: deadlineNs) }
             return
         }
-        if left > 0 { log.notice("drain timeout: closing what is left", metadata: ["connections": "\(left)"]) }
+        if left > 0 {
+            log.notice("drain timeout: closing what is left", metadata: ["connections": "\(left)"])
+            for worker in workers { worker.send { WorkerAssembly.of($0).closeDrainingConnections() } }
+        }
+        waitForEndings(untilNs: monotonicNowNs() + Self.endingsNs)
+    }
+
+    /// What is cut off leaves a line in the access logs too.
+    private static let endingsNs: UInt64 = 500_000_000
+
+    private func waitForEndings(untilNs deadlineNs: UInt64) {
+        if acceptedConnections > 0, monotonicNowNs() < deadlineNs {
+            queue.async(afterNs: Self.drainPollNs) { [self] in waitForEndings(untilNs: deadlineNs) }
+            return
+        }
         workers[0].send { WorkerAssembly.of($0).removeAdminListener() }
         waitForAdmin(untilNs: monotonicNowNs() + Self.adminDrainNs)
     }
@@ -343,9 +359,17 @@ package final class Control: @unchecked Sendable {
     private static let adminDrainNs: UInt64 = 1_000_000_000
 
     private func waitForAdmin(untilNs deadlineNs: UInt64) {
-        guard adminConnections > 0, monotonicNowNs() < deadlineNs else { return end(0) }
+        guard adminConnections > 0, monotonicNowNs() < deadlineNs else { return finish() }
         queue.async(afterNs: Self.drainPollNs) { [self] in waitForAdmin(untilNs: deadlineNs) }
     }
+
+    private func finish() {
+        accessLogs.flush()
+        end(0)
+    }
+
+    /// USR1: access logs go on in files that are opened anew.
+    package func reopenLogs() { accessLogs.reopen() }
 
     /// Open connections of clients, those of listeners that a reload removed included.
     private var acceptedConnections: UInt64 { registry.active(of: .listener) }

@@ -57,9 +57,11 @@ package enum ExplainCommand {
         let loaded = Configuration.load(path: path)
         var snapshot: Snapshot?
         if let configuration = loaded.configuration {
+            let registry = StatsRegistry(blocks: [])
             let compiler = SnapshotCompiler(
-                registry: StatsRegistry(blocks: []), filters: StandardExtensions.networkFilters,
-                httpFilters: StandardExtensions.httpFilters)
+                registry: registry, filters: StandardExtensions.networkFilters,
+                httpFilters: StandardExtensions.httpFilters,
+                accessLogs: AccessLogFiles(registry: registry, log: nil))
             snapshot = compiler.compile(
                 configuration, source: loaded.source, previous: nil, diagnostics: loaded.diagnostics)
         }

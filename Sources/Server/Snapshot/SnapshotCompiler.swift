@@ -10,9 +10,14 @@ package struct SnapshotCompiler {
     private let registry: StatsRegistry
     private let filters: [String: NetworkFilterRegistration]
     private let httpFilters: [String: HTTPFilterRegistration]
+    private let accessLogs: AccessLogFiles
 
-    package init(registry: StatsRegistry, filters: [NetworkFilterRegistration], httpFilters: [HTTPFilterRegistration]) {
+    package init(
+        registry: StatsRegistry, filters: [NetworkFilterRegistration], httpFilters: [HTTPFilterRegistration],
+        accessLogs: AccessLogFiles
+    ) {
         self.registry = registry
+        self.accessLogs = accessLogs
         self.filters = Dictionary(uniqueKeysWithValues: filters.map { ($0.name, $0) })
         self.httpFilters = Dictionary(uniqueKeysWithValues: httpFilters.map { ($0.name, $0) })
     }
@@ -27,10 +32,15 @@ package struct SnapshotCompiler {
             clusters[cluster.name] = compile(cluster, previous: previous, diagnostics)
         }
         let listeners = configuration.listeners.compactMap { compile($0, clusters, diagnostics) }
-        guard diagnostics.reportCount == errorsBefore, !diagnostics.hasErrors else { return nil }
+        guard diagnostics.reportCount == errorsBefore, !diagnostics.hasErrors else {
+            // What was opened for this configuration alone.
+            accessLogs.retain(only: previous?.accessLogs ?? [])
+            return nil
+        }
         return Snapshot(
             generation: (previous?.generation ?? 0) + 1, configuration: configuration, source: source,
-            file: diagnostics.file, clusters: clusters, listeners: listeners)
+            file: diagnostics.file, clusters: clusters, listeners: listeners,
+            accessLogs: Set(configuration.listeners.flatMap(\.accessLogs).map(\.path)))
     }
 
     /// Ends the series of listeners, clusters and endpoints that `snapshot` no longer has.
@@ -42,6 +52,8 @@ package struct SnapshotCompiler {
             owners.insert(.init(.cluster, cluster.name))
             for endpoint in cluster.endpoints { owners.insert(Self.owner(of: endpoint.name, in: cluster.name)) }
         }
+        accessLogs.retain(only: snapshot.accessLogs)
+        for file in accessLogs.files { owners.insert(.init(.accessLog, file.target.path)) }
         registry.retain(only: owners)
     }
 
@@ -161,11 +173,12 @@ package struct SnapshotCompiler {
             let found = tcp.clusters.compactMap { entry in
                 clusters[entry.cluster.name].map { (cluster: $0, weight: UInt32(entry.weight)) }
             }
-            guard found.count == tcp.clusters.count else { return nil }
+            let logs = plans(of: tcp.accessLogs, exchanges: false, diagnostics)
+            guard found.count == tcp.clusters.count, let logs else { return nil }
             return .tcpProxy(
                 TCPProxyPlan(
                     clusters: found, idleTimeoutNs: tcp.idleTimeout?.nanoseconds ?? 0,
-                    connectAttempts: tcp.connectAttempts))
+                    connectAttempts: tcp.connectAttempts, accessLogs: logs))
         case (.http(let http), false):
             return httpPlan(http, clusters, diagnostics).map(ListenerPlan.Terminal.http)
         }
@@ -186,8 +199,24 @@ package struct SnapshotCompiler {
         let table = RouteTable(http, clusterNames: clusters.keys.sorted(), workers: registry.blocks.count)
         // A cluster that is not there was reported when references were checked, or has errors of its own.
         let found = table.clusterNames.compactMap { clusters[$0] }
-        guard filters.count == http.filters.count, found.count == table.clusterNames.count else { return nil }
-        return HTTPServerPlan(http, table: table, filters: filters, clusters: found)
+        let logs = plans(of: http.accessLogs, exchanges: true, diagnostics)
+        guard filters.count == http.filters.count, found.count == table.clusterNames.count, let logs else {
+            return nil
+        }
+        return HTTPServerPlan(http, table: table, filters: filters, clusters: found, accessLogs: logs)
+    }
+
+    /// nil after an error.
+    private func plans(
+        of configurations: [AccessLogConfiguration], exchanges: Bool, _ diagnostics: Diagnostics
+    ) -> [AccessLogPlan]? {
+        let plans = configurations.compactMap { configuration -> AccessLogPlan? in
+            let target = accessLogs.target(
+                configuration.path, at: configuration.origin.position, diagnostics)
+            // A format is looked at even where the file cannot be opened.
+            return AccessLogPlan(configuration, exchanges: exchanges, target: target, diagnostics)
+        }
+        return plans.count == configurations.count ? plans : nil
     }
 
     private func reportAfterTerminal(_ filter: NetworkFilterConfiguration, _ diagnostics: Diagnostics) {

@@ -16,6 +16,8 @@ final class WorkerAssembly {
     private var httpChains: [String: HTTPChain] = [:]
     /// By the key of the listener's sockets.
     private var listeners: [String: ListenerID] = [:]
+    /// All that were open when the process began to drain.
+    private var draining: [ListenerID] = []
     /// On the worker that serves the admin interface. No configuration changes it.
     var adminListener: ListenerID?
 
@@ -71,6 +73,7 @@ final class WorkerAssembly {
     ///
     /// - Parameter onClosed: called once on the worker when the last of them accepts no more.
     func removeAllListeners(onClosed: @escaping @Sendable () -> Void) {
+        draining = Array(listeners.values)
         var left = listeners.count
         if left == 0 { onClosed() }
         for id in listeners.values {
@@ -80,6 +83,11 @@ final class WorkerAssembly {
             }
         }
         listeners = [:]
+    }
+
+    /// The time to finish is over.
+    func closeDrainingConnections() {
+        for id in draining { worker.closeConnections(of: id, .drained) }
     }
 
     func removeAdminListener() {
@@ -152,7 +160,8 @@ final class WorkerAssembly {
 
     private func factory(for http: HTTPServerPlan, of plan: ListenerPlan) -> NetworkFilterFactory {
         let chain = http.makeChain(
-            on: worker, pools: http.clusters.map(pool), counters: registry.scope(plan.stats, worker: worker.index))
+            on: worker, pools: http.clusters.map(pool), counters: registry.scope(plan.stats, worker: worker.index),
+            registry: registry)
         httpChains[plan.socketKey]?.successor = chain
         httpChains[plan.socketKey] = chain
         return HTTPConnectionManagerFactory(chain: chain)
@@ -166,7 +175,10 @@ final class WorkerAssembly {
         return TCPProxyFactory(
             settings: TCPProxySettings(
                 clusters: entries, idleTimeoutNs: plan.idleTimeoutNs, connectAttempts: plan.connectAttempts,
-                seed: random.next()))
+                seed: random.next(),
+                accessLogs: plan.accessLogs.map {
+                    $0.makeLog(on: worker, counters: registry.scope($0.target.stats, worker: worker.index))
+                }))
     }
 }
 
