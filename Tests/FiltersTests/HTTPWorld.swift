@@ -63,13 +63,12 @@ final class HTTPWorld {
             worker: simulation.worker)
         guard case .http(let http) = configuration.listeners[0].proxy else { preconditionFailure("no http listener") }
         let settings = HTTPChainSettings(http)
-        let table = RouteTable(http)
         let (counters, _) = simulation.makeScope(.listener, "edge", cells: HTTPStat.cellCount)
+        let table = RouteTable(http)
+        let router = RouterFilter(
+            table: table, regexes: table.regexes(ofWorker: 0), pools: [pool], settings: settings, seed: options.seed)
         let chain = HTTPChain(
-            settings: settings, filters: [],
-            router: RouterFilter(
-                table: table, regexes: table.regexes(ofWorker: 0), pools: [pool], settings: settings, seed: options.seed
-            ),
+            settings: settings, filters: [], router: router,
             counters: counters, worker: simulation.worker)
         self.simulation = simulation
         self.servers = servers
