@@ -6,6 +6,7 @@ package enum StandardExtensions {
         NetworkFilterRegistration(ConnectionRateLimitFilter.self),
         NetworkFilterRegistration(EchoFilter.self),
         NetworkFilterRegistration(IPAccessFilter.self),
+        NetworkFilterRegistration(WebSocketEchoFilter.self),
     ]
 
     package static let httpFilters: [HTTPFilterRegistration] = [

@@ -18,6 +18,21 @@ import Testing
         #expect(text == "GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\nD: 4\r\nE: 5\r\nF: 6\r\n\r\n")
     }
 
+    @Test func aClientCannotTakeOutWhatIsSetHere() {
+        let text = rewritten(
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: X-Forwarded-For, X-Request-Id, X-User, X-Other\r\n"
+                + "X-Forwarded-For: 1.2.3.4\r\nX-Request-Id: a\r\nX-User: b\r\nX-Other: c\r\n\r\n"
+        ) {
+            head in
+            head.headers.append(.xForwardedFor, ByteSlice("5.6.7.8"))
+            head.headers.set(.xRequestId, ByteSlice("id"))
+            if let key = HeaderKey("x-user") { head.headers.set(key, ByteSlice("me")) }
+        }
+        #expect(
+            text == "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.2.3.4, 5.6.7.8\r\nX-Request-Id: id\r\n"
+                + "X-User: me\r\n\r\n")
+    }
+
     @Test func makesTheFramingAnew() {
         let request = "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 007\r\nX: y\r\n\r\n"
         #expect(

@@ -322,15 +322,7 @@ class Filters(RouteCase):
 
 class Reloads(RouteCase):
     def test_reloads_under_load_fail_no_request(self):
-        port = free_port()
-        config = self.folder / "nginx.conf"
-        config.write_text(f"""daemon off; pid {self.folder}/nginx.pid; error_log {self.folder}/error.log;
-            events {{ worker_connections 1024; }}
-            http {{ access_log off; client_body_temp_path {self.folder}/b; proxy_temp_path {self.folder}/p;
-            fastcgi_temp_path {self.folder}/f; uwsgi_temp_path {self.folder}/u; scgi_temp_path {self.folder}/s;
-            server {{ listen 127.0.0.1:{port}; location / {{ return 200 ok; }} }} }}""")
-        self.server("nginx", "-c", str(config))
-        self.wait_listening(f"127.0.0.1:{port}")
+        port = self.nginx("location / { return 200 ok; }")
         self.port = free_port()
 
         def text(generation):

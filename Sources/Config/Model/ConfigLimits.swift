@@ -11,6 +11,7 @@ package enum ConfigLimits {
     /// Of `allow` and of `deny`. An empty list would leave open whether it means everybody or nobody.
     package static let accessRanges = 1...10_000
     package static let networkFilters = 1...64
+    package static let webSocketMessageBytes = ByteSize(bytes: 1) ... .gibibytes(1)
     package static let weight = 1...1_000_000
 
     package static let weightedClusters = 1...1000

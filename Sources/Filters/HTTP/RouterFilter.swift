@@ -249,6 +249,7 @@ package final class RouterFilter {
         stream.worker.cancel(stream.route.tryTimer)
         stream.route.tryTimer = .none
         count(stream, head.status)
+        note(stream, isFailure: head.status.codeClass >= 5)
         if let retry = unsafe stream.route.route?.retry, retry.retries(head.status), mayRetry(stream, retry) {
             unsafe stream.route.upstream?.cancel(stream)
             scheduleRetry(stream, retry)
@@ -283,6 +284,7 @@ package final class RouterFilter {
 
     /// The try came to nothing.
     func reset(_ stream: HTTPStream, _ reason: UpstreamReset) {
+        if reason.isFailureOfEndpoint { note(stream, isFailure: true) }
         let endpoint = unsafe stream.route.upstream?.endpoint
         unsafe stream.route.upstream = nil
         stream.route.isReady = false
@@ -344,22 +346,16 @@ package final class RouterFilter {
         case .route:
             stream.route.routeTimer = .none
             unsafe stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
-            if !stream.responseStarted { noteTimeout(stream) }
+            if !stream.responseStarted { note(stream, isFailure: true) }
             timedOut(stream)
         }
-    }
-
-    /// An endpoint that does not answer in time counts as one that failed.
-    private func noteTimeout(_ stream: HTTPStream) {
-        guard let pool = unsafe stream.route.pool, let upstream = unsafe stream.route.upstream else { return }
-        pool.cluster.noteFailure(of: upstream.endpoint)
     }
 
     private func tryTimedOut(_ stream: HTTPStream) {
         guard !stream.responseStarted, let retry = unsafe stream.route.route?.retry else { return }
         unsafe stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
+        note(stream, isFailure: true)
         let endpoint = unsafe stream.route.upstream?.endpoint
-        noteTimeout(stream)
         unsafe stream.route.upstream?.cancel(stream)
         unsafe stream.route.upstream = nil
         stream.route.isReady = false
@@ -448,6 +444,14 @@ package final class RouterFilter {
         guard let pool = unsafe stream.route.pool else { return }
         let offset = min(max(status.codeClass, 1), 5) - 1
         pool.cluster.counters.add(to: StatCell(rawValue: ClusterStat.responses1xx.rawValue + offset))
+    }
+
+    /// What a try came to, for outlier detection.
+    private func note(_ stream: HTTPStream, isFailure: Bool) {
+        guard let pool = unsafe stream.route.pool, pool.cluster.detectsOutliers,
+            let endpoint = unsafe stream.route.upstream?.endpoint
+        else { return }
+        if isFailure { pool.cluster.noteFailure(of: endpoint) } else { pool.cluster.noteSuccess(of: endpoint) }
     }
 
     private func recordTime(_ stream: HTTPStream) {

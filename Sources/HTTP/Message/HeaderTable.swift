@@ -143,7 +143,7 @@ public struct HeaderTable: ~Copyable {
         guard let location = arena.add(old, separator, element) else { return false }
         entry.value = location
         entry.valueLength = UInt32(old.count + separator.count + element.count)
-        entry.flags.remove(.canonical)
+        entry.flags.subtract([.canonical, .hopByHop])
         entries[last] = entry
         return true
     }
@@ -180,12 +180,15 @@ public struct HeaderTable: ~Copyable {
     public mutating func removeField(at index: Int) { entries[index].flags.insert(.removed) }
 
     /// Gives the field at a position of `indices` another value; name and place stay. Fails as `add(_:_:)` does.
+    ///
+    /// A value that is given here is forwarded even where the peer's `Connection` names the field: a client must not
+    /// be able to take out what the proxy says.
     @discardableResult
     public mutating func replaceValue(at index: Int, with value: ByteSlice) -> Bool {
         guard let location = store(value) else { return false }
         entries[index].value = location
         entries[index].valueLength = UInt32(value.count)
-        entries[index].flags.remove(.canonical)
+        entries[index].flags.subtract([.canonical, .hopByHop])
         return true
     }
 

@@ -109,14 +109,16 @@ package final class WorkerCluster {
 
     // MARK: Outlier detection
 
+    package var detectsOutliers: Bool { failuresMax > 0 }
+
     /// The endpoint did what it was asked for.
     package func noteSuccess(of endpoint: Int) {
-        if failuresMax > 0 { endpointScopes[endpoint].set(0, in: EndpointStat.failuresInARow) }
+        if detectsOutliers { endpointScopes[endpoint].set(0, in: EndpointStat.failuresInARow) }
     }
 
     /// The endpoint did not: a status of 500 or more, no response in time, or none at all.
     package func noteFailure(of endpoint: Int) {
-        guard failuresMax > 0 else { return }
+        guard detectsOutliers else { return }
         let scope = endpointScopes[endpoint]
         let failures = scope.read(EndpointStat.failuresInARow) + 1
         guard failures >= failuresMax else { return scope.set(failures, in: EndpointStat.failuresInARow) }

@@ -237,7 +237,6 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
     private func refuse(_ data: consuming Lease, _ connection: Connection) {
         connection.worker.discard(data)
         let failed = unsafe request
-        if failed != nil { pool.cluster.noteFailure(of: endpoint) }
         endRequestCount()
         hot.value.phase = .closed
         connection.close(.protocolError, reset: true)
@@ -248,11 +247,6 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
         let switches = hot.value.responseHead.switchesProtocol
         if switches || !hot.value.responseHead.status.isInformational {
             hot.value.isPersistent = hot.value.parser.isPersistent
-            if hot.value.responseHead.status.rawValue >= 500 {
-                pool.cluster.noteFailure(of: endpoint)
-            } else {
-                pool.cluster.noteSuccess(of: endpoint)
-            }
             hot.value.phase = switches ? .tunnel : .body
             hot.value.decoder = HTTP1BodyDecoder(hot.value.parser.bodyFraming)
         }
@@ -388,9 +382,6 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
         hot.value.phase = .closed
         hot.value.connection = nil
         let failed = unsafe request
-        if failed != nil, reset == .closedBeforeResponse(wasReused: false) || reset == .truncated {
-            pool.cluster.noteFailure(of: endpoint)
-        }
         endRequestCount()
         pool.forget(self, reason)
         failed?.onReset(reset)

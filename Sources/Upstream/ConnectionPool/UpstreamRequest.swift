@@ -45,4 +45,13 @@ public enum UpstreamReset: Equatable, Sendable {
     case tunnelClosed(CloseReason)
     /// The cluster is at a limit, or has no endpoint to try, or the process is out of descriptors.
     case overflow, noEndpoint, exhausted
+
+    /// Whether outlier detection holds it against the endpoint. Connects that failed are counted where connections are.
+    package var isFailureOfEndpoint: Bool {
+        switch self {
+        case .closedBeforeResponse(let wasReused): !wasReused
+        case .truncated, .protocolError: true
+        case .connectFailed, .tunnelClosed, .overflow, .noEndpoint, .exhausted: false
+        }
+    }
 }
