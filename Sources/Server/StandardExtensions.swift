@@ -11,6 +11,8 @@ package enum StandardExtensions {
 
     package static let httpFilters: [HTTPFilterRegistration] = [
         HTTPFilterRegistration(CORSFilter.self),
+        HTTPFilterRegistration(CSRFFilter.self),
         HTTPFilterRegistration(LocalRateLimitFilter.self),
+        HTTPFilterRegistration(RBACFilter.self),
     ]
 }

@@ -117,6 +117,8 @@ package enum HTTPStat: Int, Sendable {
     case requestsActive = 80
     /// One cell a class of status, 1xx to 5xx.
     case responses1xx, responses2xx, responses3xx, responses4xx, responses5xx
+    /// Requests that a filter has denied, or would have if it were not a shadow.
+    case rbacDenied, rbacShadowDenied, csrfDenied, csrfShadowDenied
     /// One cell an `HTTP1Error`.
     case refused = 96
     case requestTime = 192

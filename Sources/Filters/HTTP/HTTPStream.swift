@@ -137,6 +137,9 @@ public final class HTTPStream: UpstreamRequest {
         filterTimers[filter.index] = .none
     }
 
+    /// Counts for the listener.
+    func count(_ stat: HTTPStat) { unsafe chain.counters.add(to: stat) }
+
     /// Exchanges a piece of a body for a copy of `bytes`.
     public func replace(_ data: inout Lease, with bytes: RawSpan) {
         var old = worker.copy(bytes)

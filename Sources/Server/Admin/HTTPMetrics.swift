@@ -41,6 +41,19 @@ struct HTTPMetrics {
                 if count > 0 { text.sample(["listener": name, "reason": "\(refusal.label)"], count) }
             }
         }
+        text.family("ringway_http_requests_denied_total", .counter, "Requests that a filter denied, or would have denied.")
+        let denials: [(filter: String, mode: String, stat: HTTPStat)] = [
+            ("rbac", "enforced", .rbacDenied), ("rbac", "shadow", .rbacShadowDenied),
+            ("csrf", "enforced", .csrfDenied), ("csrf", "shadow", .csrfShadowDenied),
+        ]
+        for listener in listeners {
+            guard case .http(let http) = listener.configuration.proxy else { continue }
+            for denial in denials where http.filters.contains(where: { $0.name == denial.filter }) {
+                text.sample(
+                    ["listener": listener.configuration.name, "filter": denial.filter, "mode": denial.mode],
+                    registry.sum(listener.stats, denial.stat))
+            }
+        }
         text.family(
             "ringway_http_request_duration_seconds", .histogram,
             "Time from the first byte of a request to the end of its response.")
