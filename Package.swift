@@ -77,7 +77,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "FiltersTests",
-            dependencies: ["Filters", "Upstream", "Engine", "Config", "Simulation", "AllocationCount"],
+            dependencies: ["Filters", "Upstream", "Engine", "HTTP", "Config", "Simulation", "AllocationCount"],
             swiftSettings: strict),
         .testTarget(name: "RoutingTests", dependencies: ["Filters", "HTTP", "Config"], swiftSettings: strict),
     ],

@@ -138,8 +138,8 @@ import Testing
         (65_536, [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
     ])
     func writesHeaders(byteCount: Int, header: [UInt8]) {
-        #expect(written { $0.appendWebSocketHeader(.binary, isFinal: true, byteCount: byteCount) } == header)
-        #expect(written { $0.appendWebSocketHeader(.binary, isFinal: false, byteCount: byteCount) }[0] == 2)
+        #expect(wrote { $0.appendWebSocketHeader(.binary, isFinal: true, byteCount: byteCount) } == header)
+        #expect(wrote { $0.appendWebSocketHeader(.binary, isFinal: false, byteCount: byteCount) }[0] == 2)
     }
 
     private func read(_ bytes: [UInt8], in pieceBytes: Int) -> [Event] {
@@ -158,7 +158,7 @@ import Testing
                         message = []
                         isText = data.opcode == .text
                     }
-                    message += written { writer in
+                    message += wrote { writer in
                         ByteSlice.withBytes(of: piece) { writer.append($0[data.range], unmaskedBy: data.mask) }
                     }
                     if data.isLast {
@@ -183,7 +183,7 @@ import Testing
 /// A client's frame, with a mask that shows when it is taken off wrongly.
 private func frame(_ opcode: UInt8, _ payload: [UInt8], isFinal: Bool = true) -> [UInt8] {
     let mask: [UInt8] = [0x37, 0xFA, 0x21, 0x3D]
-    var bytes = written { writer in
+    var bytes = wrote { writer in
         writer.appendWebSocketHeader(WebSocketOpcode(rawValue: opcode)!, isFinal: isFinal, byteCount: payload.count)
     }
     bytes[1] |= 0x80
@@ -194,7 +194,7 @@ private func frame(_ opcode: UInt8, _ text: String, isFinal: Bool = true) -> [UI
     frame(opcode, Array(text.utf8), isFinal: isFinal)
 }
 
-private func written(_ write: (inout ByteWriter) -> Void) -> [UInt8] {
+private func wrote(_ write: (inout ByteWriter) -> Void) -> [UInt8] {
     unsafe [UInt8](unsafeUninitializedCapacity: 4096) { buffer, count in
         var writer = unsafe ByteWriter(start: UnsafeMutableRawPointer(buffer.baseAddress!), capacity: buffer.count)
         write(&writer)

@@ -13,9 +13,9 @@ SHORT = {"request_timeout": "1s", "idle_timeout": "1s", "stream_idle_timeout": "
 ROUTES = [{"match": {}, "cluster": "backend", "timeout": "2s"}]
 
 # Received bytes of all connections together: the default of `buffers.max_per_worker`. What a connection that does not
-# move may keep besides is bounded by its watermarks.
+# move may keep besides is bounded by its watermarks: 48 slices of 32 KiB at most.
 BUFFERS = 64 << 20
-PER_CONNECTION = 1 << 20
+PER_CONNECTION = 48 * (32 << 10)
 # More than the sockets on the way hold, so that the proxy sees that it is not read.
 LARGE = 8 << 20
 

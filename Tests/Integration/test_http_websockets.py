@@ -57,7 +57,7 @@ class WebSockets(HTTPCase):
     def wait_for(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
 
-    def connect(self, path: str = "/", **options):
+    def websocket(self, path: str = "/", **options):
         return connect(f"ws://127.0.0.1:{self.port}{path}", max_size=LARGE, proxy=None, **options)
 
     def nothing_is_left(self):
@@ -83,7 +83,7 @@ class WebSockets(HTTPCase):
         self.start(self.echo)
 
         async def play():
-            async with self.connect() as client:
+            async with self.websocket() as client:
                 for number in range(3000):
                     message = f"message {number}" if number % 2 else os.urandom(number)
                     await client.send(message)
@@ -97,7 +97,7 @@ class WebSockets(HTTPCase):
         messages = [os.urandom(n * 37 % 5000) for n in range(2000)]
 
         async def play():
-            async with self.connect() as client:
+            async with self.websocket() as client:
 
                 async def send():
                     for message in messages:
@@ -115,7 +115,7 @@ class WebSockets(HTTPCase):
         self.start(self.echo)
 
         async def play(number):
-            async with self.connect(f"/{number}") as client:
+            async with self.websocket(f"/{number}") as client:
                 for turn in range(20):
                     await client.send(f"{number} {turn}")
                     self.assertEqual(await client.recv(), f"{number} {turn}")
@@ -131,7 +131,7 @@ class WebSockets(HTTPCase):
         message = os.urandom(LARGE)
 
         async def play():
-            async with self.connect(compression=None) as client:
+            async with self.websocket(compression=None) as client:
                 for _ in range(3):
                     await client.send(message)
                     self.assertEqual(await client.recv(), message)
@@ -152,7 +152,7 @@ class WebSockets(HTTPCase):
         self.start(handler)
 
         async def play():
-            async with self.connect() as client:
+            async with self.websocket() as client:
                 for _ in range(20):
                     await asyncio.wait_for(await client.ping(), 20)
                 self.assertEqual(await client.recv(), "pinged")
@@ -170,7 +170,7 @@ class WebSockets(HTTPCase):
         self.start(handler)
 
         async def play():
-            async with self.connect() as client:
+            async with self.websocket() as client:
                 await client.close(4000, "enough")
 
         asyncio.run(play())
@@ -185,7 +185,7 @@ class WebSockets(HTTPCase):
         self.start(handler)
 
         async def play():
-            async with self.connect() as client:
+            async with self.websocket() as client:
                 self.assertEqual(await client.recv(), "last")
                 await client.wait_closed()
                 self.assertEqual((client.close_code, client.close_reason), (4001, "over"))
@@ -202,10 +202,10 @@ class WebSockets(HTTPCase):
         self.start(handler)
 
         async def play():
-            async with self.connect("/server") as client:
+            async with self.websocket("/server") as client:
                 with self.assertRaises(ConnectionClosedError):
                     await client.recv()
-            client = await self.connect("/client")
+            client = await self.websocket("/client")
             client.transport.abort()
 
         asyncio.run(play())
@@ -220,10 +220,10 @@ class WebSockets(HTTPCase):
 
         async def play():
             with self.assertRaises(InvalidStatus) as caught:
-                await self.connect("/no")
+                await self.websocket("/no")
             self.assertEqual(caught.exception.response.status_code, 401)
             self.assertEqual(caught.exception.response.headers["X-Why"], "so")
-            async with self.connect() as client:
+            async with self.websocket() as client:
                 await client.send("still here")
                 self.assertEqual(await client.recv(), "still here")
 
@@ -234,7 +234,7 @@ class WebSockets(HTTPCase):
         self.start(self.echo, subprotocols=["chat.v2"])
 
         async def play():
-            async with self.connect(subprotocols=["chat.v1", "chat.v2"]) as client:
+            async with self.websocket(subprotocols=["chat.v1", "chat.v2"]) as client:
                 self.assertEqual(client.subprotocol, "chat.v2")
                 self.assertIn("permessage-deflate", client.response.headers["Sec-WebSocket-Extensions"])
                 await client.send("x" * 100_000)
@@ -246,7 +246,7 @@ class WebSockets(HTTPCase):
         self.start(self.echo, idle_timeout="500ms")
 
         async def play():
-            async with self.connect(ping_interval=None) as client:
+            async with self.websocket(ping_interval=None) as client:
                 await client.send("x")
                 self.assertEqual(await client.recv(), "x")
                 with self.assertRaises(ConnectionClosedError):
@@ -259,7 +259,7 @@ class WebSockets(HTTPCase):
         self.start(self.echo, idle_timeout="1s")
 
         async def play():
-            async with self.connect(ping_interval=0.1) as client:
+            async with self.websocket(ping_interval=0.1) as client:
                 with self.assertRaises(TimeoutError):
                     await asyncio.wait_for(client.recv(), 2)
                 await client.send("x")
@@ -294,14 +294,13 @@ class Echo(WebSockets):
 
     def test_messages_of_all_sizes(self):
         async def play():
-            async with self.connect() as client:
+            async with self.websocket() as client:
                 self.assertNotIn("Sec-WebSocket-Extensions", client.response.headers)
                 for size in [0, 1, 125, 126, 127, 65_535, 65_536, 1_000_000, LARGE]:
-                    data = os.urandom(size)
-                    await client.send(data)
-                    self.assertEqual(await client.recv(), data)
-                    await client.send("é" * (size // 2))
-                    self.assertEqual(await client.recv(), "é" * (size // 2))
+                    for message in (os.urandom(size), "é" * (size // 2)):
+                        # Both at once: what comes back does not wait for the end of what is sent.
+                        echoed, _ = await asyncio.gather(client.recv(), client.send(message))
+                        self.assertEqual(echoed, message)
                 await client.send(["in ", "", "frag", "ments"])
                 self.assertEqual(await client.recv(), "in fragments")
                 await asyncio.wait_for(await client.ping(b"x" * 125), 20)
@@ -312,7 +311,7 @@ class Echo(WebSockets):
 
     def test_many_at_once(self):
         async def one(number):
-            async with self.connect() as client:
+            async with self.websocket() as client:
                 for turn in range(20):
                     await client.send(f"{number} {turn}" * turn)
                     self.assertEqual(await client.recv(), f"{number} {turn}" * turn)
@@ -324,7 +323,7 @@ class Echo(WebSockets):
 
     def test_a_message_beyond_the_limit(self):
         async def play():
-            async with self.connect() as client:
+            async with self.websocket() as client:
                 await client.send("x" * 1000)
                 self.assertEqual(await client.recv(), "x" * 1000)
                 await client.send("x" * 1001)
@@ -336,7 +335,7 @@ class Echo(WebSockets):
 
     def test_silence_ends_it_with_a_code(self):
         async def play():
-            async with self.connect(ping_interval=None) as client:
+            async with self.websocket(ping_interval=None) as client:
                 await client.wait_closed()
                 self.assertEqual(client.close_code, 1001)
 
@@ -344,7 +343,7 @@ class Echo(WebSockets):
 
     def test_a_drain_says_so(self):
         async def play():
-            async with self.connect(ping_interval=None) as client:
+            async with self.websocket(ping_interval=None) as client:
                 await client.send("x")
                 await client.recv()
                 self.process.signal(15)

@@ -39,7 +39,7 @@ class Quickstart(Case):
     def test_a_redirect(self):
         head = curl("--head", f"{self.edge}/old")
         self.assertTrue(head.startswith("HTTP/1.1 301 "), head)
-        self.assertIn(f"location: {self.edge}/\r\n", head)
+        self.assertIn(f"location: {self.edge}/\n", head)
         self.assertIn("hello from upstream", curl("--location", f"{self.edge}/old"))
 
     def test_a_route_with_a_rate_limit(self):

@@ -1,6 +1,7 @@
 public import Config
 public import Engine
 internal import HTTP
+internal import Upstream
 
 /// A WebSocket server that sends back every message (RFC 6455): something to put behind an `http:` listener in
 /// demonstrations and tests. A terminal filter.
@@ -104,7 +105,7 @@ public final class WebSocketEchoFilter: NetworkFilter, ConfigurableNetworkFilter
         phase = .closing
         input = []
         forwardWrite(
-            makeHead(on: connection.worker) { writer in
+            connection.worker.makeHead { writer in
                 writer.append(head)
                 writer.append("Content-Length: 0\r\nConnection: close\r\n\r\n")
             })
@@ -115,7 +116,7 @@ public final class WebSocketEchoFilter: NetworkFilter, ConfigurableNetworkFilter
         phase = .open
         connection.setIdleTimeout(ns: settings.idleTimeoutNs)
         forwardWrite(
-            makeHead(on: connection.worker) { writer in
+            connection.worker.makeHead { writer in
                 writer.append("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n")
                 writer.append("Sec-WebSocket-Accept: ")
                 ByteSlice.withBytes(of: key) { writer.append($0) }
