@@ -41,7 +41,8 @@ struct HTTPMetrics {
                 if count > 0 { text.sample(["listener": name, "reason": "\(refusal.label)"], count) }
             }
         }
-        text.family("ringway_http_requests_denied_total", .counter, "Requests that a filter denied, or would have denied.")
+        text.family(
+            "ringway_http_requests_denied_total", .counter, "Requests that a filter denied, or would have denied.")
         let denials: [(filter: String, mode: String, stat: HTTPStat)] = [
             ("rbac", "enforced", .rbacDenied), ("rbac", "shadow", .rbacShadowDenied),
             ("csrf", "enforced", .csrfDenied), ("csrf", "shadow", .csrfShadowDenied),
