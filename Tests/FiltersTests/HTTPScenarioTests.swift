@@ -73,7 +73,11 @@ private struct HTTPScenario {
         options.socketBufferBytes = random.pick([2048, 8192, 65_536])
         options.endpointCount = random.number(1, 3)
         options.pool = random.pick(["", "max_connections: 2", "max_requests_per_connection: 2", "idle_timeout: 10ms"])
-        if !isOrderly, random.chance(500) { options.route = "retry: { on: [5xx, reset], attempts: 2, back_off: 1ms }" }
+        var route: [String] = []
+        if !isOrderly, random.chance(500) { route.append("retry: { on: [5xx, reset], attempts: 2, back_off: 1ms }") }
+        // To the cluster itself, where copies are in the way of requests if they can be.
+        if random.chance(300) { route.append("mirror: [{ cluster: web }, { cluster: web, fraction: 50% }]") }
+        options.route = route.joined(separator: ", ")
         return try HTTPWorld(options)
     }
 

@@ -64,9 +64,12 @@ final class HTTPWorld {
         guard case .http(let http) = configuration.listeners[0].proxy else { preconditionFailure("no http listener") }
         let settings = HTTPChainSettings(http)
         let (counters, _) = simulation.makeScope(.listener, "edge", cells: HTTPStat.cellCount)
+        let table = RouteTable(http)
         let chain = HTTPChain(
             settings: settings, filters: [],
-            router: RouterFilter(table: RouteTable(http), pools: [pool], settings: settings, seed: options.seed),
+            router: RouterFilter(
+                table: table, regexes: table.regexes(ofWorker: 0), pools: [pool], settings: settings,
+                seed: options.seed),
             counters: counters, worker: simulation.worker)
         self.simulation = simulation
         self.servers = servers
