@@ -63,7 +63,8 @@ extension ConfigurationDecoder {
                 default: TCPProxyConfiguration.defaultIdleTimeout),
             connectAttempts: object.value(
                 "connect_attempts", .int(in: ConfigLimits.connectAttempts),
-                default: TCPProxyConfiguration.defaultConnectAttempts))
+                default: TCPProxyConfiguration.defaultConnectAttempts),
+            accessLogs: accessLogs(object))
     }
 
     private func tcpClusters(_ object: ConfigObject) -> [WeightedCluster] {

@@ -25,10 +25,24 @@ package enum ConfigLimits {
     package static let urlBytes = ByteSize(bytes: 256) ... .mebibytes(1)
     package static let bodyBytes = ByteSize(bytes: 1) ... .gibibytes(16 << 10)
     package static let bufferBytes = ByteSize(bytes: 1) ... .gibibytes(1)
+    package static let concurrentStreams = 1...10_000
+    /// RFC 9113 §6.9.1: 2^31-1 at most; below 64 KiB a connection may stand still.
+    package static let http2Window = ByteSize.kibibytes(64) ... .mebibytes(1024)
     package static let trustedHops = 0...16
     package static let requestsPerConnection = 1...10_000_000
     package static let serverNameBytesMax = 128
     package static let httpFilters = 1...64
+
+    /// Of one listener.
+    package static let accessLogs = 1...16
+    package static let accessLogFilters = 1...16
+    package static let accessLogFlags = 1...32
+    package static let accessLogDuration = TimeSpan.milliseconds(1) ... .hours(24)
+    package static let accessLogFormatBytesMax = 16 << 10
+    package static let accessLogFieldsMax = 128
+    package static let accessLogFieldDepthMax = 8
+    /// What the kernel takes, without the end mark.
+    package static let filePathBytesMax = 4095
 
     package static let hosts = 1...10_000
     package static let domains = 1...1000

@@ -35,6 +35,16 @@ package struct ListenerConfiguration: Sendable, Equatable {
     }
 }
 
+extension ListenerConfiguration {
+    package var accessLogs: [AccessLogConfiguration] {
+        switch proxy {
+        case .tcp(let tcp): tcp.accessLogs
+        case .http(let http): http.accessLogs
+        case nil: []
+        }
+    }
+}
+
 /// What a listener does with its connections in the end: `tcp` or `http`.
 package enum ProxyConfiguration: Sendable, Equatable {
     case tcp(TCPProxyConfiguration)

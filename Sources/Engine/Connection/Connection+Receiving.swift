@@ -76,6 +76,7 @@ extension Connection {
     @inline(__always)
     private func deliver(_ lease: consuming Lease) {
         state.counters.add(UInt64(lease.count), to: ConnectionStat.bytesReceived)
+        state.bytesReceived &+= UInt64(lease.count)
         if state.flags.contains(.relaying) {
             state.lastActiveNs = worker.nowNs
             relay(lease)

@@ -64,6 +64,14 @@ extension Connection {
         write(worker.copy(bytes))
     }
 
+    /// Has the handler's `onFlush` called at the end of this turn, before what is queued is sent. For handlers that
+    /// make one piece of what many have to say.
+    package func requestFlush() {
+        guard isOpen, !state.flags.contains(.flushWanted) else { return }
+        state.flags.insert(.flushWanted)
+        markDirty()
+    }
+
     /// Ends our stream when all that is queued was sent.
     public func finishWriting() {
         guard isOpen, state.flags.isDisjoint(with: [.finishing, .writeEnded]) else { return }
@@ -141,6 +149,7 @@ extension Connection {
     private func advance(by count: Int) {
         state.lastActiveNs = worker.nowNs
         state.counters.add(UInt64(count), to: ConnectionStat.bytesSent)
+        state.bytesSent &+= UInt64(count)
         state.queue.advance(by: count, in: &worker.core.value.segments) { buffer in
             worker.core.value.buffers.release(buffer, on: worker.backend)
         }

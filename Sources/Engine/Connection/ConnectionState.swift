@@ -38,6 +38,9 @@ package struct ConnectionState: BitwiseCopyable {
     package var lastActiveNs: UInt64
     /// When the send in flight was submitted.
     package var sendStartedNs: UInt64
+    package var bytesReceived: UInt64 = 0
+    /// Bytes that the kernel has taken.
+    package var bytesSent: UInt64 = 0
 
     package static let none = UInt32.max
 
@@ -80,5 +83,7 @@ package struct ConnectionState: BitwiseCopyable {
         package static let allCancelled = Flags(rawValue: 1 << 24)
         /// All that is queued was copied out of receive buffers.
         package static let copiedOut = Flags(rawValue: 1 << 25)
+        /// The handler wants to be asked for what is to be sent (`onFlush`).
+        package static let flushWanted = Flags(rawValue: 1 << 30)
     }
 }

@@ -63,6 +63,7 @@ extension HTTPStream {
             unsafe chain.router.requestBody(self, data)
         case .response:
             guard let codec = unsafe hot.value.codec else { return worker.discard(data) }
+            hot.value.info.bytesSent &+= UInt64(data.count)
             codec.sendBody(data, of: self)
         }
     }
@@ -89,7 +90,9 @@ extension HTTPStream {
         switch direction {
         case .request where !route.isReady: heldBody(direction, step).trailers = trailers.copy()
         case .request: unsafe chain.router.requestTrailers(self, trailers)
-        case .response: if let codec = unsafe hot.value.codec { codec.sendTrailers(trailers, of: self) }
+        case .response:
+            unsafe chain.accessLogs?.responseTrailers(self, trailers)
+            if let codec = unsafe hot.value.codec { codec.sendTrailers(trailers, of: self) }
         }
     }
 
@@ -123,6 +126,29 @@ extension HTTPStream {
             heldBody(direction, step).hasEnd = true
         case .request: unsafe chain.router.requestEnd(self)
         case .response: withCodec { $0.sendEnd(of: self) }
+        }
+    }
+
+    // MARK: What filters add
+
+    /// Adds to the request's body, behind what `filter` has seen of it. Only from its `onRequestBody` and
+    /// `onRequestEnd`; a body of known length grows beyond it unless `RequestHead.forgetBodyLength` was called.
+    public func appendToRequestBody(_ bytes: RawSpan, by filter: HTTPFilter) {
+        append(bytes, .request, behind: filter.index)
+    }
+
+    /// The same for the response, from `onResponseBody` and `onResponseEnd`, and `ResponseHead.forgetBodyLength`.
+    public func appendToResponseBody(_ bytes: RawSpan, by filter: HTTPFilter) {
+        append(bytes, .response, behind: hot.value.filtersPassed - 1 - filter.index)
+    }
+
+    private func append(_ bytes: RawSpan, _ direction: BodyFlow.Direction, behind step: Int) {
+        guard !hot.value.isEnded, bytes.byteCount > 0 else { return }
+        let data = worker.copy(bytes)
+        if passes(direction, step) {
+            pass(data, direction, from: step + 1)
+        } else {
+            hold(data, direction, at: step, isKept: false)
         }
     }
 

@@ -12,10 +12,14 @@ extension HTTPStream {
         // A body may take as long as it keeps coming: uploads are long, and a client that stops in the middle of one
         // meets the stream's idle timeout.
         cancelRequestTimer()
-        if isComplete { hot.value.requestEnded = true }
+        if isComplete {
+            hot.value.requestEnded = true
+            hot.value.info.requestEndedNs = worker.nowNs
+        }
         let settings = unsafe chain.settings
         if let normalizer = settings.normalizer, let refusal = request.normalizePath(normalizer) {
             unsafe chain.counters.add(to: HTTPStat.refused(refusal))
+            hot.value.info.details = refusal.label
             respond(.badRequest, flag: .downstreamProtocolError, text: "the path is not valid\n")
             return
         }
@@ -36,6 +40,7 @@ extension HTTPStream {
     }
 
     func requestBody(_ data: consuming Lease) {
+        hot.value.info.bytesReceived &+= UInt64(data.count)
         if unsafe hot.value.filters.interests.contains(.requestBody) {
             pass(data, .request, from: 0)
         } else {
@@ -47,6 +52,7 @@ extension HTTPStream {
 
     func requestEnd() {
         hot.value.requestEnded = true
+        hot.value.info.requestEndedNs = worker.nowNs
         passEnd(.request, from: 0)
     }
 
@@ -73,6 +79,16 @@ extension HTTPStream {
         if wasResting { runRequestFilters() }
         if isCurrent(use) { flush(.request) }
         if isCurrent(use), wantsRequestBody { withCodec { $0.requestBodyWanted(by: self) } }
+    }
+
+    /// Tells a client that waits for it to send the body (100, RFC 9110 §10.1.1), for filters that want the body before
+    /// the request goes on. The endpoint is not asked for it again.
+    public func sendContinue() {
+        guard request.expectsContinue, !hot.value.isEnded, !hot.value.hasResponse else { return }
+        request.expectationMet()
+        ownHead.value.reset()
+        ownHead.value.status = .continue
+        withCodec { $0.sendInformational(&ownHead.value, of: self) }
     }
 
     /// Runs the head through the filters that it has not passed, and then to the router.

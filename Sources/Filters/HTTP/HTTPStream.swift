@@ -28,6 +28,8 @@ public final class HTTPStream: UpstreamRequest {
         var requestEnded = false
         /// A final response was chosen: the endpoint's, or one of our own.
         var hasResponse = false
+        /// It is one of our own.
+        var isLocalResponse = false
         /// Its head was sent.
         var responseStarted = false
         /// The client does not take the response as fast as it comes.
@@ -35,6 +37,8 @@ public final class HTTPStream: UpstreamRequest {
         /// The endpoint's response is not read.
         var isUpstreamPaused = false
         var requestTimer = TaskTimer.none
+        /// What logs tell of this exchange.
+        var info = StreamInfo()
 
         init(filters: HTTPFilterSet) { unsafe self.filters = filters }
     }
@@ -49,6 +53,11 @@ public final class HTTPStream: UpstreamRequest {
     private var filterWords: [UInt64]
     /// The timers of filters; empty until one is started.
     private var filterTimers: [TaskTimer] = []
+    /// Kept from one request to the next; nil until the first note is taken.
+    private var ownNotes: StreamNotes?
+
+    /// What filters have asked services about exchanges, one each, kept for the next exchange; empty until one is asked.
+    private var subrequests: [HTTPSubrequest?] = []
 
     /// The codec's own number for this stream on its connection.
     var codecSlot: UInt32 = 0
@@ -86,6 +95,9 @@ public final class HTTPStream: UpstreamRequest {
 
     /// All of the request has arrived, body and all.
     public var requestEnded: Bool { hot.value.requestEnded }
+
+    /// The response is one of this proxy: it did not come from an endpoint.
+    public var isLocalResponse: Bool { hot.value.isLocalResponse }
 
     public var worker: Worker { unsafe chain.worker }
     /// The client's connection; nil when the exchange is over.
@@ -137,8 +149,24 @@ public final class HTTPStream: UpstreamRequest {
         filterTimers[filter.index] = .none
     }
 
-    /// Counts for the listener.
-    func count(_ stat: HTTPStat) { unsafe chain.counters.add(to: stat) }
+    /// A request of a filter's own about this exchange, empty. A filter has one in a stream: asking for it anew gives
+    /// up the one that is under way.
+    public func subrequest(for filter: HTTPFilter) -> HTTPSubrequest {
+        if subrequests.isEmpty { subrequests = Array(repeating: nil, count: filterWords.count) }
+        let subrequest = subrequests[filter.index] ?? HTTPSubrequest(stream: self, filterIndex: filter.index)
+        subrequests[filter.index] = subrequest
+        subrequest.reset()
+        return subrequest
+    }
+
+    func subrequestEnded(_ subrequest: HTTPSubrequest, _ index: Int, _ outcome: HTTPSubrequest.Outcome) {
+        guard !hot.value.isEnded else { return }
+        unsafe hot.value.filters[index].onSubrequestEnd(self, subrequest, outcome)
+    }
+
+    func cancelSubrequests() {
+        for subrequest in subrequests { subrequest?.cancel() }
+    }
 
     /// Exchanges a piece of a body for a copy of `bytes`.
     public func replace(_ data: inout Lease, with bytes: RawSpan) {
@@ -146,6 +174,30 @@ public final class HTTPStream: UpstreamRequest {
         swap(&old, &data)
         worker.discard(old)
     }
+
+    /// Leaves a word for access logs, where `%DYNAMIC_METADATA(NAMESPACE:KEY)%` finds it. It replaces an earlier one of
+    /// the same name. All notes of an exchange have 4 KiB and 32 entries together: what goes beyond is cut or left out.
+    ///
+    /// - Parameter name: `namespace:key`, where the namespace is the filter's name
+    public func setMetadata(_ name: StaticString, _ value: ByteSlice) {
+        takeNotes().set(.metadata, .other(ByteSlice(name)), value)
+    }
+
+    // MARK: Notes for logs
+
+    /// Those of this exchange; nil when there are none.
+    var notes: StreamNotes? { hot.value.info.hasNotes ? ownNotes : nil }
+
+    func takeNotes() -> StreamNotes {
+        let notes = ownNotes ?? StreamNotes()
+        if ownNotes == nil { ownNotes = notes }
+        if !hot.value.info.hasNotes { notes.removeAll() }
+        hot.value.info.hasNotes = true
+        return notes
+    }
+
+    /// Makes the addresses of the client's connection known to operators.
+    func askForAddresses() { withCodec { unsafe $0.manager.askForAddresses() } }
 
     // MARK: The life of a stream
 
@@ -174,12 +226,16 @@ public final class HTTPStream: UpstreamRequest {
         hot.value.startedNs = worker.nowNs
         requestHead.value.reset()
         for index in filterWords.indices { filterWords[index] = 0 }
+        if let logs = unsafe chain.accessLogs, logs.needsAddresses { askForAddresses() }
         unsafe chain.counters.add(to: HTTPStat.requestsActive)
     }
 
     /// Keeps the bytes of the request's head. Copied out of the receive buffer, which is shared by all connections,
     /// because the head is needed as long as the request lasts: for retries, the route and the log.
-    func keepHead(_ bytes: ByteSlice) { requestHead.value.moveSource(to: headMemory.copy(bytes)) }
+    func keepHead(_ bytes: ByteSlice) {
+        requestHead.value.moveSource(to: headMemory.copy(bytes))
+        hot.value.info.hasHead = true
+    }
 
     /// The time for the request runs out unless `headArrived` comes before.
     func startRequestTimer(afterNs ns: UInt64) {
@@ -200,12 +256,18 @@ public final class HTTPStream: UpstreamRequest {
         cancelRequestTimer()
         for index in filterTimers.indices { worker.cancel(filterTimers[index]) }
         filterTimers.removeAll(keepingCapacity: true)
+        cancelSubrequests()
         unsafe chain.router.abandon(self)
         for index in 0..<hot.value.filtersPassed { unsafe hot.value.filters[index].onStreamEnd(self) }
         unsafe chain.counters.subtract(from: HTTPStat.requestsActive)
         if hot.value.responseStarted {
             unsafe chain.counters.add(to: HTTPStat.responses(hot.value.status))
             unsafe chain.counters.record(worker.nowNs - hot.value.startedNs, in: HTTPStat.requestTime)
+        }
+        if let logs = unsafe chain.accessLogs {
+            if !hot.value.responseStarted, hot.value.flag == .none { hot.value.flag = .downstreamConnectionTermination }
+            if routing.value.isTunnel { hot.value.info.tunnelEnds(on: connection) }
+            logs.write(self)
         }
         routing.value.clear()
         unsafe hot.value.codec = nil
@@ -243,9 +305,13 @@ public final class HTTPStream: UpstreamRequest {
 
     public override func onStarted(_ upstream: UpstreamConnection) { unsafe chain.router.started(self, upstream) }
     public override func onReady(_ upstream: UpstreamConnection) { unsafe chain.router.ready(self, upstream) }
-    public override func onResponseHead(_ head: inout ResponseHead) { unsafe chain.router.responseHead(self, &head) }
+    public override func onResponseHead(_ head: inout ResponseHead) {
+        hot.value.info.upstreamHeadNs = worker.nowNs
+        unsafe chain.router.responseHead(self, &head)
+    }
     public override func onResponseBody(_ data: consuming Lease) { responseBody(data) }
     public override func onResponseTrailers(_ fields: inout HeaderTable) {
+        unsafe chain.router.responseTrailers(self, fields)
         pass(&fields, .response, from: 0)
     }
     public override func onResponseEnd() { unsafe chain.router.responseEnd(self) }

@@ -15,6 +15,9 @@ public final class RBACFilter: HTTPFilter, ConfigurableHTTPFilter {
     }
 
     public static let name = "rbac"
+    public static var events: [String] { ["allowed", "denied", "shadow_allowed", "shadow_denied"] }
+
+    private enum Event: Int { case allowed, denied, shadowAllowed, shadowDenied }
 
     private static let policyCount = 1...256
 
@@ -39,12 +42,14 @@ public final class RBACFilter: HTTPFilter, ConfigurableHTTPFilter {
 
     public override func onRequestHeaders(_ stream: HTTPStream) -> Status {
         let fits = settings.rules.fit(stream.request, from: stream.connection?.peerAddress, regexes)
-        guard fits != settings.allows else { return .proceed }
-        guard !settings.isShadow else {
-            stream.count(.rbacShadowDenied)
+        let isAllowed = fits == settings.allows
+        if settings.isShadow {
+            count(isAllowed ? Event.shadowAllowed : .shadowDenied)
             return .proceed
         }
-        stream.count(.rbacDenied)
-        return .respond(LocalResponse(.forbidden, text: "access denied\n"), .none)
+        count(isAllowed ? Event.allowed : .denied)
+        return isAllowed ? .proceed : .respond(Self.refusal, .none)
     }
+
+    private static let refusal = LocalResponse(.forbidden, text: "access denied\n")
 }

@@ -9,9 +9,11 @@ public enum ResponseFlag: UInt8, CaseIterable, Sendable {
     case upstreamRequestTimeout
     case upstreamOverflow
     case downstreamConnectionTermination
+    case downstreamRemoteReset
     case downstreamProtocolError
     case streamIdleTimeout
     case rateLimited
+    case unauthorizedExternalService
 
     /// As access logs and `x-ringway-reason` write it; `-` for none.
     public var label: StaticString {
@@ -25,9 +27,11 @@ public enum ResponseFlag: UInt8, CaseIterable, Sendable {
         case .upstreamRequestTimeout: "UT"
         case .upstreamOverflow: "UO"
         case .downstreamConnectionTermination: "DC"
+        case .downstreamRemoteReset: "DR"
         case .downstreamProtocolError: "DPE"
         case .streamIdleTimeout: "SI"
         case .rateLimited: "RL"
+        case .unauthorizedExternalService: "UAEX"
         }
     }
 }

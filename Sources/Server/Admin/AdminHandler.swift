@@ -32,6 +32,15 @@ struct AdminHandler {
             { $0.explain($1) }
         ),
         ("/config", .read, "GET: the running configuration; PUT: replace it as a whole", { $0.config($1) }),
+        ("/reopen_logs", .change, "write access logs to files opened anew", { handler, _ in handler.reopenLogs() }),
+        (
+            "/healthcheck/fail", .change, "the health_check filter answers 503",
+            { handler, _ in handler.setHealthChecks(failed: true) }
+        ),
+        (
+            "/healthcheck/ok", .change, "it answers 200 again",
+            { handler, _ in handler.setHealthChecks(failed: false) }
+        ),
         ("/drain_listeners", .change, "stop accepting connections", { handler, _ in handler.drainListeners() }),
         ("/quitquitquit", .change, "drain, then end the process", { handler, _ in handler.quit() }),
     ]
@@ -71,7 +80,8 @@ struct AdminHandler {
     private func metrics() -> LocalResponse {
         guard let snapshot = control.snapshot else { return LocalResponse(.serviceUnavailable, text: "starting\n") }
         let metrics = Metrics(
-            registry: control.registry, snapshot: snapshot, applies: control.applies, isLive: control.phase == .live)
+            registry: control.registry, snapshot: snapshot, accessLogs: control.accessLogs.files,
+            applies: control.applies, isLive: control.phase == .live)
         return LocalResponse(
             .ok, headers: [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")], body: metrics.render())
     }
@@ -254,6 +264,16 @@ struct AdminHandler {
     }
 
     // MARK: Changes
+
+    private func reopenLogs() -> LocalResponse {
+        control.reopenLogs()
+        return LocalResponse(.ok, text: "OK\n")
+    }
+
+    private func setHealthChecks(failed: Bool) -> LocalResponse {
+        control.serving.setFailed(failed)
+        return LocalResponse(.ok, text: "OK\n")
+    }
 
     private func drainListeners() -> LocalResponse {
         control.drainListeners()

@@ -7,6 +7,7 @@ internal import Upstream
 struct Metrics {
     let registry: StatsRegistry
     let snapshot: Snapshot
+    let accessLogs: [AccessLogFile]
     let applies: ApplyCounts
     let isLive: Bool
 
@@ -17,6 +18,7 @@ struct Metrics {
         writeListeners(&text)
         writeClusters(&text)
         HTTPMetrics(registry: registry, snapshot: snapshot).write(to: &text)
+        AccessLogMetrics(registry: registry, files: accessLogs).write(to: &text)
         writeTraffic(&text)
         writeWorkers(&text)
         return text.bytes

@@ -1,6 +1,6 @@
 package import Config
 package import Engine
-package import Filters
+internal import Filters
 internal import Glibc
 package import Logging
 internal import Synchronization
@@ -15,10 +15,13 @@ package final class Control: @unchecked Sendable {
     }
 
     package let registry: StatsRegistry
+    /// What filters on the workers know of the process.
+    let serving = ServingState()
     package let log: Logger
     let queue: ControlQueue
     private let workers: [WorkerThread]
     private let compiler: SnapshotCompiler
+    let accessLogs: AccessLogFiles
     private let overrides: Overrides
     private let phaseValue = Atomic<Int>(Phase.starting.rawValue)
     /// Whether the end of the process was asked for: draining alone does not end it.
@@ -38,9 +41,8 @@ package final class Control: @unchecked Sendable {
 
     /// - Parameter end: ends the process with a code; called on the control queue.
     package init(
-        configuration: Configuration, overrides: Overrides,
-        filters: [NetworkFilterRegistration] = StandardExtensions.networkFilters,
-        log: Logger, end: @escaping @Sendable (Int32) -> Void
+        configuration: Configuration, overrides: Overrides, extensions: Extensions, log: Logger,
+        end: @escaping @Sendable (Int32) -> Void
     ) throws(SystemLack) {
         self.log = log
         self.end = end
@@ -63,8 +65,8 @@ package final class Control: @unchecked Sendable {
         }
         self.workers = workers
         registry = StatsRegistry(blocks: workers.map(\.stats))
-        compiler = SnapshotCompiler(
-            registry: registry, filters: filters, httpFilters: StandardExtensions.httpFilters)
+        accessLogs = AccessLogFiles(registry: registry, log: log)
+        compiler = SnapshotCompiler(registry: registry, extensions: extensions, accessLogs: accessLogs)
     }
 
     package var phase: Phase { Phase(rawValue: phaseValue.load(ordering: .relaxed)) ?? .starting }
@@ -101,8 +103,8 @@ package final class Control: @unchecked Sendable {
             throw .system(error)
         }
         for worker in workers {
-            let registry = registry
-            worker.send { $0.context = WorkerAssembly(worker: $0, registry: registry) }
+            let (registry, serving) = (registry, serving)
+            worker.send { $0.context = WorkerAssembly(worker: $0, registry: registry, serving: serving) }
         }
         swap(to: first, sockets: sockets)
         applies.applied += 1
@@ -288,7 +290,7 @@ package final class Control: @unchecked Sendable {
     package func drain() {
         if isEnding.exchange(true, ordering: .relaxed) {
             log.notice("ending at once")
-            end(0)
+            finish()
             return
         }
         queue.async { [self] in
@@ -315,6 +317,7 @@ package final class Control: @unchecked Sendable {
     private func beginDrain() {
         guard phase != .draining else { return }
         phaseValue.store(Phase.draining.rawValue, ordering: .relaxed)
+        serving.beginDrain()
         log.notice("draining", metadata: ["connections": "\(acceptedConnections)"])
         removeUnixPaths(of: snapshot, keeping: nil)
         workersClosing = workers.count
@@ -334,7 +337,21 @@ package final class Control: @unchecked Sendable {
             queue.async(afterNs: Self.drainPollNs) { [self] in waitForConnections(untilNs: deadlineNs) }
             return
         }
-        if left > 0 { log.notice("drain timeout: closing what is left", metadata: ["connections": "\(left)"]) }
+        if left > 0 {
+            log.notice("drain timeout: closing what is left", metadata: ["connections": "\(left)"])
+            for worker in workers { worker.send { WorkerAssembly.of($0).closeDrainingConnections() } }
+        }
+        waitForEndings(untilNs: monotonicNowNs() + Self.endingsNs)
+    }
+
+    /// What is cut off leaves a line in the access logs too.
+    private static let endingsNs: UInt64 = 500_000_000
+
+    private func waitForEndings(untilNs deadlineNs: UInt64) {
+        if acceptedConnections > 0, monotonicNowNs() < deadlineNs {
+            queue.async(afterNs: Self.drainPollNs) { [self] in waitForEndings(untilNs: deadlineNs) }
+            return
+        }
         workers[0].send { WorkerAssembly.of($0).removeAdminListener() }
         waitForAdmin(untilNs: monotonicNowNs() + Self.adminDrainNs)
     }
@@ -343,9 +360,17 @@ package final class Control: @unchecked Sendable {
     private static let adminDrainNs: UInt64 = 1_000_000_000
 
     private func waitForAdmin(untilNs deadlineNs: UInt64) {
-        guard adminConnections > 0, monotonicNowNs() < deadlineNs else { return end(0) }
+        guard adminConnections > 0, monotonicNowNs() < deadlineNs else { return finish() }
         queue.async(afterNs: Self.drainPollNs) { [self] in waitForAdmin(untilNs: deadlineNs) }
     }
+
+    private func finish() {
+        accessLogs.flush()
+        end(0)
+    }
+
+    /// USR1: access logs go on in files that are opened anew.
+    package func reopenLogs() { accessLogs.reopen() }
 
     /// Open connections of clients, those of listeners that a reload removed included.
     private var acceptedConnections: UInt64 { registry.active(of: .listener) }

@@ -13,10 +13,12 @@ package final class Snapshot: Sendable {
     package let file: String
     package let clusters: [String: Cluster]
     package let listeners: [ListenerPlan]
+    /// The paths of its access logs.
+    let accessLogs: Set<String>
 
     init(
         generation: UInt64, configuration: Configuration, source: String, file: String, clusters: [String: Cluster],
-        listeners: [ListenerPlan]
+        listeners: [ListenerPlan], accessLogs: Set<String>
     ) {
         self.generation = generation
         self.configuration = configuration
@@ -24,6 +26,7 @@ package final class Snapshot: Sendable {
         self.file = file
         self.clusters = clusters
         self.listeners = listeners
+        self.accessLogs = accessLogs
     }
 }
 
@@ -72,4 +75,5 @@ package struct TCPProxyPlan: Sendable {
     package var clusters: [(cluster: Cluster, weight: UInt32)]
     package var idleTimeoutNs: UInt64
     package var connectAttempts: Int
+    package var accessLogs: [AccessLogPlan]
 }
