@@ -232,7 +232,9 @@ extension ConfigFormat where Value == RetryCause {
     fileprivate static var retryCause: ConfigFormat {
         let words: KeyValuePairs<String, RetryConditions> = [
             "connect-failure": .connectFailure, "refused-stream": .refusedStream, "reset": .reset,
-            "5xx": .serverError, "gateway-error": .gatewayError,
+            "5xx": .serverError, "gateway-error": .gatewayError, "cancelled": .cancelled,
+            "deadline-exceeded": .deadlineExceeded, "internal": .internal,
+            "resource-exhausted": .resourceExhausted, "unavailable": .unavailable,
         ]
         let range = ConfigLimits.retryStatus
         let expectation =

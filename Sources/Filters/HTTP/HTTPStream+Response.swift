@@ -50,8 +50,10 @@ extension HTTPStream {
         if flag != .none, !(unsafe chain.settings.useRemoteAddress) {
             ownHead.value.headers.set(.xRingwayReason, ByteSlice(flag.label))
         }
+        let isGRPC = GRPC.isRequest(request)
+        if isGRPC { GRPC.makeTrailersOnly(&ownHead.value, for: status, message: bytes) }
         responseHead(&ownHead.value, isOwn: true)
-        if bytes.count > 0, request.method != .head, !status.neverHasBody, isCurrent(use) {
+        if bytes.count > 0, !isGRPC, request.method != .head, !status.neverHasBody, isCurrent(use) {
             responseBody(bytes.withSpan { worker.copy($0) })
         }
         if isCurrent(use) { responseEnd() }

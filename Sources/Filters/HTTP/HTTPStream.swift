@@ -336,6 +336,7 @@ public final class HTTPStream: UpstreamRequest {
     }
     public override func onResponseBody(_ data: consuming Lease) { responseBody(data) }
     public override func onResponseTrailers(_ fields: inout HeaderTable) {
+        unsafe chain.router.responseTrailers(self, fields)
         pass(&fields, .response, from: 0)
     }
     public override func onResponseEnd() { unsafe chain.router.responseEnd(self) }

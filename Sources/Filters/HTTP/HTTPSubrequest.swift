@@ -153,7 +153,7 @@ public final class HTTPSubrequest: UpstreamRequest {
     private func countFailure(_ reason: UpstreamReset) {
         switch reason {
         case .connectFailed: count(.serviceUnavailable)
-        case .closedBeforeResponse, .protocolError, .tunnelClosed: count(.badGateway)
+        case .closedBeforeResponse, .refused, .protocolError, .tunnelClosed: count(.badGateway)
         // The head was counted, or nothing was sent.
         case .truncated, .overflow, .noEndpoint, .exhausted: break
         }

@@ -9,6 +9,7 @@ public enum ResponseFlag: UInt8, CaseIterable, Sendable {
     case upstreamRequestTimeout
     case upstreamOverflow
     case downstreamConnectionTermination
+    case downstreamRemoteReset
     case downstreamProtocolError
     case streamIdleTimeout
     case rateLimited
@@ -26,6 +27,7 @@ public enum ResponseFlag: UInt8, CaseIterable, Sendable {
         case .upstreamRequestTimeout: "UT"
         case .upstreamOverflow: "UO"
         case .downstreamConnectionTermination: "DC"
+        case .downstreamRemoteReset: "DR"
         case .downstreamProtocolError: "DPE"
         case .streamIdleTimeout: "SI"
         case .rateLimited: "RL"

@@ -266,6 +266,37 @@ public struct HeaderTable: ~Copyable {
         }
     }
 
+    /// Makes one field of all with this name, their values with `separator` between them.
+    ///
+    /// - Returns: false, with nothing changed, when the arena is full.
+    mutating func join(_ name: HeaderName, separator: ByteSlice) -> Bool {
+        guard let first = firstIndex(of: name) else { return true }
+        guard firstIndex(of: name, from: first + 1) != nil else { return true }
+        var values: [ByteSlice] = []
+        var next: Int? = first
+        while let index = next {
+            values.append(value(of: entries[index]))
+            next = firstIndex(of: name, from: index + 1)
+        }
+        let room = values.reduce(0) { $0 + $1.count + separator.count }
+        let joined = arena.write(room: room) { writer in
+            for (position, value) in values.enumerated() {
+                if position > 0 { writer.append(separator) }
+                writer.append(value)
+            }
+        }
+        guard let joined else { return false }
+        next = firstIndex(of: name, from: first + 1)
+        while let index = next {
+            removeField(at: index)
+            next = firstIndex(of: name, from: index + 1)
+        }
+        entries[first].value = joined.location
+        entries[first].valueLength = joined.length
+        entries[first].flags.remove(.canonical)
+        return true
+    }
+
     func name(of entry: HeaderEntry) -> ByteSlice {
         if entry.name == Self.staticName { return HeaderName(rawValue: entry.knownName)?.bytes ?? .empty }
         return slice(at: entry.name, length: Int(entry.nameLength))

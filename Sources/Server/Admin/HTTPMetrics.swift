@@ -2,6 +2,7 @@ internal import Config
 internal import Engine
 internal import Filters
 internal import HTTP
+internal import HTTP2
 internal import Upstream
 
 /// The families of `http:` listeners and of the clusters behind them.
@@ -39,6 +40,19 @@ struct HTTPMetrics {
             for refusal in PathNormalizer.Refusal.allCases {
                 let count = registry.sum(range, HTTPStat.refused(refusal))
                 if count > 0 { text.sample(["listener": name, "reason": "\(refusal.label)"], count) }
+            }
+        }
+        text.family("ringway_http2_connections_active", .gauge, "Open connections that speak HTTP/2.")
+        each { text.sample(["listener": $0], registry.sum($1, HTTPStat.http2Connections)) }
+        text.family(
+            "ringway_http2_streams_refused_total", .counter, "Streams that clients opened beyond the limit.")
+        each { text.sample(["listener": $0], registry.sum($1, HTTPStat.http2StreamsRefused)) }
+        text.family(
+            "ringway_http2_abuses_total", .counter, "HTTP/2 connections that were ended for what the client did.")
+        each { name, range in
+            for abuse in HTTP2Abuse.allCases {
+                let count = registry.sum(range, HTTPStat.abuse(abuse))
+                text.sample(["listener": name, "reason": "\(abuse.label)"], count)
             }
         }
         text.family(
@@ -107,6 +121,14 @@ struct HTTPMetrics {
         for cluster in clusters where mirrored.contains(cluster.name) {
             for (label, stat) in mirrors {
                 text.sample(["cluster": cluster.name, "result": label], registry.sum(cluster.stats, stat))
+            }
+        }
+        text.family("ringway_cluster_grpc_responses_total", .counter, "Responses of the cluster by status of gRPC.")
+        for cluster in clusters {
+            for status in 0..<ClusterStat.grpcStatusCount {
+                let count = registry.sum(cluster.stats, ClusterStat.grpc(status: status))
+                // Most clusters do not speak gRPC; a series begins with its first response.
+                if count > 0 { text.sample(["cluster": cluster.name, "grpc_status": "\(status)"], count) }
             }
         }
         text.family(

@@ -75,6 +75,7 @@ package struct SnapshotCompiler {
                 name: configuration.name, endpoints: endpoints, policy: configuration.loadBalancing,
                 connectTimeoutNs: configuration.connectTimeout.nanoseconds,
                 connectionsMax: configuration.pool.maxConnections.map(UInt64.init), pool: configuration.pool,
+                upstreamProtocol: configuration.upstreamProtocol,
                 keepAlive: configuration.tcpKeepAlive.map(TCPKeepAlive.init),
                 healthCheck: configuration.healthCheck.map { HealthCheck($0, cluster: configuration.name) },
                 outlierDetection: configuration.outlierDetection.map(OutlierDetection.init),

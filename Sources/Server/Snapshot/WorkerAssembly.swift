@@ -117,8 +117,14 @@ final class WorkerAssembly {
 
     private func pool(of cluster: Cluster) -> HTTPConnectionPool {
         if let pool = pools[cluster.name] { return pool }
-        let pool = HTTP1ConnectionPool(
-            cluster: workerCluster(cluster), settings: HTTPConnectionPool.Settings(cluster.pool), worker: worker)
+        let settings = HTTPConnectionPool.Settings(cluster.pool)
+        let pool: HTTPConnectionPool =
+            switch cluster.upstreamProtocol {
+            case .http1:
+                HTTP1ConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
+            case .http2:
+                HTTP2ConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
+            }
         pools[cluster.name] = pool
         return pool
     }
