@@ -11,7 +11,9 @@ package enum StandardExtensions {
 
     package static let httpFilters: [HTTPFilterRegistration] = [
         HTTPFilterRegistration(CORSFilter.self),
+        HTTPFilterRegistration(FaultFilter.self),
         HTTPFilterRegistration(HeaderMutationFilter.self),
         HTTPFilterRegistration(LocalRateLimitFilter.self),
+        HTTPFilterRegistration(RBACFilter.self),
     ]
 }

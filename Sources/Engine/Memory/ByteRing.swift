@@ -43,6 +43,7 @@ package struct ByteRing: BitwiseCopyable, @unchecked Sendable {
     // MARK: The producer
 
     /// A place for the next record, and another one for when it does not fit there.
+    @safe
     package struct Place {
         /// Where to format the record.
         package let memory: UnsafeMutableRawPointer

@@ -1,4 +1,4 @@
-public import Config
+package import Config
 internal import HTTP
 internal import Glibc
 

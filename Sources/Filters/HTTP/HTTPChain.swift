@@ -121,6 +121,8 @@ package enum HTTPStat: Int, Sendable {
     case requestsActive = 80
     /// One cell a class of status, 1xx to 5xx.
     case responses1xx, responses2xx, responses3xx, responses4xx, responses5xx
+    /// What `rbac` did, and what it would have done.
+    case rbacAllowed, rbacDenied, rbacShadowAllowed, rbacShadowDenied
     /// One cell an `HTTP1Error`.
     case refused = 96
     case requestTime = 192

@@ -12,6 +12,8 @@ public enum ResponseFlag: UInt8, CaseIterable, Sendable {
     case downstreamProtocolError
     case streamIdleTimeout
     case rateLimited
+    case delayInjected
+    case faultInjected
 
     /// As access logs and `x-ringway-reason` write it; `-` for none.
     public var label: StaticString {
@@ -28,6 +30,8 @@ public enum ResponseFlag: UInt8, CaseIterable, Sendable {
         case .downstreamProtocolError: "DPE"
         case .streamIdleTimeout: "SI"
         case .rateLimited: "RL"
+        case .delayInjected: "DI"
+        case .faultInjected: "FI"
         }
     }
 }

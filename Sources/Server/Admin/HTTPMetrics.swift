@@ -41,6 +41,18 @@ struct HTTPMetrics {
                 if count > 0 { text.sample(["listener": name, "reason": "\(refusal.label)"], count) }
             }
         }
+        text.family("ringway_http_rbac_requests_total", .counter, "Requests that the rbac filter allowed or denied.")
+        let results: [(String, HTTPStat)] = [
+            ("allowed", .rbacAllowed), ("denied", .rbacDenied), ("shadow_allowed", .rbacShadowAllowed),
+            ("shadow_denied", .rbacShadowDenied),
+        ]
+        each { name, range in
+            for (label, stat) in results {
+                let count = registry.sum(range, stat)
+                // Most listeners have no such filter; a series begins with its first request.
+                if count > 0 { text.sample(["listener": name, "result": label], count) }
+            }
+        }
         text.family(
             "ringway_http_request_duration_seconds", .histogram,
             "Time from the first byte of a request to the end of its response.")
