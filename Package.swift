@@ -5,6 +5,7 @@ import PackageDescription
 // scripts/install-dependencies reads the `.apt` lines, so this list is the only one.
 let systemLibraries: [Target] = [
     .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
     // Without pkg-config, whose -pthread SwiftPM warns about.
     .systemLibrary(name: "Clibre2", providers: [.apt(["libre2-dev"])]),
 ]
@@ -33,7 +34,8 @@ let package = Package(
     name: "ringway",
     products: [
         .executable(name: "ringway", targets: ["ringway"]),
-        .library(name: "Ringway", targets: ["Server", "Filters", "Upstream", "Engine", "HTTP", "Config"]),
+        .library(
+            name: "Ringway", targets: ["RingwayCLI", "Server", "Filters", "Upstream", "Engine", "HTTP", "Config"]),
     ],
     dependencies: [
         // Exact versions: a build today and a build next year read the same sources.
@@ -48,23 +50,28 @@ let package = Package(
         .target(
             name: "CRE2", dependencies: ["Clibre2"], cxxSettings: strictCXX, linkerSettings: [.linkedLibrary("re2")]),
         .target(name: "HTTP", swiftSettings: strict),
+        .target(name: "HTTP2", dependencies: ["CNghttp2", "HTTP"], swiftSettings: strict),
         .target(
             name: "Config", dependencies: ["CRE2", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
         .target(name: "Engine", dependencies: ["CIOUring"], swiftSettings: strict),
-        .target(name: "Upstream", dependencies: ["Engine", "HTTP", "Config"], swiftSettings: strict),
+        .target(name: "Upstream", dependencies: ["Engine", "HTTP", "HTTP2", "Config"], swiftSettings: strict),
         .target(
-            name: "Filters", dependencies: ["CRE2", "Engine", "HTTP", "Upstream", "Config"], swiftSettings: strict),
+            name: "Filters", dependencies: ["CRE2", "Engine", "HTTP", "HTTP2", "Upstream", "Config"],
+            swiftSettings: strict),
         .target(
             name: "Server",
             dependencies: [
-                "Filters", "Upstream", "Engine", "HTTP", "Config", .product(name: "Logging", package: "swift-log"),
+                "Filters", "Upstream", "Engine", "HTTP", "HTTP2", "Config",
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
-        .executableTarget(
-            name: "ringway",
+        .target(
+            name: "RingwayCLI",
             dependencies: ["Server", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: strict),
+        .executableTarget(name: "ringway", dependencies: ["RingwayCLI"], swiftSettings: strict),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP"], swiftSettings: strict),
+        .testTarget(name: "HTTP2Tests", dependencies: ["HTTP2", "HTTP"], swiftSettings: strict),
         .testTarget(name: "ConfigTests", dependencies: ["Config"], swiftSettings: strict),
         // A kernel in memory, behind the engine's backend seam: what the worker's tests run on. A test target, so
         // that a plain release build, which has no testable modules, leaves it out.

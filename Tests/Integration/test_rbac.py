@@ -59,8 +59,8 @@ class RBAC(Case):
                          ["readers", "none", "none", "admins", "none", "readers"])
         self.assertEqual(self.lines(6)[1]["details"], "rbac_access_denied")
         metrics = proxy.metrics()
-        self.assertEqual(metrics("ringway_http_rbac_requests_total", listener="edge", result="allowed"), 3)
-        self.assertEqual(metrics("ringway_http_rbac_requests_total", listener="edge", result="denied"), 3)
+        self.assertEqual(metrics("ringway_http_filter_events_total", listener="edge", filter="rbac", event="allowed"), 3)
+        self.assertEqual(metrics("ringway_http_filter_events_total", listener="edge", filter="rbac", event="denied"), 3)
 
     def test_what_fits_a_policy_is_denied(self):
         self.proxy({"action": "deny", "policies": [{"name": "bad", "match": {"path_regex": "/admin(/.*)?"}}]})
@@ -98,8 +98,8 @@ class RBAC(Case):
         self.assertEqual([(line["shadow"], line["shadow_policy"], line["policy"]) for line in self.lines(2)],
                          [("denied", "bad", None), ("allowed", "none", None)])
         metrics = proxy.metrics()
-        self.assertEqual(metrics("ringway_http_rbac_requests_total", listener="edge", result="shadow_denied"), 1)
-        self.assertEqual(metrics("ringway_http_rbac_requests_total", listener="edge", result="shadow_allowed"), 1)
+        self.assertEqual(metrics("ringway_http_filter_events_total", listener="edge", filter="rbac", event="shadow_denied"), 1)
+        self.assertEqual(metrics("ringway_http_filter_events_total", listener="edge", filter="rbac", event="shadow_allowed"), 1)
 
     def test_errors(self):
         def errors(rbac):

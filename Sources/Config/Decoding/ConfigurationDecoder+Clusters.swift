@@ -14,6 +14,8 @@ extension ConfigurationDecoder {
                 "connect_timeout", .duration(in: ConfigLimits.connectTimeout),
                 default: ClusterConfiguration.defaultConnectTimeout),
             pool: object.value("pool", .object("pool", pool), default: PoolConfiguration()),
+            upstreamProtocol: object.value(
+                "protocol", .choice(["http1": .http1, "http2": .http2]), default: .http1),
             tcpKeepAlive: object.optional("tcp_keepalive", .tcpKeepAlive),
             healthCheck: object.optional("health_check", .object("health_check", healthCheck)),
             outlierDetection: object.optional("outlier_detection", .object("outlier_detection", outlierDetection)),

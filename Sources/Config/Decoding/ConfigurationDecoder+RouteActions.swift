@@ -9,7 +9,7 @@ extension ConfigurationDecoder {
         let clusters = clusters(object)
         let clusterHeader = object.optional("cluster_header", .headerName)
         let redirect = object.optional("redirect", .object("redirect") { self.redirect($0, path) })
-        let response = object.optional("respond", .object("respond", respond))
+        let response = object.optional("respond", .object("respond", DirectResponse.init))
         let forward = forward(object, to: clusters, header: clusterHeader, path)
         let key = object.exactlyOne(of: ["cluster", "weighted", "cluster_header", "redirect", "respond"])?.key
         switch key {
@@ -168,19 +168,22 @@ extension ConfigurationDecoder {
             path: rewrite.value, host: host, scheme: scheme, port: port.map { UInt16($0) }, status: status,
             stripsQuery: stripsQuery)
     }
+}
 
-    private func respond(_ object: ConfigObject) -> DirectResponse? {
+extension DirectResponse {
+    /// Reads `{ status, body, headers }`. nil after an error was reported.
+    package init?(_ object: ConfigObject) {
         let status = object.required("status", .int(in: ConfigLimits.responseStatus))
         let body = object.value("body", .responseBody, default: "")
         let headers = object.value("headers", .headers(of: .response), default: [])
         guard let status else { return nil }
         if !body.isEmpty, [204, 205, 304].contains(status) {
             // RFC 9110 §15.3.5, §15.3.6, §15.4.5
-            diagnostics.report(
+            object.diagnostics.report(
                 "\"body\" is not empty, but responses with status \(status) have none", expected: "no body",
                 at: object.position(of: "body"))
         }
-        return DirectResponse(status: status, body: body, headers: headers)
+        self.init(status: status, body: body, headers: headers)
     }
 }
 
@@ -229,7 +232,9 @@ extension ConfigFormat where Value == RetryCause {
     fileprivate static var retryCause: ConfigFormat {
         let words: KeyValuePairs<String, RetryConditions> = [
             "connect-failure": .connectFailure, "refused-stream": .refusedStream, "reset": .reset,
-            "5xx": .serverError, "gateway-error": .gatewayError,
+            "5xx": .serverError, "gateway-error": .gatewayError, "cancelled": .cancelled,
+            "deadline-exceeded": .deadlineExceeded, "internal": .internal,
+            "resource-exhausted": .resourceExhausted, "unavailable": .unavailable,
         ]
         let range = ConfigLimits.retryStatus
         let expectation =

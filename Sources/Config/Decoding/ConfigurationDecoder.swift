@@ -98,6 +98,16 @@ extension ConfigFormat where Value == ByteSize {
     }
 }
 
+extension ConfigFormat where Value == ClusterReference {
+    /// The name of a cluster, with its place. Whether there is such a cluster is checked when the configuration is
+    /// compiled, for those that `ConfigurableHTTPFilter.clusters(in:)` names.
+    public static var cluster: ConfigFormat {
+        ConfigFormat("the name of a cluster") { value in
+            value.text.map { ClusterReference($0, origin: ConfigOrigin(value.node.position)) }
+        }
+    }
+}
+
 extension ConfigFormat where Value == String {
     /// Any text: whether it is a cluster's name is checked once all clusters are read.
     static var clusterName: ConfigFormat { string.expecting("the name of a cluster") }

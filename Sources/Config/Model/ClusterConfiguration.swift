@@ -8,6 +8,8 @@ package struct ClusterConfiguration: Sendable, Equatable {
     /// From the first SYN to the established connection.
     package var connectTimeout: TimeSpan
     package var pool: PoolConfiguration
+    /// Of requests; a cluster behind `tcp_proxy` has none.
+    package var upstreamProtocol: UpstreamProtocol
     /// Of connections to the endpoints; nil for none.
     package var tcpKeepAlive: TCPKeepAliveConfiguration?
     /// nil for none: all endpoints count as healthy.
@@ -26,6 +28,7 @@ package struct ClusterConfiguration: Sendable, Equatable {
         loadBalancing: LoadBalancingPolicy = .roundRobin,
         connectTimeout: TimeSpan = ClusterConfiguration.defaultConnectTimeout,
         pool: PoolConfiguration = PoolConfiguration(),
+        upstreamProtocol: UpstreamProtocol = .http1,
         tcpKeepAlive: TCPKeepAliveConfiguration? = nil,
         healthCheck: HealthCheckConfiguration? = nil,
         outlierDetection: OutlierDetectionConfiguration? = nil,
@@ -37,6 +40,7 @@ package struct ClusterConfiguration: Sendable, Equatable {
         self.loadBalancing = loadBalancing
         self.connectTimeout = connectTimeout
         self.pool = pool
+        self.upstreamProtocol = upstreamProtocol
         self.tcpKeepAlive = tcpKeepAlive
         self.healthCheck = healthCheck
         self.outlierDetection = outlierDetection

@@ -15,6 +15,7 @@ package struct HTTPConfiguration: Sendable, Equatable {
     /// After which a connection is closed; nil for no limit.
     package var maxRequestsPerConnection: Int?
     package var limits: HTTPLimits
+    package var http2: HTTP2Configuration
     package var paths: PathConfiguration
     package var requestID: RequestIDConfiguration
     package var accessLogs: [AccessLogConfiguration]
@@ -38,6 +39,7 @@ package struct HTTPConfiguration: Sendable, Equatable {
         streamIdleTimeout: TimeSpan? = HTTPConfiguration.defaultStreamIdleTimeout,
         maxRequestsPerConnection: Int? = nil,
         limits: HTTPLimits = HTTPLimits(),
+        http2: HTTP2Configuration = HTTP2Configuration(),
         paths: PathConfiguration = PathConfiguration(),
         requestID: RequestIDConfiguration = RequestIDConfiguration(),
         accessLogs: [AccessLogConfiguration] = [],
@@ -52,6 +54,7 @@ package struct HTTPConfiguration: Sendable, Equatable {
         self.streamIdleTimeout = streamIdleTimeout
         self.maxRequestsPerConnection = maxRequestsPerConnection
         self.limits = limits
+        self.http2 = http2
         self.paths = paths
         self.requestID = requestID
         self.accessLogs = accessLogs

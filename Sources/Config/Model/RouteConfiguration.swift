@@ -177,9 +177,9 @@ package struct RetryConfiguration: Sendable, Equatable {
 
 /// Envoy's words for what makes a request worth another try.
 package struct RetryConditions: OptionSet, Sendable {
-    package let rawValue: UInt8
+    package let rawValue: UInt16
 
-    package init(rawValue: UInt8) { self.rawValue = rawValue }
+    package init(rawValue: UInt16) { self.rawValue = rawValue }
 
     /// No connection came about.
     package static let connectFailure = RetryConditions(rawValue: 1)
@@ -191,6 +191,12 @@ package struct RetryConditions: OptionSet, Sendable {
     package static let serverError = RetryConditions(rawValue: 8)
     /// 502, 503 or 504, or no response.
     package static let gatewayError = RetryConditions(rawValue: 16)
+    // A response that is nothing but a status of gRPC.
+    package static let cancelled = RetryConditions(rawValue: 32)
+    package static let deadlineExceeded = RetryConditions(rawValue: 64)
+    package static let `internal` = RetryConditions(rawValue: 128)
+    package static let resourceExhausted = RetryConditions(rawValue: 256)
+    package static let unavailable = RetryConditions(rawValue: 512)
 }
 
 /// Sends the client elsewhere. What is nil stays as it was in the request.

@@ -29,9 +29,9 @@ package struct TCPProxyConfiguration: Sendable, Equatable {
     }
 }
 
-/// The name of a cluster, as something else refers to it.
-package struct ClusterReference: Sendable, Hashable {
-    package var name: String
+/// The name of a cluster, as something else refers to it. Filters read theirs with `ConfigFormat.cluster`.
+public struct ClusterReference: Sendable, Hashable {
+    public package(set) var name: String
     package var origin: ConfigOrigin
 
     package init(_ name: String, origin: ConfigOrigin = ConfigOrigin()) {

@@ -64,6 +64,14 @@ extension Connection {
         write(worker.copy(bytes))
     }
 
+    /// Has the handler's `onFlush` called at the end of this turn, before what is queued is sent. For handlers that
+    /// make one piece of what many have to say.
+    package func requestFlush() {
+        guard isOpen, !state.flags.contains(.flushWanted) else { return }
+        state.flags.insert(.flushWanted)
+        markDirty()
+    }
+
     /// Ends our stream when all that is queued was sent.
     public func finishWriting() {
         guard isOpen, state.flags.isDisjoint(with: [.finishing, .writeEnded]) else { return }

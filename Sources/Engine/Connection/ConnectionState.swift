@@ -83,5 +83,7 @@ package struct ConnectionState: BitwiseCopyable {
         package static let allCancelled = Flags(rawValue: 1 << 24)
         /// All that is queued was copied out of receive buffers.
         package static let copiedOut = Flags(rawValue: 1 << 25)
+        /// The handler wants to be asked for what is to be sent (`onFlush`).
+        package static let flushWanted = Flags(rawValue: 1 << 30)
     }
 }

@@ -6,7 +6,7 @@ internal import Synchronization
 /// Used when configuration changes and when somebody scrapes, never by workers.
 package final class StatsRegistry: Sendable {
     package enum Kind: String, Sendable, CaseIterable {
-        case worker, admin, listener, cluster, endpoint, accessLog
+        case worker, admin, listener, cluster, endpoint, accessLog, filter
     }
 
     package struct Owner: Hashable, Sendable {

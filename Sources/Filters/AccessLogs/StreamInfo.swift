@@ -55,11 +55,13 @@ extension ResponseFlag {
         case .upstreamRequestTimeout: "response_timeout"
         case .upstreamOverflow: "upstream_reset_before_response_started{overflow}"
         case .downstreamConnectionTermination: "downstream_remote_disconnect"
+        case .downstreamRemoteReset: "downstream_remote_reset"
         case .downstreamProtocolError: "http1.codec_error"
         case .streamIdleTimeout: "stream_idle_timeout"
         case .rateLimited: "local_rate_limited"
         case .delayInjected: "via_upstream"
         case .faultInjected: "fault_filter_abort"
+        case .unauthorizedExternalService: "ext_authz_denied"
         }
     }
 
@@ -75,11 +77,13 @@ extension ResponseFlag {
         case .upstreamRequestTimeout: "UpstreamRequestTimeout"
         case .upstreamOverflow: "UpstreamOverflow"
         case .downstreamConnectionTermination: "DownstreamConnectionTermination"
+        case .downstreamRemoteReset: "DownstreamRemoteReset"
         case .downstreamProtocolError: "DownstreamProtocolError"
         case .streamIdleTimeout: "StreamIdleTimeout"
         case .rateLimited: "RateLimited"
         case .delayInjected: "DelayInjected"
         case .faultInjected: "FaultInjected"
+        case .unauthorizedExternalService: "UnauthorizedExternalService"
         }
     }
 }

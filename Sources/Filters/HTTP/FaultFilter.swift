@@ -23,7 +23,10 @@ public final class FaultFilter: HTTPFilter, ConfigurableHTTPFilter {
         var share: Percent
     }
 
+    private enum Event: Int { case delayed, aborted }
+
     public static let name = "fault"
+    public static var events: [String] { ["delayed", "aborted"] }
     private static let delays = TimeSpan.milliseconds(1) ... .minutes(10)
     private static let statuses = 200...599
     private static let activeMaxDefault = 10_000
@@ -75,6 +78,7 @@ public final class FaultFilter: HTTPFilter, ConfigurableHTTPFilter {
         if let ns = delayNs(of: stream), settings.active.enter() {
             stream.filterState[index] = Self.delayed
             stream.flag = .delayInjected
+            count(Event.delayed)
             stream.startTimer(for: self, afterNs: ns)
             return .pause
         }
@@ -122,6 +126,7 @@ public final class FaultFilter: HTTPFilter, ConfigurableHTTPFilter {
                 happens(Self.abortHeader.share(in: stream.request, atMost: abort.share))
             else { return nil }
         }
+        count(Event.aborted)
         stream.hot.value.info.details = "fault_filter_abort"
         return LocalResponse(HTTPStatus(rawValue: UInt16(clamping: status ?? 0)), text: "fault filter abort\n")
     }

@@ -119,6 +119,7 @@ extension HTTP1ServerCodec {
         case .incomplete:
             stream.startRequestTimer(afterNs: chain.settings.requestTimeoutNs)
             return nil
+        case .malformed(.http2Preface) where hot.value.requestCount == 1 && becomeHTTP2(bytes): return nil
         case .malformed(let error):
             failRequest(error.status, error)
             return nil
@@ -127,6 +128,18 @@ extension HTTP1ServerCodec {
             headComplete(stream, bytesBehind: bytes.count - length)
             return length
         }
+    }
+
+    /// Leaves the connection to the codec of HTTP/2, with all that has come. This codec is told nothing any more.
+    private func becomeHTTP2(_ bytes: ByteSlice) -> Bool {
+        guard chain.settings.acceptsHTTP2 else { return false }
+        hot.value.phase = .closing
+        let unused = stream
+        stream = nil
+        unused?.end()
+        let received = bytes.withSpan { span in unsafe span.withUnsafeBytes { unsafe Array($0) } }
+        unsafe manager.becomeHTTP2(received)
+        return true
     }
 
     private func beginStream() {

@@ -1,5 +1,6 @@
 public import Engine
 public import HTTP
+package import Upstream
 
 /// A filter at layer 7. Subclass it, override the hooks that matter, and add one registration line.
 ///
@@ -54,6 +55,24 @@ open class HTTPFilter: TimerTask {
     /// The place of this filter in the configuration, from 0: where it keeps its word of a stream.
     public internal(set) final var index = 0
 
+    /// The clusters that `ConfigurableHTTPFilter.clusters(in:)` names, in its order, as this worker reaches them.
+    public internal(set) final var clusters: [HTTPFilterCluster] = []
+    /// Whether this process wants requests: false while it drains, and after `POST /healthcheck/fail`.
+    public final var isProcessServing: Bool { serving?.isServing ?? true }
+
+    private var counters: HTTPFilterCounters?
+    private var serving: ServingState?
+
+    /// Counts one of `ConfigurableHTTPFilter.events`, by its place there.
+    public final func count(_ event: some RawRepresentable<Int>) { counters?.add(event.rawValue) }
+
+    /// Gives the filter what it has beside its settings, before the first request.
+    package final func attach(clusters: [HTTPConnectionPool], counters: HTTPFilterCounters?, serving: ServingState) {
+        self.clusters = clusters.map(HTTPFilterCluster.init)
+        self.counters = counters
+        self.serving = serving
+    }
+
     /// Asked once, when the filter has been made.
     open var interests: Interests { [] }
 
@@ -75,7 +94,8 @@ open class HTTPFilter: TimerTask {
     // MARK: Responses
 
     /// The head of the final response, from upstream or from this proxy, is about to be sent. It may be changed.
-    /// Called for requests that this filter has seen.
+    /// Called for requests that this filter has seen. An answer of the proxy (`HTTPStream.isLocalResponse`) is not
+    /// answered again: there `.respond` is as `.proceed`.
     open func onResponseHeaders(_ stream: HTTPStream, _ head: inout ResponseHead) -> Status { .proceed }
 
     /// A piece of the response's body, as for `onRequestBody`.
@@ -89,6 +109,10 @@ open class HTTPFilter: TimerTask {
 
     /// The timer that this filter has started for the stream (`HTTPStream.startTimer`).
     open func onTimer(_ stream: HTTPStream) {}
+
+    /// The request that this filter has sent for the stream (`HTTPStream.subrequest`) is over, with or without a
+    /// response. Not called once the exchange is over or answered: the request is given up then.
+    open func onSubrequestEnd(_ stream: HTTPStream, _ subrequest: HTTPSubrequest, _ outcome: HTTPSubrequest.Outcome) {}
 
     /// The exchange is over, however it ended. A paused one must not be resumed any more.
     open func onStreamEnd(_ stream: HTTPStream) {}

@@ -129,6 +129,29 @@ extension HTTPStream {
         }
     }
 
+    // MARK: What filters add
+
+    /// Adds to the request's body, behind what `filter` has seen of it. Only from its `onRequestBody` and
+    /// `onRequestEnd`; a body of known length grows beyond it unless `RequestHead.forgetBodyLength` was called.
+    public func appendToRequestBody(_ bytes: RawSpan, by filter: HTTPFilter) {
+        append(bytes, .request, behind: filter.index)
+    }
+
+    /// The same for the response, from `onResponseBody` and `onResponseEnd`, and `ResponseHead.forgetBodyLength`.
+    public func appendToResponseBody(_ bytes: RawSpan, by filter: HTTPFilter) {
+        append(bytes, .response, behind: hot.value.filtersPassed - 1 - filter.index)
+    }
+
+    private func append(_ bytes: RawSpan, _ direction: BodyFlow.Direction, behind step: Int) {
+        guard !hot.value.isEnded, bytes.byteCount > 0 else { return }
+        let data = worker.copy(bytes)
+        if passes(direction, step) {
+            pass(data, direction, from: step + 1)
+        } else {
+            hold(data, direction, at: step, isKept: false)
+        }
+    }
+
     // MARK: What is held
 
     /// No filter insists on what it holds any more.

@@ -81,6 +81,16 @@ extension HTTPStream {
         if isCurrent(use), wantsRequestBody { withCodec { $0.requestBodyWanted(by: self) } }
     }
 
+    /// Tells a client that waits for it to send the body (100, RFC 9110 §10.1.1), for filters that want the body before
+    /// the request goes on. The endpoint is not asked for it again.
+    public func sendContinue() {
+        guard request.expectsContinue, !hot.value.isEnded, !hot.value.hasResponse else { return }
+        request.expectationMet()
+        ownHead.value.reset()
+        ownHead.value.status = .continue
+        withCodec { $0.sendInformational(&ownHead.value, of: self) }
+    }
+
     /// Runs the head through the filters that it has not passed, and then to the router.
     private func runRequestFilters() {
         let use = hot.value.use

@@ -1,6 +1,6 @@
 internal import Config
 internal import Engine
-internal import HTTP
+public import HTTP
 internal import Upstream
 
 /// A response on its way from the router, or from a filter, through the filters to the codec.
@@ -32,6 +32,7 @@ extension HTTPStream {
     ) {
         guard !hot.value.isEnded else { return }
         hot.value.flag = flag
+        cancelSubrequests()
         unsafe chain.router.abandon(self)
         guard !hot.value.responseStarted else {
             withCodec { $0.abort(self) }
@@ -39,6 +40,7 @@ extension HTTPStream {
         }
         hot.value.info.isLocal = true
         let use = hot.value.use
+        hot.value.isLocalResponse = true
         hot.value.requestFlow = BodyFlow()
         hot.value.responseFlow = BodyFlow()
         ownHead.value.reset()
@@ -48,8 +50,10 @@ extension HTTPStream {
         if flag != .none, !(unsafe chain.settings.useRemoteAddress) {
             ownHead.value.headers.set(.xRingwayReason, ByteSlice(flag.label))
         }
+        let isGRPC = GRPC.isRequest(request)
+        if isGRPC { GRPC.makeTrailersOnly(&ownHead.value, for: status, message: bytes) }
         responseHead(&ownHead.value, isOwn: true)
-        if bytes.count > 0, request.method != .head, !status.neverHasBody, isCurrent(use) {
+        if bytes.count > 0, !isGRPC, request.method != .head, !status.neverHasBody, isCurrent(use) {
             responseBody(bytes.withSpan { worker.copy($0) })
         }
         if isCurrent(use) { responseEnd() }
@@ -78,6 +82,12 @@ extension HTTPStream {
 
     func responseEnd() { passEnd(.response, from: 0) }
 
+    /// Changes the head of a response that a filter has paused, before it is resumed. Does nothing to another one.
+    public func changePausedResponse(_ change: (inout ResponseHead) -> Void) {
+        guard !hot.value.isEnded, hot.value.responseFlow.resting >= 0 else { return }
+        change(&ownHead.value)
+    }
+
     /// Lets the response go on after a filter has paused it, with what was held back.
     public func resumeResponse() {
         guard !hot.value.isEnded else { return }
@@ -105,6 +115,8 @@ extension HTTPStream {
                 hot.value.responseFlow.resting = step
                 updateUpstreamReading()
                 return
+            // An answer to an answer would be answered in turn, without end.
+            case .respond where hot.value.isLocalResponse: break
             case .respond(let response, let flag):
                 // The filters nearer to the endpoint have had their say, and see this answer as well.
                 respond(response, flag: flag)

@@ -28,6 +28,8 @@ public final class HTTPStream: UpstreamRequest {
         var requestEnded = false
         /// A final response was chosen: the endpoint's, or one of our own.
         var hasResponse = false
+        /// It is one of our own.
+        var isLocalResponse = false
         /// Its head was sent.
         var responseStarted = false
         /// The client does not take the response as fast as it comes.
@@ -53,6 +55,9 @@ public final class HTTPStream: UpstreamRequest {
     private var filterTimers: [TaskTimer] = []
     /// Kept from one request to the next; nil until the first note is taken.
     private var ownNotes: StreamNotes?
+
+    /// What filters have asked services about exchanges, one each, kept for the next exchange; empty until one is asked.
+    private var subrequests: [HTTPSubrequest?] = []
 
     /// The codec's own number for this stream on its connection.
     var codecSlot: UInt32 = 0
@@ -90,6 +95,9 @@ public final class HTTPStream: UpstreamRequest {
 
     /// All of the request has arrived, body and all.
     public var requestEnded: Bool { hot.value.requestEnded }
+
+    /// The response is one of this proxy: it did not come from an endpoint.
+    public var isLocalResponse: Bool { hot.value.isLocalResponse }
 
     public var worker: Worker { unsafe chain.worker }
     /// The client's connection; nil when the exchange is over.
@@ -139,6 +147,25 @@ public final class HTTPStream: UpstreamRequest {
         guard !filterTimers.isEmpty else { return }
         worker.cancel(filterTimers[filter.index])
         filterTimers[filter.index] = .none
+    }
+
+    /// A request of a filter's own about this exchange, empty. A filter has one in a stream: asking for it anew gives
+    /// up the one that is under way.
+    public func subrequest(for filter: HTTPFilter) -> HTTPSubrequest {
+        if subrequests.isEmpty { subrequests = Array(repeating: nil, count: filterWords.count) }
+        let subrequest = subrequests[filter.index] ?? HTTPSubrequest(stream: self, filterIndex: filter.index)
+        subrequests[filter.index] = subrequest
+        subrequest.reset()
+        return subrequest
+    }
+
+    func subrequestEnded(_ subrequest: HTTPSubrequest, _ index: Int, _ outcome: HTTPSubrequest.Outcome) {
+        guard !hot.value.isEnded else { return }
+        unsafe hot.value.filters[index].onSubrequestEnd(self, subrequest, outcome)
+    }
+
+    func cancelSubrequests() {
+        for subrequest in subrequests { subrequest?.cancel() }
     }
 
     /// Exchanges a piece of a body for a copy of `bytes`.
@@ -229,6 +256,7 @@ public final class HTTPStream: UpstreamRequest {
         cancelRequestTimer()
         for index in filterTimers.indices { worker.cancel(filterTimers[index]) }
         filterTimers.removeAll(keepingCapacity: true)
+        cancelSubrequests()
         unsafe chain.router.abandon(self)
         for index in 0..<hot.value.filtersPassed { unsafe hot.value.filters[index].onStreamEnd(self) }
         unsafe chain.counters.subtract(from: HTTPStat.requestsActive)
@@ -238,7 +266,7 @@ public final class HTTPStream: UpstreamRequest {
         }
         if let logs = unsafe chain.accessLogs {
             if !hot.value.responseStarted, hot.value.flag == .none { hot.value.flag = .downstreamConnectionTermination }
-            if routing.value.isTunnel { hot.value.info.tunnelEnds(on: connection) }
+            if routing.value.isTunnel, request.version != .http2 { hot.value.info.tunnelEnds(on: connection) }
             logs.write(self)
         }
         routing.value.clear()
@@ -283,6 +311,7 @@ public final class HTTPStream: UpstreamRequest {
     }
     public override func onResponseBody(_ data: consuming Lease) { responseBody(data) }
     public override func onResponseTrailers(_ fields: inout HeaderTable) {
+        unsafe chain.router.responseTrailers(self, fields)
         pass(&fields, .response, from: 0)
     }
     public override func onResponseEnd() { unsafe chain.router.responseEnd(self) }

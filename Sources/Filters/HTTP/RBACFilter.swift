@@ -24,7 +24,10 @@ public final class RBACFilter: HTTPFilter, ConfigurableHTTPFilter {
         let directSources: [CIDR]
     }
 
+    private enum Event: Int { case allowed, denied, shadowAllowed, shadowDenied }
+
     public static let name = "rbac"
+    public static var events: [String] { ["allowed", "denied", "shadow_allowed", "shadow_denied"] }
     private static let policiesMax = 1...256
     private static let ranges = 1...1000
 
@@ -61,7 +64,11 @@ public final class RBACFilter: HTTPFilter, ConfigurableHTTPFilter {
     public override func onRequestHeaders(_ stream: HTTPStream) -> Status {
         let found = fittingPolicy(for: stream)
         let isAllowed = (found != nil) == isAllowing
-        count(stream, isAllowed)
+        if isShadow {
+            count(isAllowed ? Event.shadowAllowed : .shadowDenied)
+        } else {
+            count(isAllowed ? Event.allowed : .denied)
+        }
         ByteSlice.withBytes(of: found?.name ?? Self.noPolicy) { name in
             stream.setMetadata(isShadow ? "rbac:shadow_policy" : "rbac:policy", name)
         }
@@ -87,17 +94,6 @@ public final class RBACFilter: HTTPFilter, ConfigurableHTTPFilter {
             client = context.forwardedAddress.map { IPAddress(text: $0) } ?? direct
         }
         return policies.first { $0.fits(stream.request, client: client, direct: direct) }
-    }
-
-    private func count(_ stream: HTTPStream, _ isAllowed: Bool) {
-        let stat: HTTPStat =
-            switch (isShadow, isAllowed) {
-            case (false, true): .rbacAllowed
-            case (false, false): .rbacDenied
-            case (true, true): .rbacShadowAllowed
-            case (true, false): .rbacShadowDenied
-            }
-        unsafe stream.chain.counters.add(to: stat)
     }
 
     /// A policy with what one worker needs to try it: its conditions are those of a route.

@@ -154,7 +154,8 @@ final class RequestMirror: UpstreamRequest {
     override func onReset(_ reason: UpstreamReset) {
         switch reason {
         case .overflow, .noEndpoint, .exhausted: finish(.mirrorsRefused)
-        case .connectFailed, .closedBeforeResponse, .truncated, .protocolError, .tunnelClosed: finish(.mirrorsFailed)
+        case .connectFailed, .closedBeforeResponse, .refused, .truncated, .protocolError, .tunnelClosed:
+            finish(.mirrorsFailed)
         }
     }
 

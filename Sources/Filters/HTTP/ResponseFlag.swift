@@ -9,11 +9,13 @@ public enum ResponseFlag: UInt8, CaseIterable, Sendable {
     case upstreamRequestTimeout
     case upstreamOverflow
     case downstreamConnectionTermination
+    case downstreamRemoteReset
     case downstreamProtocolError
     case streamIdleTimeout
     case rateLimited
     case delayInjected
     case faultInjected
+    case unauthorizedExternalService
 
     /// As access logs and `x-ringway-reason` write it; `-` for none.
     public var label: StaticString {
@@ -27,11 +29,13 @@ public enum ResponseFlag: UInt8, CaseIterable, Sendable {
         case .upstreamRequestTimeout: "UT"
         case .upstreamOverflow: "UO"
         case .downstreamConnectionTermination: "DC"
+        case .downstreamRemoteReset: "DR"
         case .downstreamProtocolError: "DPE"
         case .streamIdleTimeout: "SI"
         case .rateLimited: "RL"
         case .delayInjected: "DI"
         case .faultInjected: "FI"
+        case .unauthorizedExternalService: "UAEX"
         }
     }
 }

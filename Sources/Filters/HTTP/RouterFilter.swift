@@ -14,6 +14,10 @@ package final class RouterFilter {
     private var random: SplitMix64
     /// Made with the first copy of a request.
     private var mirrorStore: RequestMirrorStore?
+    /// Endpoints that go away, one after the other, may refuse a request so often before it fails.
+    private static let refusalsMax = 3
+    /// Bytes of a body that are kept for another try.
+    private static let keptBodyMax = 65_536
 
     /// - Parameter regexes: those of the table for the worker that this is for
     package init(
@@ -77,7 +81,9 @@ package final class RouterFilter {
             return
         }
         unsafe stream.route.pool = pools[index]
-        if stream.requestEnded { startRouteTimer(stream) }
+        stream.route.deadlineNs = GRPC.isRequest(stream.request) ? GRPC.timeoutNs(stream.request) ?? 0 : 0
+        // A client of gRPC counts from the beginning of its request.
+        if stream.requestEnded || stream.route.deadlineNs > 0 { startRouteTimer(stream) }
         stream.withCodec { $0.setIdleTimeout(ns: route.idleTimeoutNs, of: stream) }
         if stream.request.method == .connect {
             guard route.upgrades.allowConnect else {
@@ -197,18 +203,36 @@ package final class RouterFilter {
         stream.route.isReady = true
         stream.route.isPending = false
         startTryTimer(stream)
+        let kept = stream.route.keptBody
+        let hasEnd = stream.requestEnded && !stream.holdsRequestBody
         upstream.write(
-            stream.request, of: stream, isComplete: stream.requestEnded && !stream.holdsRequestBody,
-            offersUpgrade: stream.route.offersTunnel)
-        if !stream.requestEnded || stream.holdsRequestBody { stream.upstreamReady() }
+            stream.request, of: stream, isComplete: hasEnd && kept.isEmpty, offersUpgrade: stream.route.offersTunnel)
+        if !kept.isEmpty {
+            ByteSlice.withBytes(of: kept) { $0.withSpan { upstream.write(stream.worker.copy($0), of: stream) } }
+            if hasEnd { upstream.end(stream) }
+        }
+        if !hasEnd { stream.upstreamReady() }
     }
 
     /// A piece of the request's body. Only between `ready` and the response's end.
     func requestBody(_ stream: HTTPStream, _ data: consuming Lease) {
         guard let upstream = unsafe stream.route.upstream else { return stream.worker.discard(data) }
-        stream.route.bodySent = true
         forEachMirror(stream) { $0.copy(data) }
+        keepForRetry(data, of: stream)
         upstream.write(data, of: stream)
+    }
+
+    /// A body that is small is kept where the route may try again. Beyond, there is no other try.
+    private func keepForRetry(_ data: borrowing Lease, of stream: HTTPStream) {
+        guard !stream.route.bodySent else { return }
+        guard unsafe stream.route.route?.retry != nil, !stream.route.offersTunnel,
+            stream.route.keptBody.count + data.count <= Self.keptBodyMax
+        else {
+            stream.route.bodySent = true
+            stream.route.keptBody = []
+            return
+        }
+        data.withBytes { span in unsafe span.withUnsafeBytes { unsafe stream.route.keptBody.append(contentsOf: $0) } }
     }
 
     /// Right before the end (RFC 9110 §6.5).
@@ -225,7 +249,9 @@ package final class RouterFilter {
         forEachMirror(stream) { $0.end() }
         detachMirrors(stream)
         guard let upstream = unsafe stream.route.upstream, stream.route.isReady else { return }
-        if stream.request.bodyLength == .unknown { stream.route.bodySent = true }
+        if stream.request.bodyLength == .unknown, unsafe stream.route.route?.retry == nil {
+            stream.route.bodySent = true
+        }
         upstream.end(stream)
     }
 
@@ -236,9 +262,12 @@ package final class RouterFilter {
     }
 
     private func startRouteTimer(_ stream: HTTPStream) {
-        guard let ns = unsafe stream.route.route?.timeoutNs, ns > 0, !stream.hot.value.hasResponse,
+        guard let routeNs = unsafe stream.route.route?.timeoutNs, !stream.hot.value.hasResponse,
             !stream.route.isTunnel, stream.route.routeTimer == .none
         else { return }
+        let deadlineNs = stream.route.deadlineNs
+        let ns = routeNs > 0 && deadlineNs > 0 ? min(routeNs, deadlineNs) : max(routeNs, deadlineNs)
+        guard ns > 0 else { return }
         stream.route.routeTimer = stream.worker.schedule(stream, tag: StreamTimer.route.rawValue, afterNs: ns)
     }
 
@@ -253,13 +282,19 @@ package final class RouterFilter {
         stream.route.tryTimer = .none
         count(stream, head.status)
         note(stream, isFailure: head.status.codeClass >= 5)
-        if let retry = unsafe stream.route.route?.retry, retry.retries(head.status), mayRetry(stream, retry) {
+        let grpcStatus = GRPC.status(in: head.headers)
+        if let grpcStatus { count(stream, grpcStatus: grpcStatus) }
+        if let retry = unsafe stream.route.route?.retry,
+            retry.retries(head.status) || grpcStatus.map(retry.retries(grpcStatus:)) ?? false, mayRetry(stream, retry)
+        {
             unsafe stream.route.upstream?.cancel(stream)
             scheduleRetry(stream, retry)
             return
         }
         if stream.route.isRetry, let pool = unsafe stream.route.pool {
-            let isFailure = unsafe stream.route.route?.retry?.retries(head.status) ?? false
+            let retry = unsafe stream.route.route?.retry
+            let isFailure =
+                retry.map { $0.retries(head.status) || grpcStatus.map($0.retries(grpcStatus:)) ?? false } ?? false
             endRetry(stream, pool, isFailure ? .retriesFailed : .retriesSucceeded)
         }
         let ms = (stream.worker.nowNs - stream.route.attemptStartedNs) / 1_000_000
@@ -270,6 +305,11 @@ package final class RouterFilter {
             stream.route.routeTimer = .none
         }
         stream.responseHead(&head)
+    }
+
+    /// Trailers from the endpoint, on their way.
+    func responseTrailers(_ stream: HTTPStream, _ fields: borrowing HeaderTable) {
+        if let status = GRPC.status(in: fields) { count(stream, grpcStatus: status) }
     }
 
     func responseEnd(_ stream: HTTPStream) {
@@ -309,6 +349,11 @@ package final class RouterFilter {
             attempt(stream, fresh: true)
             return
         }
+        if reason == .refused, stream.route.refusals < Self.refusalsMax, mayRepeat(stream, isProcessed: false) {
+            stream.route.refusals += 1
+            attempt(stream, fresh: true)
+            return
+        }
         if let retry = unsafe stream.route.route?.retry, isRetriable(reason, retry), mayRetry(stream, retry) {
             if let endpoint { stream.route.exclude(endpoint) }
             scheduleRetry(stream, retry)
@@ -324,7 +369,7 @@ package final class RouterFilter {
             count(stream, .serviceUnavailable)
             stream.respond(
                 .serviceUnavailable, flag: .upstreamConnectionFailure, text: "the upstream is not reachable\n")
-        case .closedBeforeResponse, .truncated, .tunnelClosed:
+        case .closedBeforeResponse, .refused, .truncated, .tunnelClosed:
             count(stream, .badGateway)
             stream.respond(.badGateway, flag: .upstreamConnectionTermination, text: "the upstream gave no answer\n")
         case .protocolError:
@@ -382,15 +427,18 @@ package final class RouterFilter {
     private func isRetriable(_ reason: UpstreamReset, _ retry: RetryPolicy) -> Bool {
         switch reason {
         case .connectFailed: retry.onConnectFailure
-        case .closedBeforeResponse, .truncated, .protocolError: retry.onReset
+        case .closedBeforeResponse, .refused, .truncated, .protocolError: retry.onReset
         case .overflow, .noEndpoint, .exhausted, .tunnelClosed: false
         }
     }
 
     /// Nothing of the body went upstream, so the request can be sent again as it is.
-    private func mayRepeat(_ stream: HTTPStream) -> Bool {
-        !stream.route.wasRepeated && !stream.route.bodySent && stream.request.bodyLength.isEmpty
-            && stream.request.method.isIdempotent && !stream.route.offersTunnel
+    ///
+    /// - Parameter isProcessed: the endpoint may have acted on it, so that only what is idempotent is repeated
+    private func mayRepeat(_ stream: HTTPStream, isProcessed: Bool = true) -> Bool {
+        guard !stream.route.bodySent, !stream.route.offersTunnel else { return false }
+        return !isProcessed
+            || !stream.route.wasRepeated && stream.request.bodyLength.isEmpty && stream.request.method.isIdempotent
     }
 
     /// Takes one of the tries that are left. Counts what the try before came to.
@@ -458,6 +506,11 @@ package final class RouterFilter {
         if isFailure { pool.cluster.noteFailure(of: endpoint) } else { pool.cluster.noteSuccess(of: endpoint) }
     }
 
+    private func count(_ stream: HTTPStream, grpcStatus: Int) {
+        guard let pool = unsafe stream.route.pool else { return }
+        pool.cluster.counters.add(to: ClusterStat.grpc(status: grpcStatus))
+    }
+
     private func recordTime(_ stream: HTTPStream) {
         let ns = stream.worker.nowNs - stream.route.attemptStartedNs
         unsafe stream.route.pool?.cluster.counters.record(ns, in: ClusterStat.requestTime)
@@ -488,10 +541,16 @@ struct RouterState {
     var isAttempted = false
     /// Some of the body went upstream: the request cannot be sent again.
     var bodySent = false
+    /// All of the body that went upstream, as long as the request can be sent again.
+    var keptBody: [UInt8] = []
     var offersTunnel = false
     var isTunnel = false
     /// The one repetition after a connection that was closed while idle.
     var wasRepeated = false
+    /// Repetitions because an endpoint refused the request before it looked at it.
+    var refusals = 0
+    /// What the client of gRPC gives the request altogether; 0 for no limit.
+    var deadlineNs: UInt64 = 0
     /// A retry of the policy is under way and counted.
     var isRetry = false
     var retries = 0

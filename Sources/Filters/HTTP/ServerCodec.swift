@@ -27,6 +27,8 @@ class ServerCodec {
     /// The client does not take what is sent as fast as it comes, or does again.
     func onBlocked(_ isBlocked: Bool) {}
     func onIdle() {}
+    /// The turn ends: what was put off (`Connection.requestFlush`) is to be written.
+    func onFlush() {}
     func onDrain() {}
     func onClose(_ reason: CloseReason) {}
 

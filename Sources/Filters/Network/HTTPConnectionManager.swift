@@ -55,10 +55,21 @@ package final class HTTPConnectionManager: NetworkFilter {
         }
     }
 
+    /// The client's first bytes were the preface of HTTP/2 (RFC 9113 §3.3): the connection goes on in that.
+    ///
+    /// - Parameter bytes: all that was received
+    func becomeHTTP2(_ bytes: [UInt8]) {
+        guard let codec = HTTP2ServerCodec(self, currentChain()) else { return connection.close(.limit) }
+        self.codec = codec
+        if isDraining { codec.onDrain() }
+        codec.onBytes(bytes)
+    }
+
     package override func onEnd(_ connection: Connection) {
         if let codec { codec.onEnd() } else { connection.closeWhenSent(.finished) }
     }
 
+    package override func onFlush(_ connection: Connection) { codec?.onFlush() }
     package override func onAboveHighWatermark(_ connection: Connection) { codec?.onBlocked(true) }
     package override func onBelowLowWatermark(_ connection: Connection) { codec?.onBlocked(false) }
 

@@ -203,7 +203,7 @@ public struct HeaderTable: ~Copyable {
 
     /// Appends the fields, with what is known about forwarding them. A field for which the arena has no room, which
     /// takes more than 2 MiB, is left out.
-    func copyFields(to other: inout HeaderTable) {
+    package func copyFields(to other: inout HeaderTable) {
         for index in 0..<entries.count {
             var entry = entries[index]
             guard !entry.flags.contains(.removed) else { continue }
@@ -264,6 +264,37 @@ public struct HeaderTable: ~Copyable {
             insertFlag(.hopByHop, at: index)
             next = firstIndex(ofUnknown: name, from: index + 1)
         }
+    }
+
+    /// Makes one field of all with this name, their values with `separator` between them.
+    ///
+    /// - Returns: false, with nothing changed, when the arena is full.
+    mutating func join(_ name: HeaderName, separator: ByteSlice) -> Bool {
+        guard let first = firstIndex(of: name) else { return true }
+        guard firstIndex(of: name, from: first + 1) != nil else { return true }
+        var values: [ByteSlice] = []
+        var next: Int? = first
+        while let index = next {
+            values.append(value(of: entries[index]))
+            next = firstIndex(of: name, from: index + 1)
+        }
+        let room = values.reduce(0) { $0 + $1.count + separator.count }
+        let joined = arena.write(room: room) { writer in
+            for (position, value) in values.enumerated() {
+                if position > 0 { writer.append(separator) }
+                writer.append(value)
+            }
+        }
+        guard let joined else { return false }
+        next = firstIndex(of: name, from: first + 1)
+        while let index = next {
+            removeField(at: index)
+            next = firstIndex(of: name, from: index + 1)
+        }
+        entries[first].value = joined.location
+        entries[first].valueLength = joined.length
+        entries[first].flags.remove(.canonical)
+        return true
     }
 
     func name(of entry: HeaderEntry) -> ByteSlice {

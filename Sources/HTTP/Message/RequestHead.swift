@@ -95,6 +95,38 @@ public struct RequestHead: ~Copyable {
         return true
     }
 
+    /// Replaces the method, for heads that are made here rather than parsed.
+    ///
+    /// - Returns: false, with nothing changed, when this is no token (RFC 9110 §9.1).
+    @discardableResult
+    public mutating func setMethod(_ text: ByteSlice) -> Bool {
+        guard text.isToken else { return false }
+        let known = HTTPMethod(text)
+        if known == .other {
+            guard let range = store(text) else { return false }
+            methodRange = range
+        }
+        method = known
+        return true
+    }
+
+    /// For a filter that exchanges the body for one of another length: it is sent in chunks, its end shows when it
+    /// comes. Does nothing to a request without a body.
+    public mutating func forgetBodyLength() {
+        guard bodyLength != .none else { return }
+        bodyLength = .unknown
+        headers.remove(.contentLength)
+    }
+
+    /// The body is at hand, and this long.
+    package mutating func setBodyLength(_ length: BodyLength) { bodyLength = length }
+
+    /// The client has been told to send the body: nobody behind this proxy has to.
+    package mutating func expectationMet() {
+        expectsContinue = false
+        headers.remove(.expect)
+    }
+
     /// Forgets everything, every slice handed out included, and keeps the storage.
     package mutating func reset() {
         method = .get

@@ -13,6 +13,14 @@ public struct ResponseHead: ~Copyable {
     /// - Parameter headersMax: fields to hold without growing, the configured limit; at least 1.
     public init(headersMax: Int) { headers = HeaderTable(capacity: headersMax) }
 
+    /// For a filter that exchanges the body for one of another length: it is sent in chunks, its end shows when it
+    /// comes. Does nothing to a response without a body.
+    public mutating func forgetBodyLength() {
+        guard bodyLength != .none else { return }
+        bodyLength = .unknown
+        headers.remove(.contentLength)
+    }
+
     /// Forgets everything, every slice handed out included, and keeps the storage.
     package mutating func reset() {
         status = .ok

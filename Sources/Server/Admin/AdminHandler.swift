@@ -33,6 +33,14 @@ struct AdminHandler {
         ),
         ("/config", .read, "GET: the running configuration; PUT: replace it as a whole", { $0.config($1) }),
         ("/reopen_logs", .change, "write access logs to files opened anew", { handler, _ in handler.reopenLogs() }),
+        (
+            "/healthcheck/fail", .change, "the health_check filter answers 503",
+            { handler, _ in handler.setHealthChecks(failed: true) }
+        ),
+        (
+            "/healthcheck/ok", .change, "it answers 200 again",
+            { handler, _ in handler.setHealthChecks(failed: false) }
+        ),
         ("/drain_listeners", .change, "stop accepting connections", { handler, _ in handler.drainListeners() }),
         ("/quitquitquit", .change, "drain, then end the process", { handler, _ in handler.quit() }),
     ]
@@ -259,6 +267,11 @@ struct AdminHandler {
 
     private func reopenLogs() -> LocalResponse {
         control.reopenLogs()
+        return LocalResponse(.ok, text: "OK\n")
+    }
+
+    private func setHealthChecks(failed: Bool) -> LocalResponse {
+        control.serving.setFailed(failed)
         return LocalResponse(.ok, text: "OK\n")
     }
 

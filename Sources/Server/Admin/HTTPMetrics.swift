@@ -2,6 +2,7 @@ internal import Config
 internal import Engine
 internal import Filters
 internal import HTTP
+internal import HTTP2
 internal import Upstream
 
 /// The families of `http:` listeners and of the clusters behind them.
@@ -41,22 +42,41 @@ struct HTTPMetrics {
                 if count > 0 { text.sample(["listener": name, "reason": "\(refusal.label)"], count) }
             }
         }
-        text.family("ringway_http_rbac_requests_total", .counter, "Requests that the rbac filter allowed or denied.")
-        let results: [(String, HTTPStat)] = [
-            ("allowed", .rbacAllowed), ("denied", .rbacDenied), ("shadow_allowed", .rbacShadowAllowed),
-            ("shadow_denied", .rbacShadowDenied),
-        ]
+        text.family("ringway_http2_connections_active", .gauge, "Open connections that speak HTTP/2.")
+        each { text.sample(["listener": $0], registry.sum($1, HTTPStat.http2Connections)) }
+        text.family(
+            "ringway_http2_streams_refused_total", .counter, "Streams that clients opened beyond the limit.")
+        each { text.sample(["listener": $0], registry.sum($1, HTTPStat.http2StreamsRefused)) }
+        text.family(
+            "ringway_http2_abuses_total", .counter, "HTTP/2 connections that were ended for what the client did.")
         each { name, range in
-            for (label, stat) in results {
-                let count = registry.sum(range, stat)
-                // Most listeners have no such filter; a series begins with its first request.
-                if count > 0 { text.sample(["listener": name, "result": label], count) }
+            for abuse in HTTP2Abuse.allCases {
+                let count = registry.sum(range, HTTPStat.abuse(abuse))
+                text.sample(["listener": name, "reason": "\(abuse.label)"], count)
             }
         }
         text.family(
             "ringway_http_request_duration_seconds", .histogram,
             "Time from the first byte of a request to the end of its response.")
         each { text.histogram(["listener": $0], registry.histogram($1, HTTPStat.requestTime)) }
+        writeFilters(&text)
+    }
+
+    private func writeFilters(_ text: inout PrometheusText) {
+        text.family("ringway_http_filter_events_total", .counter, "What HTTP filters decided, by filter and event.")
+        for listener in snapshot.listeners {
+            guard case .http(let http) = listener.terminal else { continue }
+            // Filters of one name count together.
+            var written: Set<String> = []
+            for filter in http.filters where written.insert(filter.plan.name).inserted {
+                guard let range = filter.stats else { continue }
+                for (index, event) in filter.plan.events.enumerated() {
+                    text.sample(
+                        ["listener": listener.configuration.name, "filter": filter.plan.name, "event": event],
+                        registry.sum(range, HTTPFilterCounters.cell(ofEvent: index)))
+                }
+            }
+        }
     }
 
     private func writeClusters(_ text: inout PrometheusText) {
@@ -101,6 +121,14 @@ struct HTTPMetrics {
         for cluster in clusters where mirrored.contains(cluster.name) {
             for (label, stat) in mirrors {
                 text.sample(["cluster": cluster.name, "result": label], registry.sum(cluster.stats, stat))
+            }
+        }
+        text.family("ringway_cluster_grpc_responses_total", .counter, "Responses of the cluster by status of gRPC.")
+        for cluster in clusters {
+            for status in 0..<ClusterStat.grpcStatusCount {
+                let count = registry.sum(cluster.stats, ClusterStat.grpc(status: status))
+                // Most clusters do not speak gRPC; a series begins with its first response.
+                if count > 0 { text.sample(["cluster": cluster.name, "grpc_status": "\(status)"], count) }
             }
         }
         text.family(

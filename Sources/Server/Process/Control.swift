@@ -1,6 +1,6 @@
 package import Config
 package import Engine
-package import Filters
+internal import Filters
 internal import Glibc
 package import Logging
 internal import Synchronization
@@ -15,6 +15,8 @@ package final class Control: @unchecked Sendable {
     }
 
     package let registry: StatsRegistry
+    /// What filters on the workers know of the process.
+    let serving = ServingState()
     package let log: Logger
     let queue: ControlQueue
     private let workers: [WorkerThread]
@@ -39,9 +41,8 @@ package final class Control: @unchecked Sendable {
 
     /// - Parameter end: ends the process with a code; called on the control queue.
     package init(
-        configuration: Configuration, overrides: Overrides,
-        filters: [NetworkFilterRegistration] = StandardExtensions.networkFilters,
-        log: Logger, end: @escaping @Sendable (Int32) -> Void
+        configuration: Configuration, overrides: Overrides, extensions: Extensions, log: Logger,
+        end: @escaping @Sendable (Int32) -> Void
     ) throws(SystemLack) {
         self.log = log
         self.end = end
@@ -65,8 +66,7 @@ package final class Control: @unchecked Sendable {
         self.workers = workers
         registry = StatsRegistry(blocks: workers.map(\.stats))
         accessLogs = AccessLogFiles(registry: registry, log: log)
-        compiler = SnapshotCompiler(
-            registry: registry, filters: filters, httpFilters: StandardExtensions.httpFilters, accessLogs: accessLogs)
+        compiler = SnapshotCompiler(registry: registry, extensions: extensions, accessLogs: accessLogs)
     }
 
     package var phase: Phase { Phase(rawValue: phaseValue.load(ordering: .relaxed)) ?? .starting }
@@ -103,8 +103,8 @@ package final class Control: @unchecked Sendable {
             throw .system(error)
         }
         for worker in workers {
-            let registry = registry
-            worker.send { $0.context = WorkerAssembly(worker: $0, registry: registry) }
+            let (registry, serving) = (registry, serving)
+            worker.send { $0.context = WorkerAssembly(worker: $0, registry: registry, serving: serving) }
         }
         swap(to: first, sockets: sockets)
         applies.applied += 1
@@ -317,6 +317,7 @@ package final class Control: @unchecked Sendable {
     private func beginDrain() {
         guard phase != .draining else { return }
         phaseValue.store(Phase.draining.rawValue, ordering: .relaxed)
+        serving.beginDrain()
         log.notice("draining", metadata: ["connections": "\(acceptedConnections)"])
         removeUnixPaths(of: snapshot, keeping: nil)
         workersClosing = workers.count

@@ -53,15 +53,13 @@ package enum ExplainCommand {
     }
 
     /// Asks a file.
-    package static func run(_ options: Options, config path: String) -> Int32 {
+    package static func run(_ options: Options, config path: String, extensions: Extensions) -> Int32 {
         let loaded = Configuration.load(path: path)
         var snapshot: Snapshot?
         if let configuration = loaded.configuration {
             let registry = StatsRegistry(blocks: [])
             let compiler = SnapshotCompiler(
-                registry: registry, filters: StandardExtensions.networkFilters,
-                httpFilters: StandardExtensions.httpFilters,
-                accessLogs: AccessLogFiles(registry: registry, log: nil))
+                registry: registry, extensions: extensions, accessLogs: AccessLogFiles(registry: registry, log: nil))
             snapshot = compiler.compile(
                 configuration, source: loaded.source, previous: nil, diagnostics: loaded.diagnostics)
         }

@@ -1,25 +1,22 @@
 package import Config
 package import Engine
-package import Filters
+internal import Filters
 internal import Upstream
 
 /// Turns a configuration into a snapshot. What did not change keeps its identity: a cluster whose
 /// configuration is the same is the same object, so workers keep its balancer, and every owner keeps its
 /// stats by name.
 package struct SnapshotCompiler {
-    private let registry: StatsRegistry
+    let registry: StatsRegistry
     private let filters: [String: NetworkFilterRegistration]
-    private let httpFilters: [String: HTTPFilterRegistration]
+    let httpFilters: [String: HTTPFilterRegistration]
     private let accessLogs: AccessLogFiles
 
-    package init(
-        registry: StatsRegistry, filters: [NetworkFilterRegistration], httpFilters: [HTTPFilterRegistration],
-        accessLogs: AccessLogFiles
-    ) {
+    package init(registry: StatsRegistry, extensions: Extensions, accessLogs: AccessLogFiles) {
         self.registry = registry
         self.accessLogs = accessLogs
-        self.filters = Dictionary(uniqueKeysWithValues: filters.map { ($0.name, $0) })
-        self.httpFilters = Dictionary(uniqueKeysWithValues: httpFilters.map { ($0.name, $0) })
+        filters = Dictionary(extensions.networkFilters.map { ($0.name, $0) }) { $1 }
+        httpFilters = Dictionary(extensions.httpFilters.map { ($0.name, $0) }) { $1 }
     }
 
     /// Everything that is wrong goes to `diagnostics`; nil then.
@@ -46,7 +43,12 @@ package struct SnapshotCompiler {
     /// Ends the series of listeners, clusters and endpoints that `snapshot` no longer has.
     package func retire(allBut snapshot: Snapshot) {
         var owners: Set<StatsRegistry.Owner> = []
-        for listener in snapshot.listeners { owners.insert(.init(.listener, listener.configuration.name)) }
+        for listener in snapshot.listeners {
+            let name = listener.configuration.name
+            owners.insert(.init(.listener, name))
+            guard case .http(let http) = listener.terminal else { continue }
+            for filter in http.filters { owners.insert(Self.owner(ofFilter: filter.plan.name, in: name)) }
+        }
         owners.insert(AdminListener.owner)
         for cluster in snapshot.clusters.values {
             owners.insert(.init(.cluster, cluster.name))
@@ -73,6 +75,7 @@ package struct SnapshotCompiler {
                 name: configuration.name, endpoints: endpoints, policy: configuration.loadBalancing,
                 connectTimeoutNs: configuration.connectTimeout.nanoseconds,
                 connectionsMax: configuration.pool.maxConnections.map(UInt64.init), pool: configuration.pool,
+                upstreamProtocol: configuration.upstreamProtocol,
                 keepAlive: configuration.tcpKeepAlive.map(TCPKeepAlive.init),
                 healthCheck: configuration.healthCheck.map { HealthCheck($0, cluster: configuration.name) },
                 outlierDetection: configuration.outlierDetection.map(OutlierDetection.init),
@@ -180,34 +183,12 @@ package struct SnapshotCompiler {
                     clusters: found, idleTimeoutNs: tcp.idleTimeout?.nanoseconds ?? 0,
                     connectAttempts: tcp.connectAttempts, accessLogs: logs))
         case (.http(let http), false):
-            return httpPlan(http, clusters, diagnostics).map(ListenerPlan.Terminal.http)
+            return httpPlan(http, of: configuration, clusters, diagnostics).map(ListenerPlan.Terminal.http)
         }
-    }
-
-    private func httpPlan(
-        _ http: HTTPConfiguration, _ clusters: [String: Cluster], _ diagnostics: Diagnostics
-    ) -> HTTPServerPlan? {
-        let filters = http.filters.compactMap { filter -> HTTPFilterPlan? in
-            if let registration = httpFilters[filter.name] { return registration.prepare(filter.config, diagnostics) }
-            diagnostics.report(
-                "unknown HTTP filter \(filter.name.quotedForMessage)",
-                expected: "one of \(httpFilters.keys.sorted().joined(separator: ", "))",
-                suggestion: diagnostics.suggestion(for: filter.name, among: httpFilters.keys.sorted()),
-                at: filter.origin.position)
-            return nil
-        }
-        let table = RouteTable(http, clusterNames: clusters.keys.sorted(), workers: registry.blocks.count)
-        // A cluster that is not there was reported when references were checked, or has errors of its own.
-        let found = table.clusterNames.compactMap { clusters[$0] }
-        let logs = plans(of: http.accessLogs, exchanges: true, diagnostics)
-        guard filters.count == http.filters.count, found.count == table.clusterNames.count, let logs else {
-            return nil
-        }
-        return HTTPServerPlan(http, table: table, filters: filters, clusters: found, accessLogs: logs)
     }
 
     /// nil after an error.
-    private func plans(
+    func plans(
         of configurations: [AccessLogConfiguration], exchanges: Bool, _ diagnostics: Diagnostics
     ) -> [AccessLogPlan]? {
         let plans = configurations.compactMap { configuration -> AccessLogPlan? in
@@ -225,7 +206,7 @@ package struct SnapshotCompiler {
             expected: "the terminal filter to be the last", at: filter.origin.position)
     }
 
-    private func reportFull(_ origin: ConfigOrigin, _ diagnostics: Diagnostics) {
+    func reportFull(_ origin: ConfigOrigin, _ diagnostics: Diagnostics) {
         diagnostics.report(
             "too many listeners, clusters and endpoints: their stats do not fit into \(StatsBlock.cellsMax) cells",
             expected: "fewer of them", at: origin.position)

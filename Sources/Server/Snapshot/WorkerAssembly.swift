@@ -8,6 +8,7 @@ internal import Upstream
 final class WorkerAssembly {
     private let worker: Worker
     private let registry: StatsRegistry
+    private let serving: ServingState
     private var snapshot: Snapshot?
     private var clusters: [String: WorkerCluster] = [:]
     /// By cluster, made when the first route names it.
@@ -21,9 +22,10 @@ final class WorkerAssembly {
     /// On the worker that serves the admin interface. No configuration changes it.
     var adminListener: ListenerID?
 
-    init(worker: Worker, registry: StatsRegistry) {
+    init(worker: Worker, registry: StatsRegistry, serving: ServingState) {
         self.worker = worker
         self.registry = registry
+        self.serving = serving
     }
 
     static func of(_ worker: Worker) -> WorkerAssembly {
@@ -115,8 +117,14 @@ final class WorkerAssembly {
 
     private func pool(of cluster: Cluster) -> HTTPConnectionPool {
         if let pool = pools[cluster.name] { return pool }
-        let pool = HTTP1ConnectionPool(
-            cluster: workerCluster(cluster), settings: HTTPConnectionPool.Settings(cluster.pool), worker: worker)
+        let settings = HTTPConnectionPool.Settings(cluster.pool)
+        let pool: HTTPConnectionPool =
+            switch cluster.upstreamProtocol {
+            case .http1:
+                HTTP1ConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
+            case .http2:
+                HTTP2ConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
+            }
         pools[cluster.name] = pool
         return pool
     }
@@ -135,8 +143,7 @@ final class WorkerAssembly {
         case (.tcpProxy(let oldPlan), .tcpProxy(let newPlan)):
             return zip(oldPlan.clusters, newPlan.clusters).allSatisfy { $0.cluster === $1.cluster }
         case (.http(let oldPlan), .http(let newPlan)):
-            // A header that names the cluster may name one that is new.
-            return oldPlan.clusters.elementsEqual(newPlan.clusters, by: ===)
+            return oldPlan.isEquivalent(to: newPlan)
         default:
             return true
         }
@@ -161,7 +168,7 @@ final class WorkerAssembly {
     private func factory(for http: HTTPServerPlan, of plan: ListenerPlan) -> NetworkFilterFactory {
         let chain = http.makeChain(
             on: worker, pools: http.clusters.map(pool), counters: registry.scope(plan.stats, worker: worker.index),
-            registry: registry)
+            registry: registry, serving: serving)
         httpChains[plan.socketKey]?.successor = chain
         httpChains[plan.socketKey] = chain
         return HTTPConnectionManagerFactory(chain: chain)

@@ -11,6 +11,7 @@ package final class Cluster: Sendable {
     /// Bound on open connections to the whole cluster, over all workers; nil for none.
     package let connectionsMax: UInt64?
     package let pool: PoolConfiguration
+    package let upstreamProtocol: UpstreamProtocol
     /// nil where the kernel asks nobody.
     package let keepAlive: TCPKeepAlive?
     package let healthCheck: HealthCheck?
@@ -25,7 +26,8 @@ package final class Cluster: Sendable {
     ///   have stays known.
     package init(
         name: String, endpoints: [Endpoint], policy: LoadBalancingPolicy, connectTimeoutNs: UInt64,
-        connectionsMax: UInt64?, pool: PoolConfiguration = PoolConfiguration(), keepAlive: TCPKeepAlive? = nil,
+        connectionsMax: UInt64?, pool: PoolConfiguration = PoolConfiguration(),
+        upstreamProtocol: UpstreamProtocol = .http1, keepAlive: TCPKeepAlive? = nil,
         healthCheck: HealthCheck? = nil, outlierDetection: OutlierDetection? = nil,
         panicThreshold: Percent = ClusterConfiguration.defaultPanicThreshold, replacing previous: Cluster? = nil,
         stats: StatsRegistry.Range
@@ -36,6 +38,7 @@ package final class Cluster: Sendable {
         self.connectTimeoutNs = connectTimeoutNs
         self.connectionsMax = connectionsMax
         self.pool = pool
+        self.upstreamProtocol = upstreamProtocol
         self.keepAlive = keepAlive
         self.healthCheck = healthCheck
         self.outlierDetection = outlierDetection
@@ -125,8 +128,15 @@ package enum ClusterStat: Int, Sendable {
     /// Endpoints that became what they had not been.
     case becameHealthy, becameUnhealthy
     case requestTime = 192
+    /// One cell a status of gRPC, 0 to 16.
+    case grpcResponses = 304
 
-    package static let cellCount = requestTime.rawValue + Histogram.cellCount
+    package static let grpcStatusCount = 17
+    package static let cellCount = grpcResponses.rawValue + grpcStatusCount
+
+    package static func grpc(status: Int) -> StatCell {
+        StatCell(rawValue: grpcResponses.rawValue + min(status, grpcStatusCount - 1))
+    }
 }
 
 /// What is counted for each endpoint. The first cells are `ConnectionStat`'s `opened` and `active`.

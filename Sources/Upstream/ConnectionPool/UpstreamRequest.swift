@@ -37,6 +37,9 @@ public enum UpstreamReset: Equatable, Sendable {
     /// - `wasReused`: other requests had been answered on it, so the endpoint may have closed it while it was
     ///   idle, before it saw this one.
     case closedBeforeResponse(wasReused: Bool)
+    /// The endpoint has not begun to process the request, and says so (RFC 9113 §8.7): it can be sent again whatever
+    /// it asks for.
+    case refused
     /// The endpoint closed or reset the connection in the middle of a response.
     case truncated
     /// The endpoint did not speak HTTP.
@@ -51,7 +54,7 @@ public enum UpstreamReset: Equatable, Sendable {
         switch self {
         case .closedBeforeResponse(let wasReused): !wasReused
         case .truncated, .protocolError: true
-        case .connectFailed, .tunnelClosed, .overflow, .noEndpoint, .exhausted: false
+        case .connectFailed, .refused, .tunnelClosed, .overflow, .noEndpoint, .exhausted: false
         }
     }
 }

@@ -18,6 +18,8 @@ package struct RetryPolicy: Sendable {
     package let onReset: Bool
     /// A bit for each status from 400 to 655.
     private let statuses: InlineArray<4, UInt64>
+    /// A bit for each status of gRPC.
+    private let grpcStatuses: UInt32
 
     /// Envoy's cap, `max_interval`.
     private static let backOffMaxFactor: UInt64 = 10
@@ -42,7 +44,15 @@ package struct RetryPolicy: Sendable {
         if conditions.contains(.serverError) { (500...599).forEach(add) }
         if conditions.contains(.gatewayError) { [502, 503, 504].forEach(add) }
         self.statuses = statuses
+        let grpc: KeyValuePairs<Int, RetryConditions> = [
+            1: .cancelled, 4: .deadlineExceeded, 8: .resourceExhausted, 13: .internal, 14: .unavailable,
+        ]
+        grpcStatuses = grpc.reduce(0) { conditions.contains($1.value) ? $0 | 1 << UInt32($1.key) : $0 }
     }
+
+    /// Whether a response that says this status of gRPC in its head, and has nothing else, is thrown away for another
+    /// try.
+    package func retries(grpcStatus: Int) -> Bool { grpcStatuses &>> UInt32(grpcStatus) & 1 != 0 }
 
     /// Whether a response with this status is thrown away for another try.
     package func retries(_ status: HTTPStatus) -> Bool {
