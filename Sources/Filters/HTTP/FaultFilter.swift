@@ -1,6 +1,6 @@
 public import Config
 public import Engine
-public import HTTP
+internal import HTTP
 internal import Synchronization
 internal import Upstream
 

@@ -1,7 +1,7 @@
 public import Config
 public import Engine
 internal import Glibc
-public import HTTP
+internal import HTTP
 
 /// `rbac`: allows or denies requests by who sends them and what they ask for.
 ///
@@ -135,7 +135,9 @@ extension IPAddress {
             guard text.count < memory.count - 1 else { return }
             for index in 0..<text.count { unsafe memory[index] = text[index] }
             unsafe memory[text.count] = 0
-            address = unsafe memory.withMemoryRebound(to: CChar.self) { Self.parsed(UnsafePointer($0.baseAddress!)) }
+            address = unsafe memory.withMemoryRebound(to: CChar.self) {
+                unsafe Self.parsed(UnsafePointer($0.baseAddress!))
+            }
         }
         guard let address else { return nil }
         self = address
