@@ -302,7 +302,7 @@ public final class HTTPStream: UpstreamRequest {
         }
         if let logs = accessLogs {
             if !hot.value.responseStarted, hot.value.flag == .none { hot.value.flag = .downstreamConnectionTermination }
-            if routing.value.isTunnel { hot.value.info.tunnelEnds(on: connection) }
+            if routing.value.isTunnel, request.version != .http2 { hot.value.info.tunnelEnds(on: connection) }
             logs.write(self)
         }
         routing.value.clear()
