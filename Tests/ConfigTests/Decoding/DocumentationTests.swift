@@ -51,6 +51,12 @@ private let documentation: String = {
     ("access_log[].path", "\(ConfigLimits.filePathBytesMax) bytes", "required"),
     ("access_log[].format", "`text`, `json`", "`text`"),
     ("access_log[].filter", "1 to \(ConfigLimits.accessLogFilters.upperBound)", "everything"),
+    (
+        "http2.max_concurrent_streams", "1 to \(ConfigLimits.concurrentStreams.upperBound)",
+        "`\(HTTP2Configuration.defaultMaxConcurrentStreams)`"
+    ),
+    ("http2.stream_window", "`64KiB` to `1GiB`", "`\(HTTP2Configuration.defaultStreamWindow)`"),
+    ("http2.connection_window", "`64KiB` to `1GiB`", "`\(HTTP2Configuration.defaultConnectionWindow)`"),
     ("filters", "1 to \(ConfigLimits.httpFilters.upperBound)", "none"),
     ("routes", "1 to \(ConfigLimits.routes.upperBound)", "|"),
     ("hosts", "1 to \(ConfigLimits.hosts.upperBound)", "|"),
