@@ -4,7 +4,8 @@ import PackageDescription
 // System libraries are named once, here, with the Debian package that brings each.
 // scripts/install-dependencies reads the `.apt` lines, so this list is the only one.
 let systemLibraries: [Target] = [
-    .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])])
+    .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
 ]
 
 // Every Swift target: Swift 6 language mode, unsafe code spelled out, existentials spelled out.
@@ -41,9 +42,12 @@ let package = Package(
         .target(
             name: "CIOUring", dependencies: ["Cliburing"], cSettings: strictC,
             linkerSettings: [.linkedLibrary("uring")]),
+        .target(
+            name: "CTLS", dependencies: ["COpenSSL"], cSettings: strictC,
+            linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "HTTP", swiftSettings: strict),
         .target(name: "Config", dependencies: [.product(name: "Yams", package: "Yams")], swiftSettings: strict),
-        .target(name: "Engine", dependencies: ["CIOUring"], swiftSettings: strict),
+        .target(name: "Engine", dependencies: ["CIOUring", "CTLS"], swiftSettings: strict),
         .target(name: "Upstream", dependencies: ["Engine", "HTTP", "Config"], swiftSettings: strict),
         .target(name: "Filters", dependencies: ["Engine", "HTTP", "Upstream", "Config"], swiftSettings: strict),
         .target(

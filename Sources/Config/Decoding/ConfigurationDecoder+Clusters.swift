@@ -14,6 +14,7 @@ extension ConfigurationDecoder {
                 "connect_timeout", .duration(in: ConfigLimits.connectTimeout),
                 default: ClusterConfiguration.defaultConnectTimeout),
             pool: object.value("pool", .object("pool", pool), default: PoolConfiguration()),
+            tls: object.optional("tls", .object("tls", clusterTLS)),
             origin: ConfigOrigin(object.position))
     }
 

@@ -13,6 +13,7 @@ extension ConfigurationDecoder {
             address: address ?? .any(port: 0),
             maxConnections: object.optional("max_connections", .int(in: ConfigLimits.connections)),
             access: object.value("access", .object("access", access), default: AccessConfiguration()),
+            tls: object.optional("tls", .object("tls", listenerTLS)),
             networkFilters: object.value(
                 "network_filters",
                 .list(of: .filter(NetworkFilterConfiguration.init), count: ConfigLimits.networkFilters), default: []),

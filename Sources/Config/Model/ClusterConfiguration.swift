@@ -8,6 +8,8 @@ package struct ClusterConfiguration: Sendable, Equatable {
     /// From the first SYN to the established connection.
     package var connectTimeout: TimeSpan
     package var pool: PoolConfiguration
+    /// nil for bytes as they come.
+    package var tls: ClusterTLSConfiguration?
     package var origin: ConfigOrigin
 
     package static let defaultConnectTimeout = TimeSpan.seconds(5)
@@ -18,6 +20,7 @@ package struct ClusterConfiguration: Sendable, Equatable {
         loadBalancing: LoadBalancingPolicy = .roundRobin,
         connectTimeout: TimeSpan = ClusterConfiguration.defaultConnectTimeout,
         pool: PoolConfiguration = PoolConfiguration(),
+        tls: ClusterTLSConfiguration? = nil,
         origin: ConfigOrigin = ConfigOrigin()
     ) {
         self.name = name
@@ -25,6 +28,7 @@ package struct ClusterConfiguration: Sendable, Equatable {
         self.loadBalancing = loadBalancing
         self.connectTimeout = connectTimeout
         self.pool = pool
+        self.tls = tls
         self.origin = origin
     }
 }

@@ -6,6 +6,8 @@ package struct ListenerConfiguration: Sendable, Equatable {
     /// Open connections at one time, over all workers; nil for no limit.
     package var maxConnections: Int?
     package var access: AccessConfiguration
+    /// nil for bytes as they come.
+    package var tls: ListenerTLSConfiguration?
     /// In the order of the chain, before `proxy`.
     package var networkFilters: [NetworkFilterConfiguration]
     /// The last of the chain; nil when the last of `networkFilters` takes that part.
@@ -17,6 +19,7 @@ package struct ListenerConfiguration: Sendable, Equatable {
         address: SocketAddress,
         maxConnections: Int? = nil,
         access: AccessConfiguration = AccessConfiguration(),
+        tls: ListenerTLSConfiguration? = nil,
         networkFilters: [NetworkFilterConfiguration] = [],
         proxy: ProxyConfiguration? = nil,
         origin: ConfigOrigin = ConfigOrigin()
@@ -25,6 +28,7 @@ package struct ListenerConfiguration: Sendable, Equatable {
         self.address = address
         self.maxConnections = maxConnections
         self.access = access
+        self.tls = tls
         self.networkFilters = networkFilters
         self.proxy = proxy
         self.origin = origin

@@ -24,6 +24,8 @@ package struct BufferPool {
     private let references: UnsafeMutablePointer<UInt16>
     private var blocks: [HeapBlock] = []
     private var freeBlocks: [UInt32] = []
+    /// Memory of blocks of `recordBytes` that came back.
+    private var freeRecords: [UnsafeMutableRawPointer] = unsafe []
     private var hasUnpublished = false
 
     @safe
@@ -35,6 +37,12 @@ package struct BufferPool {
 
     package static let countStart = 64
     package static let heapBase: UInt32 = 0x8000_0000
+    /// Bytes of a block that takes any record of TLS.
+    static let recordBytes = 17 * 1024
+    /// Such blocks that are kept: large ones are dear to take from and give to the allocator for each record.
+    private static let freeRecordsMax = 64
+    /// Smaller blocks come from the allocator.
+    private static let pooledBytesMin = 4 * 1024
 
     /// - Parameters:
     ///   - bufferSize: bytes a buffer.
@@ -92,6 +100,19 @@ package struct BufferPool {
     /// leaves behind.
     package mutating func allocate(count: Int) -> Lease {
         let start = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 16)
+        return unsafe adopt(start, count: count)
+    }
+
+    /// A block of at least `count` bytes, at most `recordBytes`, for a record of TLS.
+    mutating func allocateRecord(_ count: Int = recordBytes) -> Lease {
+        precondition(count <= Self.recordBytes, "a record fits into a block")
+        if count < Self.pooledBytesMin { return allocate(count: count) }
+        let start =
+            unsafe freeRecords.popLast() ?? .allocate(byteCount: Self.recordBytes, alignment: 16)
+        return unsafe adopt(start, count: Self.recordBytes)
+    }
+
+    private mutating func adopt(_ start: UnsafeMutableRawPointer, count: Int) -> Lease {
         let block = unsafe HeapBlock(start: start, size: count, references: 1)
         heapBytes += count
         let index: UInt32
@@ -134,7 +155,12 @@ package struct BufferPool {
     private mutating func releaseBlock(_ index: Int) {
         blocks[index].references -= 1
         guard blocks[index].references == 0 else { return }
-        unsafe blocks[index].start!.deallocate()
+        let start = unsafe blocks[index].start!
+        if unsafe blocks[index].size == Self.recordBytes && freeRecords.count < Self.freeRecordsMax {
+            unsafe freeRecords.append(start)
+        } else {
+            unsafe start.deallocate()
+        }
         heapBytes -= blocks[index].size
         unsafe blocks[index].start = nil
         freeBlocks.append(UInt32(index))
@@ -144,5 +170,6 @@ package struct BufferPool {
         unsafe munmap(memory, bufferSize * countMax)
         unsafe munmap(references, countMax * MemoryLayout<UInt16>.stride)
         for block in blocks { unsafe block.start?.deallocate() }
+        unsafe freeRecords.forEach { unsafe $0.deallocate() }
     }
 }

@@ -15,6 +15,7 @@ extension Connection {
     // Sets of flags that every message is held against; a literal in place allocates in debug builds.
     private static let unwritable: ConnectionState.Flags = [.finishing, .writeEnded, .closeWhenSent]
     private static let unsendable: ConnectionState.Flags = [.sending, .connecting, .closing]
+    private static let unfinishable: ConnectionState.Flags = [.sending, .connecting, .handshaking, .closing]
     private static let sendInFlight: ConnectionState.Flags = [.sending, .sendCancelled]
 
     /// Queues `data` and sends it at the end of the turn. On a connection that is closing it is discarded.
@@ -23,6 +24,7 @@ extension Connection {
             worker.discard(data)
             return
         }
+        if let session = unsafe state.secure { return unsafe writePlain(data, session) }
         let isQueued = unsafe state.queue.append(
             data.start, data.count, data.buffer, in: &worker.core.value.segments)
         guard isQueued else {
@@ -32,7 +34,13 @@ extension Connection {
         }
         state.flags.remove(.copiedOut)
         markDirty()
-        let isAbove = state.queue.bytes > Self.highWaterBytes || state.queue.segments > Self.highWaterSegments
+        noteQueued(bytes: state.queue.bytes, segments: state.queue.segments)
+    }
+
+    /// Tells the producer to stop when too much is queued.
+    @inline(__always)
+    func noteQueued(bytes: Int, segments: UInt32) {
+        let isAbove = bytes > Self.highWaterBytes || segments > Self.highWaterSegments
         if isAbove, !state.flags.contains(.aboveHighWatermark) {
             state.flags.insert(.aboveHighWatermark)
             if let source = relaySource { source.pauseReading() } else { notify { $0.onAboveHighWatermark(self) } }
@@ -49,6 +57,7 @@ extension Connection {
     public func finishWriting() {
         guard isOpen, state.flags.isDisjoint(with: [.finishing, .writeEnded]) else { return }
         state.flags.insert(.finishing)
+        if unsafe state.secure != nil { endSession() }
         finishIfSent()
     }
 
@@ -67,6 +76,7 @@ extension Connection {
 
     /// Submits a send of all that is queued, unless one is in flight.
     func flush() {
+        if unsafe state.secure != nil { seal() }
         guard state.flags.isDisjoint(with: Self.unsendable), !state.queue.isEmpty else { return }
         state.flags.insert(.sending)
         state.inFlight += 1
@@ -140,7 +150,7 @@ extension Connection {
 
     func finishIfSent() {
         guard state.flags.contains(.finishing), !state.flags.contains(.writeEnded), state.queue.isEmpty,
-            !state.flags.contains(.sending), !state.flags.contains(.connecting), !state.flags.contains(.closing)
+            state.flags.isDisjoint(with: Self.unfinishable)
         else { return }
         state.flags.insert(.writeEnded)
         // When the peer has ended its stream as well, closing says the same with one call less.

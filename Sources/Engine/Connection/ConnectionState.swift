@@ -38,6 +38,8 @@ package struct ConnectionState: BitwiseCopyable {
     package var lastActiveNs: UInt64
     /// When the send in flight was submitted.
     package var sendStartedNs: UInt64
+    /// TLS on this connection; nil without.
+    var secure: UnsafeMutablePointer<TLSSession>?
 
     package static let none = UInt32.max
 
@@ -80,5 +82,7 @@ package struct ConnectionState: BitwiseCopyable {
         package static let allCancelled = Flags(rawValue: 1 << 24)
         /// All that is queued was copied out of receive buffers.
         package static let copiedOut = Flags(rawValue: 1 << 25)
+        /// The TLS handshake is not finished: no handler has heard of the connection.
+        package static let handshaking = Flags(rawValue: 1 << 26)
     }
 }

@@ -8,9 +8,11 @@ extension Worker {
     /// - Parameters:
     ///   - counters: where the connection is counted; its first cells are `ConnectionStat`.
     ///   - timeoutNs: after this the connect is given up, with `.connectTimeout`.
+    ///   - tls: speak TLS, and resume what is kept there. The handshake is part of the connect.
     /// - Returns: nil when this process is out of descriptors or slots; nothing was counted then.
     package func connect(
-        to address: NetworkAddress, handler: ConnectionHandler, counters: StatsScope, timeoutNs: UInt64
+        to address: NetworkAddress, handler: ConnectionHandler, counters: StatsScope, timeoutNs: UInt64,
+        tls: TLSClientSessions? = nil
     ) -> Connection? {
         let socket = io { $0.openSocket(for: address) }
         guard socket >= 0 else { return nil }
@@ -20,6 +22,7 @@ extension Worker {
         connection.state.inFlight += 1
         io { $0.connect(socket, to: address, connection.id(.connect)) }
         connection.setTimer(atNs: nowNs + timeoutNs)
+        if let tls { connection.secure(tls) }
         return connection
     }
 
@@ -94,6 +97,7 @@ extension Connection {
         }
         state.flags.remove(.connecting)
         state.lastActiveNs = worker.nowNs
+        if unsafe state.secure != nil { return startClientHandshake() }
         cancelTimer()
         if state.idleTimeoutNs > 0 { setTimer(atNs: worker.nowNs + state.idleTimeoutNs) }
         if !state.queue.isEmpty { markDirty() }

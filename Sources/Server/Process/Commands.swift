@@ -99,7 +99,8 @@ package enum CheckCommand {
             let registry = StatsRegistry(blocks: [])
             let compiler = SnapshotCompiler(
                 registry: registry, filters: StandardExtensions.networkFilters,
-                httpFilters: StandardExtensions.httpFilters)
+                httpFilters: StandardExtensions.httpFilters
+            ).writesNothing
             _ = compiler.compile(
                 configuration, source: loaded.source, previous: nil, diagnostics: loaded.diagnostics)
         }

@@ -10,16 +10,19 @@ package final class Snapshot: Sendable {
     /// The text that it came from, for `GET /config`.
     package let source: String
     package let clusters: [String: Cluster]
+    /// Of those clusters that speak TLS, by name.
+    package let clusterTLS: [String: ClusterTLS]
     package let listeners: [ListenerPlan]
 
     init(
         generation: UInt64, configuration: Configuration, source: String, clusters: [String: Cluster],
-        listeners: [ListenerPlan]
+        clusterTLS: [String: ClusterTLS], listeners: [ListenerPlan]
     ) {
         self.generation = generation
         self.configuration = configuration
         self.source = source
         self.clusters = clusters
+        self.clusterTLS = clusterTLS
         self.listeners = listeners
     }
 }
@@ -32,6 +35,8 @@ package final class ListenerPlan: Sendable {
     package let stats: StatsRegistry.Range
     package let filters: [NetworkFilterPlan]
     package let terminal: Terminal
+    /// nil for bytes as they come.
+    package let tls: ListenerTLS?
 
     /// What stands at the end of the chain.
     package enum Terminal: Sendable {
@@ -43,7 +48,7 @@ package final class ListenerPlan: Sendable {
 
     init(
         configuration: ListenerConfiguration, address: NetworkAddress, isDualStack: Bool, stats: StatsRegistry.Range,
-        filters: [NetworkFilterPlan], terminal: Terminal
+        filters: [NetworkFilterPlan], terminal: Terminal, tls: ListenerTLS?
     ) {
         self.configuration = configuration
         self.address = address
@@ -51,6 +56,7 @@ package final class ListenerPlan: Sendable {
         self.stats = stats
         self.filters = filters
         self.terminal = terminal
+        self.tls = tls
     }
 
     /// What its sockets are known by: listeners of two generations with the same key share them. Port 0 is any

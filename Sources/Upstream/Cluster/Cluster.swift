@@ -11,11 +11,14 @@ package final class Cluster: Sendable {
     /// Bound on open connections to the whole cluster, over all workers; nil for none.
     package let connectionsMax: UInt64?
     package let pool: PoolConfiguration
+    /// nil for bytes as they come.
+    package let tls: TLSClientContext?
     package let stats: StatsRegistry.Range
 
     package init(
         name: String, endpoints: [Endpoint], policy: LoadBalancingPolicy, connectTimeoutNs: UInt64,
-        connectionsMax: UInt64?, pool: PoolConfiguration = PoolConfiguration(), stats: StatsRegistry.Range
+        connectionsMax: UInt64?, pool: PoolConfiguration = PoolConfiguration(),
+        tls: TLSClientContext? = nil, stats: StatsRegistry.Range
     ) {
         self.name = name
         self.endpoints = endpoints
@@ -23,6 +26,7 @@ package final class Cluster: Sendable {
         self.connectTimeoutNs = connectTimeoutNs
         self.connectionsMax = connectionsMax
         self.pool = pool
+        self.tls = tls
         self.stats = stats
     }
 }
@@ -47,7 +51,7 @@ package final class Endpoint: Sendable {
 /// What is counted for each cluster, after `ConnectionStat`.
 package enum ClusterStat: Int, Sendable {
     /// Connections refused because the cluster was at its limit.
-    case overflowed = 40
+    case overflowed = 44
     /// Connects that another endpoint was tried after.
     case retries
     /// Connections that were established.

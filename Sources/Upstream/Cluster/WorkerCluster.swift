@@ -7,6 +7,8 @@ package final class WorkerCluster {
     private let limit: ConnectionLimit?
     private let scopes: [StatsScope]
     private let endpointScopes: [StatsScope]
+    /// One for each endpoint of a cluster that speaks TLS.
+    private let sessions: [TLSClientSessions]
     private var balancer: any LoadBalancer
 
     /// - Parameter seed: where the load balancer starts. Drawn at random by default: workers start at different
@@ -17,6 +19,9 @@ package final class WorkerCluster {
         scopes = registry.scopes(cluster.stats)
         limit = cluster.connectionsMax.map { ConnectionLimit(max: $0, scopes: registry.scopes(cluster.stats)) }
         endpointScopes = cluster.endpoints.map { registry.scope($0.stats, worker: worker) }
+        sessions = cluster.tls.map { context in
+            cluster.endpoints.map { _ in TLSClientSessions(context: context) }
+        } ?? []
         let load = EndpointLoad(endpoints: cluster.endpoints, registry: registry)
         balancer = makeLoadBalancer(cluster.policy, weights: cluster.endpoints.map(\.weight), load: load, seed: seed)
     }
@@ -58,7 +63,8 @@ package final class WorkerCluster {
         let endpoint = cluster.endpoints[index]
         guard
             let connection = worker.connect(
-                to: endpoint.address, handler: handler, counters: counters, timeoutNs: cluster.connectTimeoutNs)
+                to: endpoint.address, handler: handler, counters: counters, timeoutNs: cluster.connectTimeoutNs,
+                tls: sessions.isEmpty ? nil : sessions[index])
         else { return .refused(.exhausted) }
         endpointScopes[index].add(to: EndpointStat.opened)
         endpointScopes[index].add(to: EndpointStat.active)
