@@ -1,4 +1,5 @@
 import Engine
+import Synchronization
 import Testing
 
 @Suite("Histogram")
@@ -100,11 +101,46 @@ struct ConnectionLimitTests {
         let registry = StatsRegistry(blocks: [StatsBlock(), StatsBlock()])
         let range = try registry.range(for: StatsRegistry.Owner(.listener, "a"), count: ListenerStat.cellCount)
         let limit = ConnectionLimit(max: 3, scopes: registry.scopes(range))
-        registry.scope(range, worker: 0).add(2, to: ConnectionStat.active)
-        #expect(limit.active == 2 && !limit.isReached)
-        registry.scope(range, worker: 1).add(1, to: ConnectionStat.active)
-        #expect(limit.isReached)
-        registry.scope(range, worker: 0).subtract(1, from: ConnectionStat.active)
-        #expect(!limit.isReached)
+        let first = registry.scope(range, worker: 0)
+        let second = registry.scope(range, worker: 1)
+        first.add(2, to: ConnectionStat.active)
+        #expect(limit.claim(for: second))
+        #expect(!limit.claim(for: first), "the claim takes the last place")
+        second.add(1, to: ConnectionStat.active)
+        limit.endClaim(of: second)
+        #expect(!limit.claim(for: second))
+        first.subtract(1, from: ConnectionStat.active)
+        #expect(limit.claim(for: first))
+    }
+
+    @Test func holdsWhenWorkersTakePlacesInTheSameMoment() async throws {
+        let workers = 4
+        let registry = StatsRegistry(blocks: (0..<workers).map { _ in StatsBlock() })
+        let range = try registry.range(for: StatsRegistry.Owner(.listener, "a"), count: ListenerStat.cellCount)
+        let limit = ConnectionLimit(max: 2, scopes: registry.scopes(range))
+        let places = Places()
+        await withTaskGroup { group in
+            for worker in 0..<workers {
+                group.addTask {
+                    let own = registry.scope(range, worker: worker)
+                    for _ in 0..<20_000 where limit.claim(for: own) {
+                        own.add(1, to: ConnectionStat.active)
+                        limit.endClaim(of: own)
+                        places.enter()
+                        places.leave()
+                        own.subtract(1, from: ConnectionStat.active)
+                    }
+                }
+            }
+        }
+        #expect((1...2).contains(places.most.load(ordering: .relaxed)))
+    }
+
+    private final class Places: Sendable {
+        let taken = Atomic(0)
+        let most = Atomic(0)
+
+        func enter() { most.max(taken.add(1, ordering: .relaxed).newValue, ordering: .relaxed) }
+        func leave() { taken.subtract(1, ordering: .relaxed) }
     }
 }

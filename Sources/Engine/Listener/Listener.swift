@@ -1,30 +1,5 @@
 internal import Glibc
 
-/// A bound on connections that holds for all workers together.
-///
-/// Each worker counts its own; the sum is read when a connection is accepted. Two workers that accept in
-/// the same moment may overshoot by one each, which is the price for not sharing a counter.
-package struct ConnectionLimit: Sendable {
-    package var max: UInt64
-    /// The scope of the listener or cluster in each worker's stats.
-    package var scopes: [StatsScope]
-
-    package init(max: UInt64, scopes: [StatsScope]) {
-        self.max = max
-        self.scopes = scopes
-    }
-
-    package var active: UInt64 {
-        var sum: UInt64 = 0
-        for scope in scopes { sum &+= scope.read(ConnectionStat.active) }
-        return sum
-    }
-
-    package var isReached: Bool { active >= max }
-    /// Low enough to accept again after a pause.
-    var isRelaxed: Bool { active <= max - Swift.max(1, max / 20) }
-}
-
 /// A worker's end of a listener.
 struct ListenerState {
     var socket: Int32
@@ -175,13 +150,16 @@ extension Worker {
 
     private func welcome(_ socket: Int32, _ slot: Int) {
         let counters = core.value.listeners[slot].counters
-        if let limit = core.value.listeners[slot].limit, limit.isReached {
+        let limit = core.value.listeners[slot].limit
+        if let limit, !limit.claim(for: counters) {
             counters.add(to: ListenerStat.rejectedLimit)
             io { $0.close(socket) }
             pauseAccept(slot, forNs: Self.limitPollNs)
             return
         }
-        guard let connection = open(socket, counters: counters, listener: core.value.listeners[slot].serial) else {
+        let opened = open(socket, counters: counters, listener: core.value.listeners[slot].serial)
+        limit?.endClaim(of: counters)
+        guard let connection = opened else {
             counters.add(to: ListenerStat.rejectedTable)
             pauseAccept(slot, forNs: Self.acceptBackOffNs)
             return

@@ -13,6 +13,8 @@ package enum ConnectionStat: Int, CaseIterable, Sendable {
     /// Finished TLS handshakes by version, and those of both that resumed a session.
     case tls12Handshakes, tls13Handshakes
     case tlsResumptions
+    /// Places below a limit that are about to be taken (`ConnectionLimit`).
+    case claimed
 
     package static func closes(_ reason: CloseReason) -> StatCell {
         StatCell(rawValue: allCases.count + Int(reason.rawValue))

@@ -49,6 +49,8 @@ package final class HTTPConnectionManager: NetworkFilter {
     var response = ResponseState()
     /// The address of the client as text, made when the first request needs it.
     private var addressText: [UInt8]?
+    /// The value of `x-forwarded-client-cert`, made when the connection is there.
+    private(set) var clientCertificateText: [UInt8] = []
 
     package init(connection: Connection, chain: HTTPChain) {
         self.chain = chain
@@ -60,6 +62,7 @@ package final class HTTPConnectionManager: NetworkFilter {
     // MARK: Connection hooks
 
     package override func onConnected(_ connection: Connection) {
+        if let certificate = connection.peerCertificate { clientCertificateText = ClientCertificate.text(certificate) }
         setIdleTimeout(ns: chain.settings.idleTimeoutNs)
         connection.startReading()
     }

@@ -8,6 +8,7 @@ struct Metrics {
     let registry: StatsRegistry
     let snapshot: Snapshot
     let applies: ApplyCounts
+    let certificateReloads: ApplyCounts
     let isLive: Bool
 
     func render() -> [UInt8] {
@@ -17,6 +18,7 @@ struct Metrics {
         writeListeners(&text)
         writeClusters(&text)
         HTTPMetrics(registry: registry, snapshot: snapshot).write(to: &text)
+        TLSMetrics(registry: registry, snapshot: snapshot, reloads: certificateReloads).write(to: &text)
         writeTraffic(&text)
         writeWorkers(&text)
         return text.bytes

@@ -18,7 +18,7 @@ package final class Control: @unchecked Sendable {
     package let log: Logger
     let queue: ControlQueue
     private let workers: [WorkerThread]
-    private let compiler: SnapshotCompiler
+    let compiler: SnapshotCompiler
     private let overrides: Overrides
     private let phaseValue = Atomic<Int>(Phase.starting.rawValue)
     /// Whether the end of the process was asked for: draining alone does not end it.
@@ -26,12 +26,14 @@ package final class Control: @unchecked Sendable {
     // From here on: touched on `queue` only, once the process has started.
     private(set) var snapshot: Snapshot?
     private(set) var applies = ApplyCounts()
+    var certificateReloads = ApplyCounts()
+    var certificateWatch = CertificateWatch()
     /// Workers that have not closed all their listeners yet, while draining.
     private var workersClosing = 0
     private var adminStats: StatsRegistry.Range?
     /// Where listeners with port 0 listen, by listener key.
     private var chosenAddresses: [String: NetworkAddress] = [:]
-    private var reloadPath: String?
+    private(set) var reloadPath: String?
     private let startedNs = monotonicNowNs()
     let end: @Sendable (Int32) -> Void
 
@@ -106,6 +108,7 @@ package final class Control: @unchecked Sendable {
         applies.applied += 1
         if let adminSocket { startAdmin(adminSocket) }
         phaseValue.store(Phase.live.rawValue, ordering: .relaxed)
+        queue.async { [self] in startCertificateWatch() }
     }
 
     private func openedSockets(
@@ -185,6 +188,7 @@ package final class Control: @unchecked Sendable {
         }
         applies.applied += 1
         log.notice("configuration applied", metadata: ["generation": "\(next.generation)"])
+        warnOfExpiry()
         return .applied(generation: next.generation)
     }
 
@@ -210,7 +214,7 @@ package final class Control: @unchecked Sendable {
     }
 
     /// Hands a snapshot to the workers. Nothing can fail from here on.
-    private func swap(to next: Snapshot, sockets: ListenerSockets) {
+    func swap(to next: Snapshot, sockets: ListenerSockets) {
         removeUnixPaths(of: snapshot, keeping: next)
         let drainTimeout = next.configuration.drainTimeout.nanoseconds
         for worker in workers {

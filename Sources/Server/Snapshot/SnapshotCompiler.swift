@@ -29,8 +29,11 @@ package struct SnapshotCompiler {
     func rotateTicketKeys() { tls.rotateTicketKeys() }
 
     /// Everything that is wrong goes to `diagnostics`; nil then.
+    ///
+    /// - Parameter isSameGeneration: the configuration is that of `previous`; only files that it points to changed.
     package func compile(
-        _ configuration: Configuration, source: String, previous: Snapshot?, diagnostics: Diagnostics
+        _ configuration: Configuration, source: String, previous: Snapshot?, isSameGeneration: Bool = false,
+        diagnostics: Diagnostics
     ) -> Snapshot? {
         let errorsBefore = diagnostics.reportCount
         var clusters: [String: Cluster] = [:]
@@ -44,7 +47,7 @@ package struct SnapshotCompiler {
         }
         guard diagnostics.reportCount == errorsBefore, !diagnostics.hasErrors else { return nil }
         return Snapshot(
-            generation: (previous?.generation ?? 0) + 1, configuration: configuration, source: source,
+            generation: (previous?.generation ?? 0) + (isSameGeneration ? 0 : 1), configuration: configuration, source: source,
             clusters: clusters, clusterTLS: clusterTLS, listeners: listeners)
     }
 

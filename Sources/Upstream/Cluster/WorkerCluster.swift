@@ -59,7 +59,8 @@ package final class WorkerCluster {
 
     /// Starts a connection to an endpoint. It is no load by itself (`addLoad`).
     package func connect(to index: Int, on worker: Worker, handler: ConnectionHandler) -> Attempt {
-        if let limit, limit.isReached { return .refused(.overflow) }
+        if let limit, !limit.claim(for: counters) { return .refused(.overflow) }
+        defer { limit?.endClaim(of: counters) }
         let endpoint = cluster.endpoints[index]
         guard
             let connection = worker.connect(
