@@ -10,7 +10,7 @@ extension Connection {
         armReceive()
         if let session = unsafe state.secure {
             unsafe session.pointee.isStarted = true
-            if unsafe !session.pointee.waiting.isEmpty { scheduleSession() }
+            if unsafe session.pointee.hasWaiting { scheduleSession() }
         }
     }
 
@@ -28,7 +28,7 @@ extension Connection {
         guard isOpen, state.flags.contains(.readPaused) else { return }
         if let session = unsafe state.secure {
             guard unsafe session.pointee.isStarted else { return }
-            if unsafe !session.pointee.waiting.isEmpty { scheduleSession() }
+            if unsafe session.pointee.hasWaiting { scheduleSession() }
         }
         state.flags.remove(.readPaused)
         armReceive()

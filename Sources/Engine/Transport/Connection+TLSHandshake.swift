@@ -91,6 +91,7 @@ extension Connection {
             case SSL_ERROR_WANT_READ:
                 if unsafe !session.pointee.waiting.isEmpty { continue }
                 unsafe releaseThrottle(session)
+                if unsafe session.pointee.endIsWaiting { close(.tlsHandshakeAborted) }
                 return
             default: return unsafe failHandshake(session)
             }
@@ -135,7 +136,7 @@ extension Connection {
             endSession()
             finishIfSent()
         }
-        if unsafe session.pointee.isStarted, unsafe !session.pointee.waiting.isEmpty { scheduleSession() }
+        if unsafe session.pointee.isStarted, unsafe session.pointee.hasWaiting { scheduleSession() }
     }
 
     private func releaseThrottle(_ session: UnsafeMutablePointer<TLSSession>) {

@@ -94,10 +94,10 @@ extension Connection {
     func socketEnded() {
         guard let session = unsafe state.secure, !state.flags.contains(.lingering) else { return sawEnd() }
         if state.flags.contains(.readEnded) { return }
-        if state.flags.contains(.handshaking) {
-            close(.tlsHandshakeAborted)
-        } else if unsafe !session.pointee.waiting.isEmpty {
+        if unsafe !session.pointee.waiting.isEmpty {
             unsafe session.pointee.endIsWaiting = true
+        } else if state.flags.contains(.handshaking) {
+            close(.tlsHandshakeAborted)
         } else {
             close(.tlsTruncated)
         }

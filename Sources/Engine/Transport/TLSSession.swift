@@ -79,6 +79,9 @@ struct TLSSession {
         return unsafe rw_tls_app_data(ssl)?.assumingMemoryBound(to: TLSSession.self)
     }
 
+    /// Something came that was not looked at.
+    var hasWaiting: Bool { !waiting.isEmpty || endIsWaiting }
+
     var isServer: Bool { unsafe context._withUnsafeGuaranteedRef { $0.isServer } }
 }
 

@@ -66,7 +66,7 @@ private let addressForms = "IP:PORT, [IPv6]:PORT, localhost:PORT or unix:PATH"
         (
             "endpoints: [\"10.0.0.1:1\"]\nhealth_check: {}",
             [
-                "4:5: unknown key \"health_check\" in cluster; expected one of name, endpoints, load_balancing, connect_timeout, pool"
+                "4:5: unknown key \"health_check\" in cluster; expected one of name, endpoints, load_balancing, connect_timeout, pool, tls"
             ]
         ),
     ] as [(String, [String])])
