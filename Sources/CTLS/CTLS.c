@@ -1,10 +1,93 @@
 #define _GNU_SOURCE
 #include "CTLS.h"
 
+#include <malloc.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 enum { HEADER_BYTES = 5 };
+
+// --- Memory for records ---
+
+enum { FREE_BLOCKS_MAX = 64, RECORD_BYTES_MIN = 8 * 1024 };
+
+static _Thread_local void *free_blocks[FREE_BLOCKS_MAX];
+static _Thread_local int free_count;
+// The block that OpenSSL asked for last, which it is about to encrypt into.
+static _Thread_local uint8_t *newest_block;
+// The block of a record that is being taken over, and whether OpenSSL has freed it.
+static _Thread_local void *kept_block;
+static _Thread_local int kept_is_free;
+
+void *rw_record_alloc(void) {
+  return free_count > 0 ? free_blocks[--free_count] : malloc(RW_RECORD_BYTES);
+}
+
+void rw_record_free(void *block) {
+  if (free_count < FREE_BLOCKS_MAX) {
+    free_blocks[free_count++] = block;
+  } else {
+    free(block);
+  }
+}
+
+// All blocks have one size, which malloc knows; nothing smaller is ever taken for one.
+static int is_block(void *pointer) {
+  size_t usable = malloc_usable_size(pointer);
+  return usable >= RW_RECORD_BYTES && usable < RW_RECORD_BYTES + 32;
+}
+
+static void *allocate(size_t count, const char *file, int line) {
+  (void)file;
+  (void)line;
+  if (count == 0) return NULL;
+  if (count < RECORD_BYTES_MIN || count > RW_RECORD_BYTES) return malloc(count);
+  return newest_block = rw_record_alloc();
+}
+
+static void release(void *pointer, const char *file, int line) {
+  (void)file;
+  (void)line;
+  if (pointer == NULL) return;
+  if (pointer == kept_block) {
+    kept_is_free = 1;
+  } else if (is_block(pointer)) {
+    rw_record_free(pointer);
+  } else {
+    free(pointer);
+  }
+}
+
+static void *reallocate(void *pointer, size_t count, const char *file, int line) {
+  if (pointer == NULL) return allocate(count, file, line);
+  if (count == 0) {
+    release(pointer, file, line);
+    return NULL;
+  }
+  return realloc(pointer, count);
+}
+
+// OpenSSL takes other functions only before its first allocation.
+__attribute__((constructor)) static void use_record_memory(void) {
+  CRYPTO_set_mem_functions(allocate, reallocate, release);
+}
+
+void *rw_tls_take(struct rw_tls_io *io) {
+  void *block = kept_block;
+  int is_ours = kept_is_free;
+  kept_block = NULL;
+  kept_is_free = 0;
+  return is_ours && io->taken_count > 0 ? block : NULL;
+}
+
+static int can_take(const struct rw_tls_io *io, const char *bytes, int count) {
+  const uint8_t *start = (const uint8_t *)bytes;
+  return io->take_above > 0 && io->taken_count == 0 && (size_t)count > io->take_above && newest_block != NULL &&
+         start >= newest_block && start + count <= newest_block + RW_RECORD_BYTES;
+}
+
+// --- Records in and out ---
 
 // Follows the records as they pass, so that the owner of the memory knows where one ends.
 static void note_records(struct rw_tls_io *io, const uint8_t *bytes, size_t count) {
@@ -46,6 +129,12 @@ static int io_read(BIO *bio, char *bytes, int wanted) {
 static int io_write(BIO *bio, const char *bytes, int wanted) {
   struct rw_tls_io *io = BIO_get_data(bio);
   BIO_clear_retry_flags(bio);
+  if (can_take(io, bytes, wanted)) {
+    kept_block = newest_block;
+    io->taken = (uint8_t *)(uintptr_t)bytes;
+    io->taken_count = (size_t)wanted;
+    return wanted;
+  }
   if (io->out_left == 0 || wanted <= 0) {
     BIO_set_retry_write(bio);
     return -1;

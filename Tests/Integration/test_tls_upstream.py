@@ -15,6 +15,7 @@ from support.certificates import Authority
 from support.configuration import cluster, document, listener
 from support.peers import Peer, digest, echo, http as http_script, send
 from support.sockets import PATIENCE, connect, free_port, read_to_end
+from support.tls import RecordClient
 
 
 class TLSPeer(Peer):
@@ -43,7 +44,7 @@ def end(sock: ssl.SSLSocket):
     sock.unwrap()
 
 
-class Upstream(Case):
+class UpstreamCase(Case):
     def setUp(self):
         super().setUp()
         self.port = free_port()
@@ -84,6 +85,7 @@ class Upstream(Case):
         self.assertEqual(self.fate(self.port), "reset")
         self.eventually_equal(lambda: self.failures(proxy, reason), 1)
 
+class Upstream(UpstreamCase):
     # Bytes.
 
     def test_streams_arrive_whole_in_both_directions(self):
@@ -101,6 +103,7 @@ class Upstream(Case):
             self.proxy(self.tls_peer(script, self.context(minimum_version=version, maximum_version=version)))
             answer = self.ask(payload)
             self.assertEqual(answer[:64].decode(), hashlib.sha256(payload).hexdigest())
+            self.assertEqual(len(answer), 64 + len(payload), version)
             self.assertEqual(hashlib.sha256(answer[64:]).digest(), hashlib.sha256(payload).digest())
 
     def test_an_endpoint_that_ends_without_close_notify_is_a_truncation(self):
@@ -211,15 +214,14 @@ class Upstream(Case):
 
     def test_an_endpoint_that_speaks_no_tls_is_told_apart(self):
         def plain(sock):
-            sock.recv(10)
+            sock.recv(65536)
             sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
         proxy = self.proxy(self.peer(plain))
         self.assertEqual(self.fate(self.port), "reset")
-        closes = lambda: proxy.metrics()(  # noqa: E731
-            "ringway_connection_closes_total", cluster="backend", reason="tls_protocol_error"
+        self.eventually_equal(
+            lambda: proxy.metrics()("ringway_connection_closes_total", cluster="backend", reason="tls_protocol_error"), 1
         )
-        self.eventually_equal(closes, 1)
 
     def test_no_version_in_common(self):
         peer = self.tls_peer(echo, self.context(maximum_version=ssl.TLSVersion.TLSv1_2))
@@ -262,7 +264,7 @@ class Upstream(Case):
         payload = os.urandom(5 << 20)
         (self.folder / "big").write_bytes(payload)
         (self.folder / "nginx.conf").write_text(
-            f"daemon off; pid {self.folder}/pid; error_log {self.folder}/error.log; events {{}}\n"
+            f"user root; daemon off; pid {self.folder}/pid; error_log {self.folder}/error.log; events {{}}\n"
             f"http {{ access_log off; client_body_temp_path {self.folder}/b; proxy_temp_path {self.folder}/p;"
             f" fastcgi_temp_path {self.folder}/f; uwsgi_temp_path {self.folder}/u; scgi_temp_path {self.folder}/s;"
             f" server {{ listen 127.0.0.1:{backend} ssl; root {self.folder};"
@@ -303,7 +305,7 @@ class Upstream(Case):
             self.assertEqual(client.recv(100), b"desserts\n")
 
 
-class Through(Upstream):
+class Through(UpstreamCase):
     """TLS on both sides."""
 
     def test_both_sides_are_secured(self):
@@ -311,8 +313,6 @@ class Through(Upstream):
         edge = listener("edge", self.port) | {"tls": {"certificates": [self.certificate.files]}}
         settings = {"sni": "backend.test", "ca": str(self.authority.cert)}
         self.ringway(document([edge], [cluster("backend", peer, tls=settings)]))
-        from support.tls import RecordClient
-
         context = ssl.create_default_context(cafile=str(self.authority.cert))
         client = RecordClient(self.port, context, "backend.test")
         self.addCleanup(client.close)

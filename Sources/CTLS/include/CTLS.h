@@ -22,6 +22,10 @@ struct rw_tls_io {
   size_t in_left;
   uint8_t *out;
   size_t out_left;
+  /// A record of more bytes than this is not copied to `out`: its memory is taken over (`rw_tls_take`). 0: never.
+  size_t take_above;
+  uint8_t *taken;
+  size_t taken_count;
   /// Bytes of the record that is being read which have not come yet; together with `header_have` this tells
   /// whether what was read so far ends with a record.
   uint32_t body_left;
@@ -37,6 +41,23 @@ static inline int rw_tls_is_mid_record(const struct rw_tls_io *io) {
 
 /// A BIO over `io`, which must outlive it. NULL without memory.
 BIO *rw_tls_bio_new(struct rw_tls_io *io);
+
+// --- Memory for records ---
+//
+// OpenSSL gets the memory of its record buffers from here, a list of free blocks for each thread, last in first out,
+// so that a block is still in the cache when the next session needs one. And a buffer that it has encrypted into and
+// lets go of (SSL_MODE_RELEASE_BUFFERS) can be sent as it is.
+
+/// Bytes of a block: OpenSSL's buffers for one record fit in.
+enum { RW_RECORD_BYTES = 17 * 1024 };
+
+void *rw_record_alloc(void);
+void rw_record_free(void *block);
+
+/// Call after a write with `take_above` set. The block that the record at `io->taken` lies in, when OpenSSL has let go
+/// of it: the caller's now, to be freed with `rw_record_free`. NULL when it has not: the bytes are to be copied before
+/// the next call.
+void *rw_tls_take(struct rw_tls_io *io);
 
 // --- What OpenSSL has as macros ---
 

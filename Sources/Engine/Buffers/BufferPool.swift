@@ -1,3 +1,4 @@
+internal import CTLS
 internal import Glibc
 
 /// The receive buffers of one worker, and memory for bytes that the proxy makes itself.
@@ -24,8 +25,6 @@ package struct BufferPool {
     private let references: UnsafeMutablePointer<UInt16>
     private var blocks: [HeapBlock] = []
     private var freeBlocks: [UInt32] = []
-    /// Memory of blocks of `recordBytes` that came back.
-    private var freeRecords: [UnsafeMutableRawPointer] = unsafe []
     private var hasUnpublished = false
 
     @safe
@@ -33,14 +32,14 @@ package struct BufferPool {
         var start: UnsafeMutableRawPointer?
         var size: Int
         var references: UInt32
+        /// Memory for a record (`rw_record_alloc`).
+        var isRecord = false
     }
 
     package static let countStart = 64
     package static let heapBase: UInt32 = 0x8000_0000
     /// Bytes of a block that takes any record of TLS.
-    static let recordBytes = 17 * 1024
-    /// Such blocks that are kept: large ones are dear to take from and give to the allocator for each record.
-    private static let freeRecordsMax = 64
+    static let recordBytes = RW_RECORD_BYTES
     /// Smaller blocks come from the allocator.
     private static let pooledBytesMin = 4 * 1024
 
@@ -107,13 +106,17 @@ package struct BufferPool {
     mutating func allocateRecord(_ count: Int = recordBytes) -> Lease {
         precondition(count <= Self.recordBytes, "a record fits into a block")
         if count < Self.pooledBytesMin { return allocate(count: count) }
-        let start =
-            unsafe freeRecords.popLast() ?? .allocate(byteCount: Self.recordBytes, alignment: 16)
-        return unsafe adopt(start, count: Self.recordBytes)
+        guard let start = unsafe rw_record_alloc() else { fatalError("out of memory") }
+        return unsafe adopt(start, count: Self.recordBytes, isRecord: true)
     }
 
-    private mutating func adopt(_ start: UnsafeMutableRawPointer, count: Int) -> Lease {
-        let block = unsafe HeapBlock(start: start, size: count, references: 1)
+    /// The whole of a block from `rw_record_alloc`, which is the pool's from here on.
+    mutating func adopt(record: UnsafeMutableRawPointer) -> Lease {
+        unsafe adopt(record, count: Self.recordBytes, isRecord: true)
+    }
+
+    private mutating func adopt(_ start: UnsafeMutableRawPointer, count: Int, isRecord: Bool = false) -> Lease {
+        let block = unsafe HeapBlock(start: start, size: count, references: 1, isRecord: isRecord)
         heapBytes += count
         let index: UInt32
         if let free = freeBlocks.popLast() {
@@ -156,8 +159,8 @@ package struct BufferPool {
         blocks[index].references -= 1
         guard blocks[index].references == 0 else { return }
         let start = unsafe blocks[index].start!
-        if unsafe blocks[index].size == Self.recordBytes && freeRecords.count < Self.freeRecordsMax {
-            unsafe freeRecords.append(start)
+        if blocks[index].isRecord {
+            unsafe rw_record_free(start)
         } else {
             unsafe start.deallocate()
         }
@@ -169,7 +172,9 @@ package struct BufferPool {
     package func destroy() {
         unsafe munmap(memory, bufferSize * countMax)
         unsafe munmap(references, countMax * MemoryLayout<UInt16>.stride)
-        for block in blocks { unsafe block.start?.deallocate() }
-        unsafe freeRecords.forEach { unsafe $0.deallocate() }
+        for block in blocks {
+            guard let start = unsafe block.start else { continue }
+            if block.isRecord { unsafe rw_record_free(start) } else { unsafe start.deallocate() }
+        }
     }
 }

@@ -119,7 +119,9 @@ extension Connection {
             worker.endWhenIdle(self)
             return
         }
-        if completion.result < 0, !(completion.result == -ECANCELED && wasCancelled) {
+        // EAGAIN: the kernel has polled for a slow reader so often that it gives up (128 times, APOLL_MAX_RETRY). It is
+        // asked again; it would have answered with what it had sent, so nothing was.
+        if completion.result < 0, completion.result != -EAGAIN, !(completion.result == -ECANCELED && wasCancelled) {
             close(.of(error: -completion.result))
             return
         }

@@ -29,25 +29,25 @@ public struct CertificateDetails: Sendable, Equatable {
 
     /// - Parameter certificate: an `X509 *`, borrowed
     init(_ certificate: OpaquePointer) {
-        subject = Self.text(of: unsafe X509_get_subject_name(certificate))
-        issuer = Self.text(of: unsafe X509_get_issuer_name(certificate))
-        commonName = Self.commonName(of: unsafe X509_get_subject_name(certificate))
-        serialNumber = Self.serialNumber(of: certificate)
+        subject = unsafe Self.text(of: unsafe X509_get_subject_name(certificate))
+        issuer = unsafe Self.text(of: unsafe X509_get_issuer_name(certificate))
+        commonName = unsafe Self.commonName(of: unsafe X509_get_subject_name(certificate))
+        serialNumber = unsafe Self.serialNumber(of: certificate)
         unsafe _ = rw_tls_seconds(X509_get0_notBefore(certificate), &notBefore)
         unsafe _ = rw_tls_seconds(X509_get0_notAfter(certificate), &notAfter)
-        fingerprint = Self.fingerprint(of: certificate)
+        fingerprint = unsafe Self.fingerprint(of: certificate)
         if let key = unsafe X509_get0_pubkey(certificate) {
             let name = unsafe EVP_PKEY_get0_type_name(key).map { unsafe String(cString: $0) } ?? "unknown"
             keyDescription = unsafe "\(name) \(EVP_PKEY_get_bits(key))"
         }
-        readAlternativeNames(certificate)
+        unsafe readAlternativeNames(certificate)
     }
 
     private static func text(of name: OpaquePointer?) -> String {
         guard let name = unsafe name, let bio = unsafe BIO_new(BIO_s_mem()) else { return "" }
         defer { unsafe BIO_free(bio) }
         guard unsafe rw_tls_print_name(bio, name) >= 0 else { return "" }
-        return takeText(bio)
+        return unsafe takeText(bio)
     }
 
     private static func takeText(_ bio: OpaquePointer) -> String {
@@ -93,7 +93,7 @@ public struct CertificateDetails: Sendable, Equatable {
 
     private mutating func readAlternativeNames(_ certificate: OpaquePointer) {
         guard let found = unsafe X509_get_ext_d2i(certificate, NID_subject_alt_name, nil, nil) else { return }
-        let names = unsafe OpaquePointer(found)
+        let names = OpaquePointer(found)
         defer { unsafe rw_tls_free_names(names) }
         for index in 0..<(unsafe rw_tls_names_count(names)) {
             guard let name = unsafe rw_tls_name_at(names, index) else { continue }

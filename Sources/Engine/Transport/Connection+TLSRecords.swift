@@ -166,21 +166,53 @@ extension Connection {
     private func encrypt(
         _ session: UnsafeMutablePointer<TLSSession>, _ source: UnsafeRawPointer, _ count: Int
     ) -> Int {
+        // A large record is sent from where OpenSSL encrypted it. Only one that carries all of this write is longer
+        // than it; OpenSSL has no use for the memory afterwards.
+        unsafe session.pointee.io.take_above = count >= TLSMemory.takenBytesMin ? count : 0
+        unsafe session.pointee.io.taken_count = 0
+        unsafe session.pointee.io.out_left = 0
+        var room: Lease? =
+            count >= TLSMemory.takenBytesMin
+            ? nil : worker.core.value.buffers.allocateRecord(count + TLSMemory.recordOverheadMax)
         while true {
-            let block = worker.core.value.buffers.allocateRecord(count + TLSMemory.recordOverheadMax)
-            unsafe session.pointee.io.out = block.start.assumingMemoryBound(to: UInt8.self)
-            unsafe session.pointee.io.out_left = block.count
+            if let block = room.take() {
+                unsafe session.pointee.io.out = block.start.assumingMemoryBound(to: UInt8.self)
+                unsafe session.pointee.io.out_left = block.count
+                room = consume block
+            }
             let written = unsafe SSL_write(session.pointee.ssl, source, Int32(count))
-            let used = unsafe block.count - session.pointee.io.out_left
+            var isQueued = true
+            if let block = room.take() {
+                let used = unsafe block.count - session.pointee.io.out_left
+                isQueued = queueCiphertext(unsafe Lease(start: block.start, count: used, buffer: block.buffer))
+            }
+            if unsafe session.pointee.io.taken_count > 0 {
+                let isTaken = unsafe queueTaken(session)
+                isQueued = isQueued && isTaken
+            }
             unsafe session.pointee.io.out_left = 0
-            let isQueued = queueCiphertext(unsafe Lease(start: block.start, count: used, buffer: block.buffer))
             guard isQueued else { return 0 }
             if written > 0 { return Int(written) }
-            // The room was too small for what OpenSSL had to say besides: it goes on in the next block.
-            if unsafe SSL_get_error(session.pointee.ssl, written) == SSL_ERROR_WANT_WRITE { continue }
-            unsafe fail(session, TLSFailure.reason(of: OpenSSLErrors.takeNumber(), session.pointee.ssl))
-            return 0
+            guard unsafe SSL_get_error(session.pointee.ssl, written) == SSL_ERROR_WANT_WRITE else {
+                unsafe fail(session, TLSFailure.reason(of: OpenSSLErrors.takeNumber(), session.pointee.ssl))
+                return 0
+            }
+            // OpenSSL has something to say besides, or sends smaller records than usual.
+            room = worker.core.value.buffers.allocateRecord()
         }
+    }
+
+    /// Queues a record in the memory that OpenSSL made it in, or a copy where OpenSSL keeps the memory.
+    private func queueTaken(_ session: UnsafeMutablePointer<TLSSession>) -> Bool {
+        let count = unsafe session.pointee.io.taken_count
+        let start = unsafe UnsafeMutableRawPointer(session.pointee.io.taken!)
+        let block = unsafe rw_tls_take(&session.pointee.io)
+        unsafe session.pointee.io.taken_count = 0
+        guard let block = unsafe block else {
+            return queueCiphertext(worker.copy(unsafe RawSpan(_unsafeStart: UnsafeRawPointer(start), byteCount: count)))
+        }
+        let lease = unsafe worker.core.value.buffers.adopt(record: block)
+        return queueCiphertext(unsafe Lease(start: start, count: count, buffer: lease.buffer))
     }
 
     /// Says that nothing follows, behind all that is queued (close_notify, RFC 8446 §6.1). Once.

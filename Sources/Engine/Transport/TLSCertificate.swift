@@ -74,14 +74,14 @@ package final class TLSCertificate: @unchecked Sendable {
     }
 
     private static func privateKey(in pem: [UInt8], of leaf: OpaquePointer) throws(TLSProblem) -> OpaquePointer {
+        // OpenSSL calls anything that it can make nothing of unsupported.
+        guard String(decoding: pem, as: UTF8.self).contains("PRIVATE KEY-----") else {
+            throw TLSProblem(.key, "no private key in PEM form")
+        }
         guard let bio = unsafe memoryBIO(pem) else { throw TLSProblem(.library, "out of memory") }
         defer { unsafe BIO_free(bio) }
         guard let key = unsafe PEM_read_bio_PrivateKey(bio, nil, refusePassword, nil) else {
-            let isMissing = rw_tls_error_reason(ERR_peek_last_error()) == PEM_R_NO_START_LINE
-            if isMissing { ERR_clear_error() }
-            throw isMissing
-                ? TLSProblem(.key, "no private key in PEM form")
-                : .ofLibrary(.key, "unreadable private key (keys with a password are not taken)")
+            throw .ofLibrary(.key, "unreadable private key (keys with a password are not taken)")
         }
         guard unsafe X509_check_private_key(leaf, key) == 1 else {
             ERR_clear_error()

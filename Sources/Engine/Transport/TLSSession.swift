@@ -98,6 +98,8 @@ struct TLSMemory {
     /// Header, nonce, tag and padding of a record, rounded up.
     static let recordOverheadMax = 128
     static let remarksBytes = 4096
+    /// Records from this on are not copied. Smaller ones would each keep a block for a whole one.
+    static let takenBytesMin = 4096
 
     init() {
         unsafe gathering = .allocate(byteCount: Self.recordBytesMax, alignment: 64)

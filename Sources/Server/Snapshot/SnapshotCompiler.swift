@@ -47,7 +47,8 @@ package struct SnapshotCompiler {
         }
         guard diagnostics.reportCount == errorsBefore, !diagnostics.hasErrors else { return nil }
         return Snapshot(
-            generation: (previous?.generation ?? 0) + (isSameGeneration ? 0 : 1), configuration: configuration, source: source,
+            generation: (previous?.generation ?? 0) + (isSameGeneration ? 0 : 1), configuration: configuration,
+            source: source,
             clusters: clusters, clusterTLS: clusterTLS, listeners: listeners)
     }
 
@@ -78,7 +79,8 @@ package struct SnapshotCompiler {
             return Cluster(
                 name: configuration.name, endpoints: endpoints, policy: configuration.loadBalancing,
                 connectTimeoutNs: configuration.connectTimeout.nanoseconds,
-                connectionsMax: configuration.pool.maxConnections.map(UInt64.init), pool: configuration.pool, tls: tls?.context,
+                connectionsMax: configuration.pool.maxConnections.map(UInt64.init), pool: configuration.pool,
+                tls: tls?.context,
                 stats: try registry.range(for: .init(.cluster, configuration.name), count: ClusterStat.cellCount))
         } catch {
             reportFull(configuration.origin, diagnostics)

@@ -19,9 +19,10 @@ package final class WorkerCluster {
         scopes = registry.scopes(cluster.stats)
         limit = cluster.connectionsMax.map { ConnectionLimit(max: $0, scopes: registry.scopes(cluster.stats)) }
         endpointScopes = cluster.endpoints.map { registry.scope($0.stats, worker: worker) }
-        sessions = cluster.tls.map { context in
-            cluster.endpoints.map { _ in TLSClientSessions(context: context) }
-        } ?? []
+        sessions =
+            cluster.tls.map { context in
+                cluster.endpoints.map { _ in TLSClientSessions(context: context) }
+            } ?? []
         let load = EndpointLoad(endpoints: cluster.endpoints, registry: registry)
         balancer = makeLoadBalancer(cluster.policy, weights: cluster.endpoints.map(\.weight), load: load, seed: seed)
     }
