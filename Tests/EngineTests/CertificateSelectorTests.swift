@@ -86,7 +86,7 @@ struct TicketKeysTests {
             names.append(keys.newest.name)
         }
         #expect(Set(names).count == 4)
-        let found = unsafe names.map { name in
+        let found = names.map { name in
             unsafe name.withUnsafeBufferPointer { unsafe keys.key(named: $0.baseAddress!)?.isNewest }
         }
         #expect(found == [nil, false, false, true])

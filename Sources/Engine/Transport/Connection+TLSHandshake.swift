@@ -6,6 +6,9 @@ internal import CTLS
 /// them at the end of its turn, oldest first, until its time for them is spent (`Worker.advanceSessions`): those who
 /// are connected already go on in between.
 extension Connection {
+    /// A client's hello fits, also with a post-quantum key share.
+    private static let copiedBytesMax = 4096
+
     /// Begins as a server. The connection was just accepted.
     func secure(_ context: TLSServerContext) {
         guard attach(context, sessions: nil) else { return close(.limit, reset: true) }
@@ -40,9 +43,17 @@ extension Connection {
         worker.core.value.sessions.append(id(.receive))
     }
 
-    /// Ciphertext that cannot be looked at now.
+    /// Ciphertext that cannot be looked at now. A little of it is copied: thousands of clients that say hello in the
+    /// same moment must not keep the receive buffers from those who are connected.
     func keepWaiting(_ lease: consuming Lease) {
-        guard let session = unsafe state.secure, lease.count > 0 else { return worker.discard(lease) }
+        guard lease.count > 0 else { return worker.discard(lease) }
+        if lease.count <= Self.copiedBytesMax, lease.buffer < BufferPool.heapBase {
+            let copy = worker.copy(lease.bytes)
+            worker.discard(lease)
+            keepWaiting(copy)
+            return
+        }
+        guard let session = unsafe state.secure else { return worker.discard(lease) }
         let isQueued = unsafe session.pointee.waiting.append(
             lease.start, lease.count, lease.buffer, in: &worker.core.value.segments)
         guard isQueued else {
@@ -190,7 +201,6 @@ extension Connection {
             closeWhenSent(reason)
         } else {
             unsafe session.pointee.sessions?._withUnsafeGuaranteedRef { $0.forget() }
-            sendLastWords()
             close(reason)
         }
     }

@@ -105,9 +105,4 @@ struct TLSMemory {
         unsafe gathering = .allocate(byteCount: Self.recordBytesMax, alignment: 64)
         unsafe remarks = .allocate(byteCount: Self.remarksBytes, alignment: 64)
     }
-
-    func destroy() {
-        unsafe gathering.deallocate()
-        unsafe remarks.deallocate()
-    }
 }

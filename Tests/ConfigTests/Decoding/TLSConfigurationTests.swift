@@ -67,24 +67,24 @@ private func errors(inListenerTLS keys: String) -> [String] {
 }
 
 @Test(arguments: [
-    ("", "5:6: missing key \"certificates\" in tls; expected a list, each item an object"),
-    ("certificates: []", "5:22: \"certificates\" has 0 items; expected at least 1"),
-    ("certificates: [{ cert: a }]", "5:23: missing key \"key\" in certificate; expected the path of a file"),
+    ("", "5:10: missing key \"certificates\" in tls; expected a list, each item an object"),
+    ("certificates: []", "5:26: \"certificates\" has 0 items; expected at least 1"),
+    ("certificates: [{ cert: a }]", "5:27: missing key \"key\" in certificate; expected the path of a file"),
     (
         "certificates: [{ cert: a, key: b }], min_version: 1.1",
-        "5:58: \"min_version\" is \"1.1\"; expected one of 1.2, 1.3"
+        "5:62: \"min_version\" is \"1.1\"; expected one of 1.2, 1.3 (did you mean \"1.2\"?)"
     ),
     (
         "certificates: [{ cert: a, key: b }], min_version: 1.3, max_version: 1.2",
-        "5:76: \"max_version\" is below \"min_version\"; expected at least \"min_version\""
+        "5:80: \"max_version\" is below \"min_version\"; expected at least \"min_version\""
     ),
     (
         "certificates: [{ cert: a, key: b }], client_certificate: optional",
-        "5:6: missing key \"client_ca\" in tls; expected the authorities whose certificates \"client_certificate\" is about"
+        "5:10: missing key \"client_ca\" in tls; expected the authorities whose certificates \"client_certificate\" is about"
     ),
     (
         "certificates: [{ cert: a, key: b }], ciphers: [\"ALL:!MD5\"]",
-        "5:55: an item of \"ciphers\" is \"ALL:!MD5\"; expected a name such as ECDHE-RSA-AES128-GCM-SHA256"
+        "5:59: an item of \"ciphers\" is \"ALL:!MD5\"; expected a name such as ECDHE-RSA-AES128-GCM-SHA256"
     ),
 ])
 func wrongKeysOfAListenersTLSAreRefused(_ keys: String, _ error: String) {
@@ -92,13 +92,13 @@ func wrongKeysOfAListenersTLSAreRefused(_ keys: String, _ error: String) {
 }
 
 @Test(arguments: [
-    ("cert: a", "4:6: missing key \"cert\" or \"key\" in tls; expected both or neither"),
-    ("sni: \"a b\"", "4:13: \"sni\" is \"a b\"; expected a host name such as api.internal"),
+    ("cert: a", "4:10: missing key \"cert\" or \"key\" in tls; expected both or neither"),
+    ("sni: \"a b\"", "4:17: \"sni\" is \"a b\"; expected a host name such as api.internal"),
     (
         "verify: false, ca: a",
-        "4:23: \"ca\" beside `verify: false`; expected either, because nothing is verified"
+        "4:27: \"ca\" beside `verify: false`; expected either, because nothing is verified"
     ),
-    ("verify_san: [\"\"]", "4:21: an item of \"verify_san\" is \"\"; expected a host name, an address or a URI"),
+    ("verify_san: [\"\"]", "4:25: an item of \"verify_san\" is \"\"; expected a host name, an address or a URI"),
 ])
 func wrongKeysOfAClustersTLSAreRefused(_ keys: String, _ error: String) {
     #expect(errors(inCluster: "endpoints: [\"10.0.0.1:1\"]\ntls: { \(keys) }") == [error])
