@@ -1,6 +1,6 @@
 # Each recipe is a line; the work and its reasons are in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format release bench bench-compare bench-test test-kernels fuzz
+.PHONY: help run test lint format release bench bench-compare bench-micro bench-test test-kernels fuzz
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ bench-compare: ## what changed since BASE=<commit>, beyond noise
 	@test -n "$(BASE)" || { echo 'usage: make bench-compare BASE=<commit>' >&2; exit 64; }
 	@scripts/install-dependencies bench
 	@Benchmarks/compare $(BASE) $(BENCH)
+
+bench-micro: ## instructions and allocations of single operations, against their thresholds (MICRO="--update")
+	@scripts/install-dependencies micro
+	@Benchmarks/micro $(MICRO)
 
 bench-test: ## the benchmark suite's own tests
 	@cd Benchmarks && python3 -m unittest

@@ -6,6 +6,9 @@ import PackageDescription
 let systemLibraries: [Target] = [
     .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+    // Without pkg-config, whose -pthread SwiftPM warns about.
+    .systemLibrary(name: "Clibre2", providers: [.apt(["libre2-dev"])]),
 ]
 
 // Every Swift target: Swift 6 language mode, unsafe code spelled out, existentials spelled out.
@@ -19,18 +22,21 @@ var strict: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 var strictC: [CSetting] = [.enableWarning("all"), .enableWarning("extra")]
+var strictCXX: [CXXSetting] = [.enableWarning("all"), .enableWarning("extra")]
 
 // `make lint` sets this. Not the default: a newer compiler knows new warnings, and what built must go on building.
 if Context.environment["RINGWAY_WARNINGS_AS_ERRORS"] != nil {
     strict.append(.treatAllWarnings(as: .error))
     strictC.append(.treatAllWarnings(as: .error))
+    strictCXX.append(.treatAllWarnings(as: .error))
 }
 
 let package = Package(
     name: "ringway",
     products: [
         .executable(name: "ringway", targets: ["ringway"]),
-        .library(name: "Ringway", targets: ["Server", "Filters", "Upstream", "Engine", "HTTP", "Config"]),
+        .library(
+            name: "Ringway", targets: ["RingwayCLI", "Server", "Filters", "Upstream", "Engine", "HTTP", "Config"]),
     ],
     dependencies: [
         // Exact versions: a build today and a build next year read the same sources.
@@ -45,22 +51,31 @@ let package = Package(
         .target(
             name: "CTLS", dependencies: ["COpenSSL"], cSettings: strictC,
             linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+        .target(
+            name: "CRE2", dependencies: ["Clibre2"], cxxSettings: strictCXX, linkerSettings: [.linkedLibrary("re2")]),
         .target(name: "HTTP", swiftSettings: strict),
-        .target(name: "Config", dependencies: [.product(name: "Yams", package: "Yams")], swiftSettings: strict),
+        .target(name: "HTTP2", dependencies: ["CNghttp2", "HTTP"], swiftSettings: strict),
+        .target(
+            name: "Config", dependencies: ["CRE2", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
         .target(name: "Engine", dependencies: ["CIOUring", "CTLS"], swiftSettings: strict),
-        .target(name: "Upstream", dependencies: ["Engine", "HTTP", "Config"], swiftSettings: strict),
-        .target(name: "Filters", dependencies: ["Engine", "HTTP", "Upstream", "Config"], swiftSettings: strict),
+        .target(name: "Upstream", dependencies: ["Engine", "HTTP", "HTTP2", "Config"], swiftSettings: strict),
+        .target(
+            name: "Filters", dependencies: ["CRE2", "Engine", "HTTP", "HTTP2", "Upstream", "Config"],
+            swiftSettings: strict),
         .target(
             name: "Server",
             dependencies: [
-                "Filters", "Upstream", "Engine", "HTTP", "Config", .product(name: "Logging", package: "swift-log"),
+                "Filters", "Upstream", "Engine", "HTTP", "HTTP2", "Config",
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
-        .executableTarget(
-            name: "ringway",
+        .target(
+            name: "RingwayCLI",
             dependencies: ["Server", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: strict),
+        .executableTarget(name: "ringway", dependencies: ["RingwayCLI"], swiftSettings: strict),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP"], swiftSettings: strict),
+        .testTarget(name: "HTTP2Tests", dependencies: ["HTTP2", "HTTP"], swiftSettings: strict),
         .testTarget(name: "ConfigTests", dependencies: ["Config"], swiftSettings: strict),
         // A kernel in memory, behind the engine's backend seam: what the worker's tests run on. A test target, so
         // that a plain release build, which has no testable modules, leaves it out.
@@ -69,11 +84,14 @@ let package = Package(
         .target(name: "AllocationCount", path: "Tests/AllocationCount", cSettings: strictC),
         .testTarget(name: "EngineTests", dependencies: ["Engine", "Simulation"], swiftSettings: strict),
         .testTarget(
-            name: "UpstreamTests", dependencies: ["Upstream", "Engine", "Config", "Simulation"], swiftSettings: strict),
+            name: "UpstreamTests", dependencies: ["Upstream", "Engine", "HTTP", "Config", "Simulation"],
+            swiftSettings: strict),
         .testTarget(
             name: "FiltersTests",
-            dependencies: ["Filters", "Upstream", "Engine", "Config", "Simulation", "AllocationCount"],
+            dependencies: ["Filters", "Upstream", "Engine", "HTTP", "Config", "Simulation", "AllocationCount"],
             swiftSettings: strict),
         .testTarget(name: "RoutingTests", dependencies: ["Filters", "HTTP", "Config"], swiftSettings: strict),
-    ]
+    ],
+    // What RE2's header wants.
+    cxxLanguageStandard: .cxx17
 )

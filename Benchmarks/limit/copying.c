@@ -334,7 +334,7 @@ int main(int argc, char **argv) {
     if ((result = buffers_open(&loop, &pool, o.buffer_count, o.buffer_size)) < 0) fail("buffer ring", result);
     if (direct) {
         unsigned slots = descriptors < SLOTS_MAX + SLOTS_SPARE ? descriptors - SLOTS_SPARE : SLOTS_MAX;
-        if ((result = ring_register_slots(&loop, slots)) < 0) fail("direct descriptors", result);
+        if ((result = ring_register_slots(&loop, slots, slots / 2)) < 0) fail("direct descriptors", result);
         for (unsigned slot = slots - 1; slot >= slots / 2; slot--) backend_slots[backend_slot_count++] = (int)slot;
     }
     listener = listen_on(o.listen_port);

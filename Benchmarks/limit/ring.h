@@ -90,12 +90,12 @@ static inline void ring_reap(ring *r, void (*handle)(const struct io_uring_cqe *
     __atomic_store_n(r->cq_head, tail, __ATOMIC_RELEASE);
 }
 
-// Reserves direct descriptors: accept allocates from the lower half, the relay owns the upper half.
-static inline int ring_register_slots(const ring *r, unsigned count) {
+// Reserves direct descriptors: accept allocates from the first `for_accept`, the relay owns the others.
+static inline int ring_register_slots(const ring *r, unsigned count, unsigned for_accept) {
     struct io_uring_rsrc_register files = {.nr = count, .flags = IORING_RSRC_REGISTER_SPARSE};
     int result = ring_register(r, IORING_REGISTER_FILES2, &files, sizeof files);
     if (result < 0) return result;
-    struct io_uring_file_index_range range = {.off = 0, .len = count / 2};
+    struct io_uring_file_index_range range = {.off = 0, .len = for_accept};
     return ring_register(r, IORING_REGISTER_FILE_ALLOC_RANGE, &range, 0);
 }
 

@@ -10,21 +10,23 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "exchange.h"
 #include "load.h"
 #include "stream.h"
 
 // A slow reader's own socket buffers are small, so that its backlog lies in the proxy's hands.
-enum { CONNECTING_MAX = 256, SLOW_READ_BYTES = 4096, SLOW_BUFFER_BYTES = 64 << 10 };
+enum { CONNECTING_MAX = 256, TOUCHING_MAX = 32, SLOW_READ_BYTES = 4096, SLOW_BUFFER_BYTES = 64 << 10 };
+// What a slow HTTP client asks for: more than it reads in any window.
+static const size_t SLOW_RESPONSE_BYTES = 64 << 20;
 static const uint64_t SLOW_READ_INTERVAL_NS = 20 * 1000000ull;
 
 typedef struct client {
     watched watched;
     int number;
     bool connected, busy, slow;
-    size_t to_send, to_receive;
     uint64_t started_ns;
     uint64_t due, begun;  // open loop: requests of this client that fell due, and that were sent
-    stream outgoing, incoming;
+    exchange exchange;
 } client;
 
 static client *clients;
@@ -47,9 +49,7 @@ static void on_event(watched *w, uint32_t events);
 
 static void open_client(client *c) {
     c->connected = c->busy = false;
-    c->to_send = c->to_receive = 0;
-    c->outgoing = stream_of((uint32_t)c->number);
-    c->incoming = stream_answer(c->outgoing);
+    exchange_open(&c->exchange, (uint32_t)c->number);
     c->started_ns = now_ns();
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) fail("socket");
@@ -79,35 +79,34 @@ static void lose(client *c) {
 // MARK: Requests
 
 static bool send_rest(client *c) {
-    while (c->to_send) {
-        ssize_t sent = stream_send(c->watched.fd, &c->outgoing, c->to_send);
-        if (sent < 0 && errno == EAGAIN) return true;
-        if (sent < 0) {
-            lose(c);
-            return false;
-        }
-        c->to_send -= (size_t)sent;
-    }
-    return true;
+    if (exchange_send(&c->exchange, c->watched.fd)) return true;
+    lose(c);
+    return false;
 }
 
 static bool send_request(client *c, uint64_t start_ns) {
     c->busy = true;
     c->begun++;
     c->started_ns = start_ns;
-    c->to_send = c->to_receive = opt.size;
+    exchange_begin(&c->exchange);
     return send_rest(c);
 }
 
 // One chunk, or nothing when the socket is full. False when there is no more to do now.
 static bool send_chunk(client *c) {
-    ssize_t sent = stream_send(c->watched.fd, &c->outgoing, STREAM_CHUNK);
+    ssize_t sent = stream_send(c->watched.fd, &c->exchange.outgoing, STREAM_CHUNK);
     if (sent < 0 && errno != EAGAIN) lose(c);
     return sent > 0;
 }
 
 static void write_without_pause(client *c) {
     while (send_chunk(c)) {}
+}
+
+static void ask_for_much(client *c) {
+    char head[REQUEST_HEAD_MAX];
+    size_t length = exchange_write_head(head, sizeof head, (uint32_t)c->number, SLOW_RESPONSE_BYTES);
+    if (send(c->watched.fd, head, length, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)length) lose(c);
 }
 
 // Counts the answered request and begins the next. False when this connection is done with.
@@ -130,16 +129,19 @@ static bool complete_request(client *c) {
     return c->begun >= c->due || send_request(c, intended_start_ns(c));
 }
 
-static void receive_answer(client *c) {
+// Edge-triggered: reads until the socket is empty. Behind an HTTP response nothing can come until the next request is
+// sent, so that read is saved, as real clients do.
+static void receive_answer(client *c, uint32_t events) {
     for (;;) {
-        ssize_t received = stream_receive(c->watched.fd, &c->incoming, opt.verify);
-        if (received < 0 && errno == EAGAIN) return;
-        if (received <= 0 || (size_t)received > c->to_receive) {
+        received outcome = exchange_receive(&c->exchange, c->watched.fd);
+        if (outcome == RECEIVED_NOTHING) return;
+        if (outcome == RECEIVED_ERROR || (outcome == RECEIVED_ALL && !c->busy)) {
             lose(c);
             return;
         }
-        c->to_receive -= (size_t)received;
-        if (c->busy && !c->to_receive && !complete_request(c)) return;
+        if (outcome == RECEIVED_PART) continue;
+        if (!complete_request(c)) return;
+        if (opt.http != HTTP_NONE && !(events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP))) return;
     }
 }
 
@@ -158,30 +160,38 @@ static void on_event(watched *w, uint32_t events) {
         if (!c->connected) return;
     }
     if (opt.mode == BULK || c->slow) {
-        if (!started) return;
+        if (!started || opt.http != HTTP_NONE) return;
         if (c->slow) write_without_pause(c);
         else send_chunk(c);
         return;
     }
     if ((events & EPOLLOUT) && !send_rest(c)) return;
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) receive_answer(c);
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) receive_answer(c, events);
 }
 
 // MARK: What main calls
+
+// Connections that are as far as they shall be before the load begins. With HTTP the backend's are the proxy's own
+// affair, except for upgrades.
+static int standing(void) {
+    if (opt.mode == IDLE && opt.touch) return tally.touched;
+    return opt.http == HTTP_NONE && tally.accepted < tally.connected ? tally.accepted : tally.connected;
+}
 
 bool clients_ramp_up(void) {
     if (!clients) {
         client_count = opt.connections + opt.slow_connections;
         clients = calloc((size_t)client_count, sizeof *clients);
     }
-    while (opened < client_count && opened - (opt.mode == CHURN ? 0 : tally.accepted) < CONNECTING_MAX) {
+    // A few at a time where each needs one of the proxy's own connections for a moment, so that few of those stay.
+    const int together = opt.http != HTTP_NONE && opt.touch ? TOUCHING_MAX : CONNECTING_MAX;
+    while (opened < client_count && (opt.mode == CHURN || opened - standing() < together)) {
         clients[opened].number = opened;
         clients[opened].slow = opened >= opt.connections;
         open_client(&clients[opened++]);
     }
     if (opt.mode == CHURN) return opened == client_count;
-    const bool touched = opt.mode != IDLE || !opt.touch || tally.touched >= client_count;
-    return tally.accepted >= client_count && tally.connected >= client_count && touched;
+    return standing() >= client_count;
 }
 
 void clients_start(uint64_t now) {
@@ -189,7 +199,8 @@ void clients_start(uint64_t now) {
     open_loop_start_ns = next_slow_read_ns = now;
     for (int i = 0; i < client_count; i++) {
         client *c = &clients[i];
-        if (c->slow) write_without_pause(c);
+        if (c->slow && opt.http != HTTP_NONE) ask_for_much(c);
+        else if (c->slow) write_without_pause(c);
         else if (opt.mode == BULK) rewatch(&c->watched, EPOLLOUT);  // told again while it can write
         else if (opt.mode == ECHO && !is_open_loop()) send_request(c, now);
     }

@@ -7,6 +7,7 @@
 
 #include "accounting.h"
 #include "histogram.h"
+#include "http.h"
 
 typedef enum mode { ECHO, BULK, CHURN, IDLE } mode;
 
@@ -15,7 +16,9 @@ typedef struct options {
     const char *mode_name;
     int connections;
     int slow_connections;   // echo: readers that take 4 KiB every 20 ms and write without pause
-    size_t size;            // bytes of a request, and of its response
+    http_kind http;         // what the connections carry; HTTP_NONE: nothing but bytes
+    size_t size;            // bytes of a request, and of its response; HTTP: content of a GET's response or a POST
+    int routes;             // HTTP: how many the proxy has; requests are spread over them
     double rate;            // echo: requests a second, open loop; 0 means as fast as answers come
     double warm_up_s, window_s;
     int proxy_port, proxy_port_count;  // connections are spread over consecutive ports
@@ -29,7 +32,7 @@ typedef struct options {
 
 typedef struct tallies {
     uint64_t requests;  // complete exchanges (churn: and connections)
-    uint64_t bytes;     // received by the backend
+    uint64_t bytes;     // received by the backend; HTTP: content alone
     uint64_t errors;    // refused, reset or ended early, or wrong bytes
     int connected, accepted, touched;
 } tallies;

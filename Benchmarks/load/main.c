@@ -1,6 +1,6 @@
-// ringload: clients and backend of the layer-4 benchmarks in one epoll thread, with a measured window.
+// ringload: clients and backend of the benchmarks in one epoll thread, with a measured window.
 //
-//   ringload echo|bulk|churn|idle --proxy-port P --backend-port B [options]
+//   ringload echo|bulk|churn|idle --proxy-port P --backend-port B [--http get|post|upgrade] [options]
 //
 // Prints one JSON object. All connections stand before the warm-up begins (except churn's, which come
 // and go); counters and the proxy's CPU time are read at both edges of the window.
@@ -63,9 +63,17 @@ static void usage_error(const char *program) {
     fprintf(stderr,
             "usage: %s echo|bulk|churn|idle --proxy-port P --backend-port B [--proxy-ports N] [--connections N]\n"
             "       [--size BYTES] [--rate PER_SECOND] [--slow N] [--warm-up S] [--window S] [--cpu N]\n"
-            "       [--pids PID,PID...] [--verify] [--touch] [--stall-ms MS]\n",
+            "       [--pids PID,PID...] [--verify] [--touch] [--stall-ms MS] [--http get|post|upgrade] [--routes N]\n",
             program);
     exit(64);
+}
+
+static http_kind parse_http_kind(const char *name) {
+    static const char *const kinds[] = {[HTTP_GET] = "get", [HTTP_POST] = "post", [HTTP_UPGRADE] = "upgrade"};
+    for (size_t i = HTTP_GET; i < sizeof kinds / sizeof *kinds; i++) {
+        if (!strcmp(name, kinds[i])) return (http_kind)i;
+    }
+    return HTTP_NONE;
 }
 
 static void parse(int argc, char **argv) {
@@ -77,7 +85,8 @@ static void parse(int argc, char **argv) {
         {"slow", required_argument, NULL, 'S'}, {"warm-up", required_argument, NULL, 'w'},
         {"window", required_argument, NULL, 'd'}, {"cpu", required_argument, NULL, 'c'},
         {"pids", required_argument, NULL, 'p'}, {"verify", no_argument, NULL, 'v'},
-        {"touch", no_argument, NULL, 't'}, {"stall-ms", required_argument, NULL, 'z'}, {NULL, 0, NULL, 0}};
+        {"touch", no_argument, NULL, 't'}, {"stall-ms", required_argument, NULL, 'z'},
+        {"http", required_argument, NULL, 'h'}, {"routes", required_argument, NULL, 'R'}, {NULL, 0, NULL, 0}};
     for (size_t i = 0; argc > 1 && i < sizeof modes / sizeof *modes; i++) {
         if (strcmp(argv[1], modes[i])) continue;
         opt.mode = (mode)i;
@@ -100,12 +109,16 @@ static void parse(int argc, char **argv) {
             case 'p': opt.proxy = accounted_parse(optarg); break;
             case 'v': opt.verify = true; break;
             case 't': opt.touch = true; break;
+            case 'h': opt.http = parse_http_kind(optarg); break;
+            case 'R': opt.routes = atoi(optarg); break;
             case 'z': opt.backend_stall_ms = atoi(optarg); break;
             default: usage_error(argv[0]);
         }
     }
     const bool complete = opt.proxy_port > 0 && opt.backend_port > 0;
-    if (!complete || opt.connections < 1 || opt.proxy_port_count < 1 || opt.size < 8) usage_error(argv[0]);
+    // Eight bytes are what a raw stream is recognized by.
+    if (!complete || opt.connections < 1 || opt.proxy_port_count < 1) usage_error(argv[0]);
+    if (opt.http == HTTP_NONE ? opt.size < 8 : opt.mode == BULK) usage_error(argv[0]);
 }
 
 static void prepare_process(void) {

@@ -25,10 +25,20 @@ stream stream_of(uint32_t number) { return (stream){(number * 257u) % STREAM_PER
 
 stream stream_answer(stream request) { return (stream){(request.position + STREAM_PERIOD / 2) % STREAM_PERIOD}; }
 
+struct iovec stream_bytes(const stream *s, size_t bytes) {
+    return (struct iovec){pattern + s->position, bytes > STREAM_CHUNK ? STREAM_CHUNK : bytes};
+}
+
+void stream_advance(stream *s, size_t bytes) { s->position = (uint32_t)((s->position + bytes) % STREAM_PERIOD); }
+
+bool stream_matches(const stream *s, const void *bytes, size_t length) {
+    return !memcmp(bytes, pattern + s->position, length);
+}
+
 ssize_t stream_send(int fd, stream *s, size_t bytes) {
-    if (bytes > STREAM_CHUNK) bytes = STREAM_CHUNK;
-    ssize_t sent = send(fd, pattern + s->position, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent > 0) s->position = (s->position + (uint32_t)sent) % STREAM_PERIOD;
+    struct iovec next = stream_bytes(s, bytes);
+    ssize_t sent = send(fd, next.iov_base, next.iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0) stream_advance(s, (size_t)sent);
     return sent;
 }
 
@@ -36,12 +46,18 @@ ssize_t stream_receive(int fd, stream *s, bool verify) {
     if (!verify) return recv(fd, arrived, STREAM_CHUNK, MSG_TRUNC | MSG_DONTWAIT);
     ssize_t received = recv(fd, arrived, STREAM_CHUNK, MSG_DONTWAIT);
     if (received <= 0) return received;
-    if (memcmp(arrived, pattern + s->position, (size_t)received)) {
+    if (!stream_matches(s, arrived, (size_t)received)) {
         errno = EILSEQ;
         return -1;
     }
-    s->position = (s->position + (uint32_t)received) % STREAM_PERIOD;
+    stream_advance(s, (size_t)received);
     return received;
+}
+
+received stream_discard(int fd) {
+    ssize_t count = recv(fd, arrived, STREAM_CHUNK, MSG_TRUNC | MSG_DONTWAIT);
+    if (count < 0) return errno == EAGAIN ? RECEIVED_NOTHING : RECEIVED_ERROR;
+    return count ? RECEIVED_PART : RECEIVED_END;
 }
 
 bool stream_recognize(int fd, stream *s) {

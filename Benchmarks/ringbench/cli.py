@@ -35,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
         tools.install_missing(notes)
     tools.ringload()
     available, left_out = _available(_chosen_peers(options))
-    plan = _plan(options, available)
+    targets = _targets(options)
+    plan = _plan(options, available, targets)
     if not plan.run_count():
         print(
             "bench: nothing to run; --list shows the workloads, and here is why peers are missing:", file=sys.stderr
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         versions={peer.name: peer.version() for peer in available},
     )
     runner = _run(plan, folder, context)
-    written = _write_report(folder, runner, plan, context)
+    written = _write_report(folder, runner, plan, targets, context)
     print(f"\nReport: {written}", file=sys.stderr)
     return 130 if context.interrupted else 0
 
@@ -87,9 +88,9 @@ def _run(plan: Plan, folder: Path, context: report.Context) -> Runner:
     return runner
 
 
-def _write_report(folder: Path, runner: Runner, plan: Plan, context: report.Context) -> Path:
+def _write_report(folder: Path, runner: Runner, plan: Plan, targets: list[Target], context: report.Context) -> Path:
     results = Results(plan.workloads, plan.peers, runner.samples)
-    verdicts = results.verdicts(Target.read(tools.ROOT / "targets.json"))
+    verdicts = results.verdicts(targets)
     return report.write(folder, results, verdicts, context)
 
 
@@ -97,6 +98,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description="Measures Ringway beside its peers on this machine.")
     parser.add_argument("--quick", action="store_true", help="a few workloads in about three minutes")
     parser.add_argument("--only", metavar="NAMES", help="groups or workloads, comma-separated, * as wildcard")
+    parser.add_argument(
+        "--targets", metavar="SETS", help="only what these sets of targets need, as in targets.json: layer-4,http"
+    )
     parser.add_argument("--peers", metavar="NAMES", help="comma-separated; see --list (`limit`: both bare relays)")
     parser.add_argument(
         "--runs", type=int, metavar="N", help=f"rounds (default {DEFAULT_ROUNDS}, quick {QUICK_ROUNDS})"
@@ -139,8 +143,22 @@ def _available(candidates: list[Peer]) -> tuple[list[Peer], dict[str, str]]:
     return [peer for peer in candidates if peer.name not in left_out], left_out
 
 
-def _plan(options: argparse.Namespace, available: list[Peer]) -> Plan:
+def _targets(options: argparse.Namespace) -> list[Target]:
+    everything = Target.read(tools.ROOT / "targets.json")
+    if not options.targets:
+        return everything
+    known, wanted = dict.fromkeys(target.set for target in everything), options.targets.split(",")
+    for name in wanted:
+        if name not in known:
+            raise SystemExit(f"bench: no set of targets is called {name!r}; expected one of: {', '.join(known)}")
+    return [target for target in everything if target.set in wanted]
+
+
+def _plan(options: argparse.Namespace, available: list[Peer], targets: list[Target]) -> Plan:
     chosen = workloads.all_workloads()
+    if options.targets:
+        needed = {name for target in targets for name in (target.workload, target.over)}
+        chosen = [workload for workload in chosen if workload.name in needed]
     if options.only:
         chosen = workloads.select(chosen, options.only.split(","))
     elif options.quick:

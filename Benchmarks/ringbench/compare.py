@@ -21,7 +21,13 @@ from .progress import Progress, format_duration
 from .results import Results
 from .runner import Plan, Runner
 
-DEFAULT_WORKLOADS = "tcp-echo-1KiB-x64,tcp-echo-1KiB-x1000,tcp-echo-64KiB-x64,tcp-bulk-x1,tcp-churn-x64,memory-idle"
+DEFAULT_WORKLOADS = ",".join(
+    [
+        *("tcp-echo-1KiB-x64", "tcp-echo-1KiB-x1000", "tcp-echo-64KiB-x64", "tcp-bulk-x1", "tcp-churn-x64"),
+        *("http-get-1KiB-x64", "http-get-1KiB-x1000", "http-get-64KiB-x64", "http-churn-x64"),
+        *("memory-idle", "memory-http-idle"),
+    ]
+)
 DEFAULT_ROUNDS, DEFAULT_THRESHOLD = 9, 0.03
 WARM_UP_S, WINDOW_S = 0.3, 1.0
 EXIT_SLOWER = 1

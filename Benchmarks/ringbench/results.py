@@ -20,11 +20,15 @@ LIMIT = "limit"
 
 @dataclass(frozen=True)
 class Target:
-    """A promise of the project: `workload` at most `ratio` times `peer`, or its metric at most `at_most`."""
+    """A promise of the project about `workload`: what it takes is at most `ratio` times what `peer` takes, or at most
+    `at_most`. With `over`, what Ringway itself takes in that workload is the measure of both.
+    """
 
     workload: str
     source: str
+    set: str = ""
     peer: str | None = None
+    over: str | None = None
     ratio: float | None = None
     at_most: float | None = None
 
@@ -39,7 +43,7 @@ class Verdict:
 
     target: Target
     measured: float | None
-    interval: stats.Ratio | None
+    interval: stats.Estimate | None
     reached: bool | None
     certain: bool
 
@@ -81,10 +85,10 @@ class Results:
         costs = [(spread.median, peer) for peer in limits if (spread := self.spread(workload.name, peer.name))]
         return min(costs, key=lambda cost: cost[0])[1] if costs else None
 
-    def ratio(self, workload: Workload, peer: str, to: str) -> stats.Ratio | None:
+    def ratio(self, workload: Workload, peer: str, to: str) -> stats.Estimate | None:
         return stats.paired_ratio(self.values(workload.name, peer), self.values(workload.name, to))
 
-    def growth(self, workload: Workload, peer: str) -> stats.Ratio | None:
+    def growth(self, workload: Workload, peer: str) -> stats.Estimate | None:
         """How the metric differs from the smaller case, where both measure the same thing."""
         base = self.by_name.get(workload.grows_from or "")
         if not base:
@@ -108,15 +112,21 @@ class Results:
         own = self.spread(target.workload, subject)
         if workload is None or own is None:
             return unmeasured
-        if target.at_most is not None:
+        if target.at_most is not None and target.over is None:
             certain = (own.low <= target.at_most) == (own.high <= target.at_most)
             return Verdict(target, own.median, None, own.median <= target.at_most, certain)
+        estimate = self._compared(target, workload, subject)
+        wanted = target.ratio if target.at_most is None else target.at_most
+        if estimate is None or wanted is None:
+            return unmeasured
+        return Verdict(target, estimate.value, estimate, estimate.value <= wanted, estimate.excludes(wanted, wanted))
+
+    def _compared(self, target: Target, workload: Workload, subject: str) -> stats.Estimate | None:
+        if target.over is not None:
+            compare = stats.paired_ratio if target.at_most is None else stats.paired_difference
+            return compare(self.values(workload.name, subject), self.values(target.over, subject))
         other = target.peer
         if other == LIMIT:
             limit = self.limit(workload)
             other = limit.name if limit else None
-        ratio = self.ratio(workload, subject, other) if other else None
-        if ratio is None or target.ratio is None:
-            return unmeasured
-        certain = ratio.excludes(target.ratio, target.ratio)
-        return Verdict(target, ratio.value, ratio, ratio.value <= target.ratio, certain)
+        return self.ratio(workload, subject, other) if other else None

@@ -24,8 +24,8 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """A median of per-round ratios; `low` and `high` bound its 95 % confidence interval, if there is one."""
+class Estimate:
+    """A median of what rounds say; `low` and `high` bound its 95 % confidence interval, if there is one."""
 
     value: float
     low: float | None
@@ -50,21 +50,26 @@ def percentile(samples: Sequence[float], fraction: float) -> float:
     return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
 
 
-def paired_ratio(numerators: dict[int, float], denominators: dict[int, float], seed: int = 1) -> Ratio | None:
-    """Compares two series that are keyed by round, pairing what ran in the same round.
-
-    The interval is the percentile bootstrap over rounds: neighbours in time share the machine's mood, so a
-    round's ratio is the unit that is resampled. Fixed seed: the same samples give the same report.
+def paired_ratio(numerators: dict[int, float], denominators: dict[int, float]) -> Estimate | None:
+    """Compares two series that are keyed by round, pairing what ran in the same round: neighbours in time share the
+    machine's mood, so a round's ratio is the unit that is resampled.
     """
     rounds = [r for r in numerators if r in denominators and denominators[r] > 0]
-    if not rounds:
-        return None
-    ratios = [numerators[r] / denominators[r] for r in rounds]
-    if len(ratios) < MINIMUM_PAIRS:
-        return Ratio(median(ratios), None, None, len(ratios))
+    return estimate([numerators[r] / denominators[r] for r in rounds])
+
+
+def paired_difference(more: dict[int, float], less: dict[int, float]) -> Estimate | None:
+    """The same for the difference of two series."""
+    return estimate([more[r] - less[r] for r in more if r in less])
+
+
+def estimate(values: Sequence[float], seed: int = 1) -> Estimate | None:
+    """Their median with the percentile bootstrap's interval. Fixed seed: the same samples give the same report."""
+    if len(values) < MINIMUM_PAIRS:
+        return Estimate(median(values), None, None, len(values)) if values else None
     chance = random.Random(seed)
-    medians = [median(chance.choices(ratios, k=len(ratios))) for _ in range(BOOTSTRAP_RESAMPLES)]
-    return Ratio(median(ratios), percentile(medians, 0.025), percentile(medians, 0.975), len(ratios))
+    medians = [median(chance.choices(values, k=len(values))) for _ in range(BOOTSTRAP_RESAMPLES)]
+    return Estimate(median(values), percentile(medians, 0.025), percentile(medians, 0.975), len(values))
 
 
 def merge_histograms(histograms: Iterable[Iterable[Sequence[int]]]) -> list[tuple[int, int]]:

@@ -85,10 +85,16 @@ def compile_c(name: str, directory: str, sources: list[str]) -> Path:
     return binary
 
 
+RINGLOAD_SOURCES = [
+    *("main.c", "accounting.c", "client.c", "exchange.c", "http.c", "stream.c"),
+    *("backend.c", "raw_backend.c", "http_backend.c"),
+]
+
+
 def ringload() -> Path:
-    return compile_c("ringload", "load", ["main.c", "accounting.c", "backend.c", "client.c", "stream.c"])
+    return compile_c("ringload", "load", RINGLOAD_SOURCES)
 
 
 def limit_relay(kind: str) -> Path:
-    """`kind` is "copying" or "splicing"."""
+    """`kind` is "copying", "splicing" or "forwarding"."""
     return compile_c(f"limit-{kind}", "limit", [f"{kind}.c"])

@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 from . import stats
 from .topology import Topology
 
-KIB = 1024
+KIB, MIB = 1 << 10, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,18 @@ SMALL_PEERS = ("ringway", "haproxy", "nginx", "envoy", "limit-copying", "direct"
 SPLICING = ("haproxy-splice", "haproxy-pipes", "limit-splicing")
 LARGE_PEERS = (*SMALL_PEERS, *SPLICING)
 PROXIES = ("ringway", "haproxy", "nginx", "envoy")
+HTTP_PEERS = (*PROXIES, "limit-forwarding", "direct")
+HTTP_LARGE_PEERS = (*HTTP_PEERS, "haproxy-splice")
+LARGE = 64 * KIB
 
 
 @dataclass(frozen=True)
 class Workload:
     """One line of the report.
 
-    `load` goes to the driver. `rate_of` names the closed-loop workload whose slowest peer sets the pace of an
-    open-loop one, `rate_fraction` the part of that pace. `grows_from` names the small case that this one enlarges.
+    `load` goes to the driver; with `http` in it the proxies speak HTTP. `rate_of` names the closed-loop workload
+    whose slowest peer sets the pace of an open-loop one, `rate_fraction` the part of that pace. `grows_from` names
+    the small case that this one enlarges.
     """
 
     name: str
@@ -82,6 +86,11 @@ class Workload:
     rate_of: str | None = None
     rate_fraction: float = 0.0
     grows_from: str | None = None
+    features: frozenset[str] = frozenset()  # what the configurations turn on
+
+    @property
+    def protocol(self) -> str:
+        return "http" if "http" in self.load else "tcp"
 
 
 def _echo(size: int, connections: int, **options) -> Workload:
@@ -96,7 +105,7 @@ def _echo(size: int, connections: int, **options) -> Workload:
 
 def _tcp() -> list[Workload]:
     shown = {(1, 64), (4, 64), (1, 1000), (64, 64), (256, 64)}
-    quick = {(1, 64), (64, 64)}
+    quick = {(1, 64)}
     echoes = [
         _echo(size * KIB, connections, quick=(size, connections) in quick, summary=(size, connections) in shown)
         for size in (1, 4, 16, 64, 256)
@@ -119,43 +128,97 @@ def _tcp() -> list[Workload]:
     return echoes + streams
 
 
+def _size_name(size: int) -> str:
+    for unit, name in ((MIB, "MiB"), (KIB, "KiB")):
+        if size and size % unit == 0:
+            return f"{size // unit}{name}"
+    return f"{size}B"
+
+
+def _http_load(kind: str, size: int, connections: int, **more) -> dict:
+    return {"mode": "echo", "http": kind, "size": size, "connections": connections, **more}
+
+
+def _http_message(kind: str, size: int, connections: int) -> Workload:
+    method, noun = kind.upper(), {"get": "responses", "post": "requests"}[kind]
+    shown = {("get", 1, 64), ("get", 1, 1000), ("get", 64, 64), ("get", 1024, 64), ("post", 64, 64)}
+    quick = {("get", 1, 64), ("get", 64, 64)}
+    key = (kind, size / KIB, connections)
+    return Workload(
+        f"http-{kind}-{_size_name(size)}-x{connections}",
+        "http",
+        f"{method}, {noun} of {_size_name(size)}, {connections} keep-alive connections",
+        CPU_PER_REQUEST,
+        f"{method} {_size_name(size)} × {connections:,}",
+        _http_load(kind, size, connections),
+        peers=HTTP_LARGE_PEERS if size >= LARGE else HTTP_PEERS,
+        quick=key in quick,
+        summary=key in shown,
+        grows_from=f"http-{kind}-{_size_name(size)}-x64" if connections == 1000 else None,
+    )
+
+
+def _http() -> list[Workload]:
+    return [
+        _http_message(kind, size, connections)
+        for kind in ("get", "post")
+        for size in (0, KIB, 4 * KIB, 64 * KIB, MIB)
+        for connections in (10, 64, 1000)
+    ]
+
+
 _CHURN = {"mode": "churn", "size": KIB, "connections": 64}
 _ECHO = {"mode": "echo", "size": KIB, "connections": 64}
+_GET = _http_load("get", KIB, 64)
 
 
 def _churn() -> list[Workload]:
-    peers = SMALL_PEERS + ("limit-splicing",)
-    title = "connect, one exchange of 1 KiB, close; 64 at a time"
     return [
         Workload(
             "tcp-churn-x64",
             "churn",
-            title,
+            "connect, one exchange of 1 KiB, close; 64 at a time",
             CPU_PER_CONNECTION,
             "new connections × 64",
             _CHURN,
-            peers=peers,
+            peers=SMALL_PEERS + ("limit-splicing",),
             quick=True,
             summary=True,
+        ),
+        Workload(
+            "http-churn-x64",
+            "churn",
+            "a new connection for each GET of 1 KiB, upstreams pooled; 64 at a time",
+            replace(CPU_PER_CONNECTION, unit="us/request", title="proxy CPU per request"),
+            "GET 1 KiB, new connections × 64",
+            _GET | {"mode": "churn"},
+            peers=HTTP_PEERS,
+            summary=True,
+        ),
+    ]
+
+
+def _open_loop(protocol: str, load: dict, saturation: str, peers: tuple[str, ...]) -> list[Workload]:
+    pace = "of the slowest peer's saturation"
+    return [
+        Workload(
+            f"{protocol}-latency-{percent}",
+            "latency",
+            f"open loop, {protocol.upper()}, 1 KiB over 64 connections at {percent} % {pace}",
+            P99,
+            f"open loop, {protocol.upper()} 1 KiB × 64, {percent} % {pace}",
+            load,
+            peers=peers,
+            rate_of=saturation,
+            rate_fraction=percent / 100,
         )
+        for percent in (25, 50, 75)
     ]
 
 
 def _latency() -> list[Workload]:
     return [
-        Workload(
-            f"tcp-latency-{percent}",
-            "latency",
-            f"open loop, 1 KiB over 64 connections at {percent} % of the slowest peer's saturation",
-            P99,
-            f"open loop, 1 KiB × 64, {percent} % of the slowest peer's saturation",
-            _ECHO,
-            peers=SMALL_PEERS,
-            rate_of="tcp-echo-1KiB-x64",
-            rate_fraction=percent / 100,
-        )
-        for percent in (25, 50, 75)
-    ] + [
+        *_open_loop("tcp", _ECHO, "tcp-echo-1KiB-x64", SMALL_PEERS),
         Workload(
             "tcp-slow-readers",
             "latency",
@@ -165,6 +228,17 @@ def _latency() -> list[Workload]:
             {**_ECHO, "slow": 8},
             peers=PROXIES,
             grows_from="tcp-echo-1KiB-x64",
+        ),
+        *_open_loop("http", _GET, "http-get-1KiB-x64", HTTP_PEERS),
+        Workload(
+            "http-slow-readers",
+            "latency",
+            "GET of 1 KiB over 64 connections beside 8 that asked for 64 MiB and hardly read",
+            P99,
+            "GET 1 KiB × 64 beside 8 slow readers",
+            {**_GET, "slow": 8},
+            peers=PROXIES,
+            grows_from="http-get-1KiB-x64",
         ),
     ]
 
@@ -192,6 +266,26 @@ def _memory() -> list[Workload]:
             {**idle, "touch": True},
             peers=peers,
         ),
+        Workload(
+            "memory-http-idle",
+            "memory",
+            "10,000 idle HTTP keep-alive connections after one GET of 1 KiB each",
+            RESIDENT,
+            "HTTP keep-alive",
+            _http_load("get", KIB, 10000, mode="idle", touch=True),
+            peers=PROXIES + ("limit-forwarding",),
+            summary=True,
+        ),
+        Workload(
+            "memory-websocket-idle",
+            "memory",
+            "9,000 idle WebSockets, each with its connection to the backend",
+            RESIDENT,
+            "WebSocket",
+            _http_load("upgrade", 0, 9000, mode="idle", touch=True),
+            features=frozenset({"upgrade"}),
+            summary=True,
+        ),
     ]
 
 
@@ -207,17 +301,30 @@ def _reload() -> list[Workload]:
             peers=("ringway",),
             errors_void=False,
         )
-        for name, title, load in (("echo", "64 busy connections", _ECHO), ("churn", "new connections", _CHURN))
+        for name, title, load in (
+            ("echo", "64 busy connections", _ECHO),
+            ("churn", "new connections", _CHURN),
+            ("http", "GET over 64 busy keep-alive connections", _GET),
+            ("http-churn", "GET over new connections", _GET | {"mode": "churn"}),
+        )
     ]
 
 
 def _scale() -> list[Workload]:
-    def grown(name: str, title: str, metric: Metric, load: dict, small: Topology, large: Topology) -> list[Workload]:
-        def at(count: int, topology: Topology, grows_from: str | None) -> Workload:
-            name_at, title_at = f"scale-{name}-{count}", f"{count:,} {title}"
-            return Workload(name_at, "scale", title_at, metric, load=load, topology=topology, grows_from=grows_from)
-
-        return [at(10, small, None), at(1000, large, f"scale-{name}-10")]
+    def grown(name: str, title: str, metric: Metric, load: dict, *steps: tuple[int, Topology]) -> list[Workload]:
+        first = f"scale-{name}-{steps[0][0]}"
+        return [
+            Workload(
+                f"scale-{name}-{count}",
+                "scale",
+                f"{count:,} {title}",
+                metric,
+                load=load,
+                topology=topology,
+                grows_from=None if (count, topology) == steps[0] else first,
+            )
+            for count, topology in steps
+        ]
 
     return [
         *grown(
@@ -225,25 +332,44 @@ def _scale() -> list[Workload]:
             "listeners and clusters, 1 KiB over 64 connections",
             CPU_PER_REQUEST,
             _ECHO,
-            Topology(listeners=10),
-            Topology(listeners=1000),
+            *((count, Topology(listeners=count)) for count in (10, 1000)),
         ),
         *grown(
             "endpoints",
             "endpoints in one cluster, connect-exchange-close",
             CPU_PER_CONNECTION,
             _CHURN,
-            Topology(endpoints=10),
-            Topology(endpoints=1000),
+            *((count, Topology(endpoints=count)) for count in (10, 1000)),
+        ),
+        *grown(
+            "http-routes",
+            "routes by prefix, all used, GET of 1 KiB over 64 connections",
+            CPU_PER_REQUEST,
+            _GET,
+            *((count, Topology(routes=count)) for count in (10, 1000, 10000)),
+        ),
+        *grown(
+            "http-clusters",
+            "clusters with a route each, all used, GET of 1 KiB over 64 connections",
+            CPU_PER_REQUEST,
+            _GET,
+            *((count, Topology(routes=count, clusters=count)) for count in (10, 1000)),
+        ),
+        *grown(
+            "http-endpoints",
+            "endpoints in one cluster, GET of 1 KiB over 64 connections",
+            CPU_PER_REQUEST,
+            _GET,
+            *((count, Topology(endpoints=count)) for count in (10, 1000)),
         ),
     ]
 
 
 def _workers() -> list[Workload]:
-    base = {workload.name: workload for workload in _tcp() + _churn()}
+    base = {workload.name: workload for workload in _tcp() + _http() + _churn()}
     return [
         with_workers(base[name], 2, group="workers")
-        for name in ("tcp-echo-1KiB-x64", "tcp-bulk-x64", "tcp-churn-x64")
+        for name in ("tcp-echo-1KiB-x64", "tcp-bulk-x64", "tcp-churn-x64", "http-get-1KiB-x64")
     ]
 
 
@@ -263,11 +389,14 @@ def with_workers(workload: Workload, workers: int, group: str | None = None) -> 
 
 
 def all_workloads() -> list[Workload]:
-    return [*_tcp(), *_churn(), *_latency(), *_memory(), *_reload(), *_scale(), *_workers()]
+    return [*_tcp(), *_http(), *_churn(), *_latency(), *_memory(), *_reload(), *_scale(), *_workers()]
 
 
 def select(workloads: list[Workload], patterns: list[str]) -> list[Workload]:
-    """Those whose group or name fits one of `patterns` (`*` is a wildcard). An idle pattern is an error."""
+    """Those whose group, name or first word of the name fits one of `patterns` (`*` is a wildcard in names).
+
+    A pattern that fits nothing is an error.
+    """
     for pattern in patterns:
         if not any(_fits(workload, pattern) for workload in workloads):
             groups = ", ".join(dict.fromkeys(workload.group for workload in workloads))
@@ -276,4 +405,4 @@ def select(workloads: list[Workload], patterns: list[str]) -> list[Workload]:
 
 
 def _fits(workload: Workload, pattern: str) -> bool:
-    return workload.group == pattern or fnmatch(workload.name, pattern)
+    return pattern in (workload.group, workload.name.partition("-")[0]) or fnmatch(workload.name, pattern)

@@ -1,7 +1,9 @@
 """The load generator against its own backend: what it counts, and what a stall does to its latencies."""
 
 import json
+import socket
 import subprocess
+import time
 import unittest
 
 from ringbench import stats, system, tools
@@ -36,6 +38,23 @@ class Ringload(unittest.TestCase):
                 self.assertEqual(sample["errors"], 0)
                 self.assertGreater(sample["bytes"], 0)
 
+    def test_known_bytes_arrive_unchanged_over_http(self):
+        for kind in ("get", "post"):
+            for mode in ("echo", "churn"):
+                with self.subTest(kind + " " + mode):
+                    options = ("--connections=4", "--size=100000", "--window=0.2", "--verify", f"--http={kind}")
+                    sample = ringload(mode, *options)
+                    self.assertEqual(sample["errors"], 0)
+                    self.assertGreater(sample["requests"], 0)
+
+    def test_empty_responses_are_answers_too(self):
+        sample = ringload("echo", "--connections=4", "--size=0", "--window=0.2", "--http=get")
+        self.assertGreater(sample["requests"], 0)
+
+    def test_websockets_stand_once_they_were_upgraded(self):
+        sample = ringload("idle", "--connections=100", "--size=0", "--window=0.1", "--http=upgrade", "--touch")
+        self.assertEqual((sample["connections"], sample["errors"]), (100, 0))
+
     def test_an_open_loop_sends_at_the_rate_it_was_given(self):
         sample = ringload("echo", "--connections=8", "--rate=2000", "--window=0.5")
         answered_and_waiting = sum(count for _, count in sample["latency_histogram"])
@@ -56,6 +75,44 @@ class Ringload(unittest.TestCase):
         highest = stats.histogram_percentile(sample["latency_histogram"], 1.0)
         self.assertLessEqual(highest, sample["latency_max_ns"])
         self.assertGreater(highest, sample["latency_max_ns"] * 0.99)
+
+
+class Answers(unittest.TestCase):
+    """What a proxy may answer instead of what was asked for."""
+
+    def test_only_the_response_that_was_asked_for_counts(self):
+        head = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"
+        cases = {
+            "right": (head + "hello", False),
+            "another status": (head.replace("200", "503") + "hello", True),
+            "another length": (head.replace("5", "4") + "hell", True),
+            "more than there should be": (head + "hello!", True),
+            "no length": ("HTTP/1.1 200 OK\r\n\r\nhello", True),
+            "nothing": ("", True),
+        }
+        for name, (answer, is_error) in cases.items():
+            with self.subTest(name):
+                self.assertEqual(errors_of(answer.encode(), "--http=get", "--size=5") > 0, is_error)
+
+    def test_a_head_may_come_in_pieces(self):
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+        self.assertEqual(errors_of(answer, "--http=get", "--size=5", pause_after=12), 0)
+
+
+def errors_of(answer: bytes, *options: str, pause_after: int = 0) -> int:
+    """Errors that a client counts when a server has this one answer for it; a server that has none closes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        command = [str(tools.ringload()), "echo", "--warm-up=0.05", "--window=0.2", *options]
+        command += [f"--proxy-port={server.getsockname()[1]}", f"--backend-port={system.Ports().take(1)}"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load, server.accept()[0] as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.recv(4096)
+            connection.send(answer[:pause_after])
+            time.sleep(0.02 if pause_after else 0)
+            connection.sendall(answer[pause_after:])
+            if not answer:
+                connection.close()
+            return json.loads(load.communicate(timeout=60)[0])["errors"]
 
 
 if __name__ == "__main__":

@@ -62,9 +62,9 @@ class PairedRatios(unittest.TestCase):
         self.assertLess(held / trials, 1.0)
 
     def test_an_interval_beyond_the_threshold_is_a_change_and_one_that_reaches_it_is_not(self):
-        self.assertTrue(stats.Ratio(1.1, 1.05, 1.2, 9).excludes(0.97, 1.03))
-        self.assertTrue(stats.Ratio(0.9, 0.85, 0.96, 9).excludes(0.97, 1.03))
-        self.assertFalse(stats.Ratio(1.1, 1.02, 1.2, 9).excludes(0.97, 1.03))
+        self.assertTrue(stats.Estimate(1.1, 1.05, 1.2, 9).excludes(0.97, 1.03))
+        self.assertTrue(stats.Estimate(0.9, 0.85, 0.96, 9).excludes(0.97, 1.03))
+        self.assertFalse(stats.Estimate(1.1, 1.02, 1.2, 9).excludes(0.97, 1.03))
 
 
 if __name__ == "__main__":

@@ -53,10 +53,16 @@ class Workloads(unittest.TestCase):
         for target in Target.read(tools.ROOT / "targets.json"):
             self.assertIn(target.workload, by_name)
             self.assertIn(target.peer, [*by_name[target.workload].peers, LIMIT, None])
+            self.assertIn(target.over, [*by_name, None])
 
     def test_a_pattern_selects_by_group_and_by_name(self):
         chosen = workloads.select(workloads.all_workloads(), ["churn", "tcp-bulk-*4"])
-        self.assertEqual([w.name for w in chosen], ["tcp-bulk-x64", "tcp-churn-x64"])
+        self.assertEqual([w.name for w in chosen], ["tcp-bulk-x64", "tcp-churn-x64", "http-churn-x64"])
+
+    def test_the_first_word_of_names_selects_a_protocol(self):
+        chosen = {w.name for w in workloads.select(workloads.all_workloads(), ["http"])}
+        self.assertLessEqual({"http-get-1KiB-x64", "http-churn-x64", "http-latency-50"}, chosen)
+        self.assertTrue(all(name.startswith("http") for name in chosen))
 
     def test_a_pattern_that_selects_nothing_is_refused(self):
         with self.assertRaises(SystemExit):
@@ -88,15 +94,40 @@ class FreePorts(unittest.TestCase):
 
 class Templates(unittest.TestCase):
     def test_every_peer_configuration_fills_for_many_listeners_and_endpoints(self):
-        listeners = Topology(listeners=3, endpoints=300).build(first_port=7000, backend_port=7999)
-        with tempfile.TemporaryDirectory() as folder:
-            setup = peers.Setup(listeners, 2, 1024, 64, Path(folder))
-            for peer in peers.known_peers(Path("ringway")):
-                if peer.template is None:
-                    continue
-                text = peer.write_config(setup).read_text()
-                self.assertIn("7002", text)
-                self.assertIn("127.0.1.50:7999" if peer.name != "envoy" else "127.0.1.50", text)
+        listeners = Topology(listeners=3, endpoints=300).build("tcp", first_port=7000, backend_port=7999)
+        for text in self.written(peers.Setup(listeners, 2, 1024, 64, self.folder)):
+            self.assertIn("7002", text)
+            self.assertIn("127.0.1.50", text)
+
+    def test_every_peer_configuration_fills_for_many_routes_and_clusters(self):
+        listeners = Topology(routes=30, clusters=20).build("http", first_port=7000, backend_port=7999)
+        for text in self.written(peers.Setup(listeners, 1, 1024, 64, self.folder, "http")):
+            self.assertIn("/routes/28/", text)
+            self.assertIn("c19", text)
+            self.assertEqual(text.count("/routes/7/"), 1)
+
+    def test_upgrades_are_configured_only_where_they_are_asked_for(self):
+        listeners = Topology().build("http", first_port=7000, backend_port=7999)
+        plain, upgrading = (
+            self.written(peers.Setup(listeners, 1, 0, 64, self.folder, "http", frozenset(features)))
+            for features in ((), ("upgrade",))
+        )
+        for without, having in zip(plain, upgrading, strict=True):
+            self.assertGreater(having.lower().count("upgrade"), without.lower().count("upgrade"))
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def written(self, setup: peers.Setup) -> list[str]:
+        """All that each peer is configured by, one text a peer. HAProxy needs nothing for upgrades."""
+        texts = []
+        for peer in peers.known_peers(Path("ringway")):
+            if peer.templates and not (setup.protocol == "http" and setup.message_bytes == 0 and "hap" in peer.name):
+                texts.append(peer.write_config(setup).read_text())
+                texts[-1] += "".join((setup.directory / name).read_text() for name in peer.more_files)
+        return texts
 
     def test_a_placeholder_without_value_is_an_error(self):
         with tempfile.NamedTemporaryFile("w", suffix=".in") as template:
@@ -121,6 +152,18 @@ class Verdicts(unittest.TestCase):
     def test_the_limit_is_the_cheaper_relay(self):
         (verdict,) = example_results().verdicts([Target("tcp-echo-1KiB-x64", "test", peer=LIMIT, ratio=1.1)])
         self.assertAlmostEqual(verdict.measured, 8.0 / 7.5)
+
+    def test_a_workload_is_compared_with_another_one(self):
+        samples = [sample("scale-http-routes-10", "ringway", r, 10.0 + r) for r in range(3)]
+        samples += [sample("scale-http-routes-10000", "ringway", r, 10.2 + r) for r in range(3)]
+        results = Results(workloads.all_workloads(), peers.known_peers(Path("ringway")), samples)
+        names = {"workload": "scale-http-routes-10000", "over": "scale-http-routes-10", "source": "test"}
+        difference, ratio, missed = results.verdicts(
+            [Target(**names, at_most=0.3), Target(**names, ratio=1.05), Target(**names, at_most=0.1)]
+        )
+        self.assertTrue(difference.reached and difference.certain and ratio.reached)
+        self.assertAlmostEqual(difference.measured, 0.2)
+        self.assertFalse(missed.reached)
 
     def test_what_was_not_measured_is_neither_reached_nor_missed(self):
         (verdict,) = example_results().verdicts([Target("tcp-churn-x64", "test", peer="haproxy", ratio=0.87)])

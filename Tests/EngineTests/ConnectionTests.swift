@@ -232,11 +232,27 @@ struct ConnectionTests {
         limits.segmentsMax = 4
         let world = try World(limits: limits)
         world.script.onConnected = { connection in
-            for _ in 0..<5 { connection.writeBytes(10) }
+            // Too large to be joined with the one before.
+            for _ in 0..<5 { connection.writeBytes(3_000) }
         }
         _ = world.connect()
         #expect(world.finish() == [])
         #expect(world.script.filters.map(\.closeReason) == [.limit])
+    }
+
+    @Test func joinsSmallSlicesWithTheOneBefore() throws {
+        var limits = SimulatedWorker.smallLimits
+        limits.segmentsMax = 4
+        let world = try World(limits: limits)
+        let sizes = [10, 2_048, 1, 3_000, 20, 2_000, 100]
+        world.script.onConnected = { connection in
+            connection.startReading()
+            for size in sizes { connection.writeBytes(size) }
+            connection.finishWriting()
+        }
+        let peer = world.connect { $0.finish = .afterEnd }
+        #expect(world.finish() == [])
+        #expect(peer.receivedBytes == sizes.reduce(0, +))
     }
 
     // MARK: Reading

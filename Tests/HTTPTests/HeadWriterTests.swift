@@ -18,6 +18,21 @@ import Testing
         #expect(text == "GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\nD: 4\r\nE: 5\r\nF: 6\r\n\r\n")
     }
 
+    @Test func aClientCannotTakeOutWhatIsSetHere() {
+        let text = rewritten(
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: X-Forwarded-For, X-Request-Id, X-User, X-Other\r\n"
+                + "X-Forwarded-For: 1.2.3.4\r\nX-Request-Id: a\r\nX-User: b\r\nX-Other: c\r\n\r\n"
+        ) {
+            head in
+            head.headers.append(.xForwardedFor, ByteSlice("5.6.7.8"))
+            head.headers.set(.xRequestId, ByteSlice("id"))
+            if let key = HeaderKey("x-user") { head.headers.set(key, ByteSlice("me")) }
+        }
+        #expect(
+            text == "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.2.3.4, 5.6.7.8\r\nX-Request-Id: id\r\n"
+                + "X-User: me\r\n\r\n")
+    }
+
     @Test func makesTheFramingAnew() {
         let request = "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 007\r\nX: y\r\n\r\n"
         #expect(
@@ -36,6 +51,33 @@ import Testing
                 == "GET /chat HTTP/1.1\r\nHost: h\r\nX: y\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
         #expect(rewritten(request, connection: .close).hasSuffix("X: y\r\nConnection: close\r\n\r\n"))
         #expect(rewritten(request, connection: .keepAlive).hasSuffix("X: y\r\nConnection: keep-alive\r\n\r\n"))
+    }
+
+    @Test func aCopyOfAHeadDoesNotNeedTheBytesOfTheOriginal() {
+        var copy = RequestHead(headersMax: 4)
+        let text = "BREW /a?b HTTP/1.1\r\nHost: h:81\r\nX-A: 1\r\nConnection: x-b\r\nX-B: 2\r\nContent-Length: 3\r\n\r\n"
+        var bytes = Array(text.utf8)
+        ByteSlice.withBytes(of: bytes) { bytes in
+            var head = RequestHead(headersMax: 4)
+            var parser = HTTP1RequestParser()
+            _ = parser.parse(bytes, limits: HTTP1Limits(), into: &head)
+            let isSet = head.setPath(ByteSlice("/changed")) && head.copy(to: &copy)
+            #expect(isSet)
+        }
+        bytes = []
+        var written = [UInt8](repeating: 0, count: 1000)
+        let count = unsafe written.withUnsafeMutableBytes { buffer in
+            var writer = unsafe ByteWriter(start: buffer.baseAddress!, capacity: buffer.count)
+            copy.writeHTTP1(to: &writer, length: .contentLength(3), connection: .none)
+            return writer.count
+        }
+        #expect(
+            String(decoding: written.prefix(count), as: UTF8.self)
+                == "BREW /changed?b HTTP/1.1\r\nHost: h:81\r\nX-A: 1\r\nContent-Length: 3\r\n\r\n")
+        #expect(copy.bodyLength == .exactly(3))
+        // And again over what it held.
+        let isCopied = RequestHead(headersMax: 1).copy(to: &copy)
+        #expect(isCopied && copy.path.isEmpty && copy.headers.indices.isEmpty)
     }
 
     @Test func writesTheOtherForms() {

@@ -52,6 +52,34 @@ class Routes(RouteCase):
         self.assertTrue(head.startswith(b"HTTP/1.1 404 "))
         self.assertIn(b"x-ringway-reason: NR", head)
 
+    def test_expressions_and_templates(self):
+        routes = [
+            {"match": {"path_regex": "^/u/(\\d+)$"}, "cluster": "backend",
+             "rewrite": {"path_regex": {"pattern": "^/u/(\\d+)$", "substitution": "/users/\\1/\\0"}}},
+            {"match": {"path_template": "/u/{name}/{rest=**}"}, "cluster": "backend",
+             "rewrite": {"path_template": "/{rest}/of/{name}"}},
+            {"match": {"path_regex": "/old/.*", "headers": {"x-v": {"regex": "[0-9]+"}}},
+             "redirect": {"path_regex": {"pattern": "^/old/(.*)", "substitution": "/new/\\1"}}},
+        ]
+        self.proxy(self.recording(), routes)
+        for path in ("/u/12?q=1", "/u/joe/a/b?q=2"):
+            self.assertEqual(self.status(get(path)), 200)
+        self.assertEqual([request.split(b" ")[1] for request in self.requests],
+                         [b"/users/12//u/12?q=1", b"/a/b/of/joe?q=2"])
+        self.assertIn(b"x-envoy-original-path: /u/joe/a/b\r\n", self.requests[1])
+        head, _ = self.ask(get("/old/a/b?c", "X-V: 12"))
+        self.assertIn(b"location: http://a/new/a/b?c\r\n", head.lower())
+        for path, field in (("/old/a", "X-V: x"), ("/u/12x", "X-V: 1"), ("/x/old/a", "X-V: 1")):
+            self.assertEqual(self.status(get(path, field)), 404, path)
+
+    def test_a_header_names_the_cluster(self):
+        self.proxy(self.recording(), [{"match": {}, "cluster_header": "X-Target"}])
+        self.assertEqual(self.status(get("/", "X-Target: backend")), 200)
+        for fields in ([], ["X-Target: other"], ["X-Target:"]):
+            head, _ = self.ask(get("/", *fields))
+            self.assertTrue(head.startswith(b"HTTP/1.1 503 "), head)
+            self.assertIn(b"x-ringway-reason: NC\r\n", head)
+
     def test_a_local_answer_to_a_request_with_a_body_keeps_the_connection(self):
         self.proxy(self.recording(), [{"match": {}, "respond": {"status": 200, "body": "hi"}}])
         client = self.client()
@@ -294,15 +322,7 @@ class Filters(RouteCase):
 
 class Reloads(RouteCase):
     def test_reloads_under_load_fail_no_request(self):
-        port = free_port()
-        config = self.folder / "nginx.conf"
-        config.write_text(f"""daemon off; pid {self.folder}/nginx.pid; error_log {self.folder}/error.log;
-            events {{ worker_connections 1024; }}
-            http {{ access_log off; client_body_temp_path {self.folder}/b; proxy_temp_path {self.folder}/p;
-            fastcgi_temp_path {self.folder}/f; uwsgi_temp_path {self.folder}/u; scgi_temp_path {self.folder}/s;
-            server {{ listen 127.0.0.1:{port}; location / {{ return 200 ok; }} }} }}""")
-        self.server("nginx", "-c", str(config))
-        self.wait_listening(f"127.0.0.1:{port}")
+        port = self.nginx("location / { return 200 ok; }")
         self.port = free_port()
 
         def text(generation):

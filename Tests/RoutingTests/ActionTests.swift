@@ -15,7 +15,7 @@ import Testing
               - { match: {}, redirect: { path: /x } }
         """)
     #expect(table.clusterNames == ["b", "a", "c"])
-    #expect(table.routes.map { $0.clusterIndex(random: 0) } == [0, 1, 2, nil])
+    #expect(table.routes.map { table.clusterIndex(of: $0, random: 0) } == [0, 1, 2, nil])
 }
 
 @Test func requestsAreSharedByWeight() {
@@ -26,13 +26,20 @@ import Testing
             weighted: [{ cluster: a, weight: 1 }, { cluster: b, weight: 90 }, { cluster: c, weight: 9 }]
         """)
     let route = table.routes[0]
-    #expect(route.clusterIndex(random: 0) == 0)
-    #expect(route.clusterIndex(random: .max) == 2)
+    #expect(table.clusterIndex(of: route, random: 0) == 0)
+    #expect(table.clusterIndex(of: route, random: .max) == 2)
     // Even steps over all numbers meet each cluster exactly as often as its weight says.
     let steps: UInt64 = 1000
     var counts = [0, 0, 0]
-    for step in 0..<steps { counts[route.clusterIndex(random: UInt64.max / steps * step + .max / steps / 2) ?? 0] += 1 }
+    for step in 0..<steps {
+        counts[table.clusterIndex(of: route, random: UInt64.max / steps * step + .max / steps / 2) ?? 0] += 1
+    }
     #expect(counts == [10, 900, 90])
+}
+
+@Test func clustersOfMirrorsAreNumberedToo() {
+    let table = table("routes: [{ match: {}, cluster: b, mirror: [{ cluster: c }, { cluster: b }] }]")
+    #expect(table.clusterNames == ["b", "c"])
 }
 
 @Test func routesHaveTheirTimeouts() {
@@ -57,6 +64,19 @@ import Testing
     ("path_prefix: /", "path_prefix: /long/er/", "/x", "/long/er/x"),
     ("path: /a", "path: /b", "/a", "/b"),
     ("path_prefix: /a", "path: /b", "/a/c?x", "/b"),
+    (
+        "path_prefix: /", "path_regex: { pattern: \"^/v([0-9]+)/(.*)$\", substitution: '/\\2/\\1' }", "/v12/x/y?q",
+        "/x/y/12"
+    ),
+    ("path_prefix: /", "path_regex: { pattern: a, substitution: b }", "/aXaa?a=a", "/bXbb"),
+    ("path_prefix: /", "path_regex: { pattern: a*, substitution: '-' }", "/baac", "/-/-b-c-"),
+    ("path_prefix: /", "path_regex: { pattern: no, substitution: '' }", "/x", "/x"),
+    ("path_prefix: /", "path_regex: { pattern: '^/(x)?(y)?', substitution: '/[\\1\\2]\\0' }", "/y", "/[y]/y"),
+    ("path_prefix: /", "path_regex: { pattern: ^/a/, substitution: '' }", "/a/b", "/b"),
+    ("path_regex: '/u/[0-9]+'", "path: /user", "/u/7", "/user"),
+    ("path_template: '/u/{id}/f/{file=**}'", "path_template: '/{file}/of/{id}'", "/u/7/f/a/b?q", "/a/b/of/7"),
+    ("path_template: '/{v=api/*}/{rest=**}.txt'", "path_template: '/{rest}-{v}'", "/api/1/a/b.txt", "/a/b-api/1"),
+    ("path_template: '/**'", "path_template: /x", "/u/7", "/x"),
 ])
 func theUpstreamSeesTheRewrittenPath(_ match: String, _ rewrite: String, _ target: String, _ path: String) throws {
     let table = table("routes: [{ match: { \(match) }, rewrite: { \(rewrite) }, cluster: a }]")
@@ -64,7 +84,7 @@ func theUpstreamSeesTheRewrittenPath(_ match: String, _ rewrite: String, _ targe
         let query = head.query?.text
         guard let route = table.route(for: head) else { return .failure(NoRoute()) }
         #expect(route.rewrite.changesPath && !route.rewrite.changesHost)
-        let isApplied = route.rewrite.apply(to: &head)
+        let isApplied = route.rewrite.apply(to: &head, table.regexes(ofWorker: 0))
         #expect(isApplied)
         #expect(head.path.text == path)
         #expect(head.query?.text == query)
@@ -78,23 +98,60 @@ private struct NoRoute: Error {}
 @Test func theUpstreamSeesTheRewrittenHost() {
     let table = table("routes: [{ match: {}, rewrite: { host: \"Inner.example:8080\" }, cluster: a }]")
     withHead("/x") { head in
-        let isApplied = table.routes[0].rewrite.apply(to: &head)
+        let isApplied = table.routes[0].rewrite.apply(to: &head, table.regexes(ofWorker: 0))
         #expect(isApplied)
         #expect(head.authority.text == "Inner.example:8080")
         #expect(head.path.text == "/x")
     }
     withHead("*", method: "OPTIONS") { head in
-        let isApplied = table.routes[0].rewrite.apply(to: &head)
+        let isApplied = table.routes[0].rewrite.apply(to: &head, table.regexes(ofWorker: 0))
         #expect(isApplied)
         #expect(head.path.text == "")
     }
+}
+
+@Test func noMoreThanSixtyFourPartsOfAPathAreReplaced() {
+    let table = table("routes: [{ match: {}, rewrite: { path_regex: { pattern: a, substitution: b } }, cluster: a }]")
+    withHead("/" + String(repeating: "a", count: 100)) { head in
+        let isApplied = table.routes[0].rewrite.apply(to: &head, table.regexes(ofWorker: 0))
+        #expect(isApplied)
+        #expect(head.path.text == "/" + String(repeating: "b", count: 64) + String(repeating: "a", count: 36))
+    }
+}
+
+@Test func aRewriteThatGrowsBeyondReasonIsRefused() {
+    let substitution = String(repeating: "\\0", count: 100)
+    let table = table(
+        "routes: [{ match: {}, rewrite: { path_regex: { pattern: .+, substitution: '\(substitution)' } }, cluster: a }]"
+    )
+    withHead("/" + String(repeating: "a", count: 8000)) { head in
+        let isApplied = table.routes[0].rewrite.apply(to: &head, table.regexes(ofWorker: 0))
+        #expect(!isApplied)
+    }
+}
+
+@Test func aHeaderMayNameTheCluster() {
+    let http = "routes: [{ match: {}, cluster_header: X-Target }, { match: { path: /b }, cluster: b }]"
+    let table = table(http, clusterNames: ["a", "b", "c"])
+    #expect(table.clusterNames.sorted() == ["a", "b", "c"])
+    let name = { (headers: [String]) -> String? in
+        withHead("/", headers: headers) { head in
+            table.clusterIndex(of: table.routes[0], for: head, random: 0).map { table.clusterNames[$0] }
+        }
+    }
+    #expect(name(["x-target: c"]) == "c")
+    #expect(name(["x-target: a"]) == "a")
+    #expect(name(["x-target: d"]) == nil)
+    #expect(name(["x-target: A"]) == nil)
+    #expect(name(["x-target:"]) == nil)
+    #expect(name([]) == nil)
 }
 
 @Test func longPathsAreRewrittenToo() {
     let table = table("routes: [{ match: { path_prefix: /v1/ }, rewrite: { path_prefix: /w/ }, cluster: a }]")
     let rest = String(repeating: "x", count: 8000)
     withHead("/v1/" + rest) { head in
-        let isApplied = table.routes[0].rewrite.apply(to: &head)
+        let isApplied = table.routes[0].rewrite.apply(to: &head, table.regexes(ofWorker: 0))
         #expect(isApplied)
         #expect(head.path.text == "/w/" + rest)
     }
@@ -108,7 +165,9 @@ private func location(
     guard case .redirect(let redirect) = table.routes[0].action else { return nil }
     return withHead(target, host: host) { head in
         var isWritten = false
-        let text = written { isWritten = redirect.writeLocation(for: head, scheme: scheme, to: &$0) }
+        let text = written {
+            isWritten = redirect.writeLocation(for: head, scheme: scheme, table.regexes(ofWorker: 0), to: &$0)
+        }
         return isWritten ? text : nil
     }
 }
@@ -118,6 +177,10 @@ private func location(
     #expect(location("path: /new, strip_query: true", "/a/b?x=1") == "http://h.com/new")
     #expect(location("path: \"/new?y=2\"", "/a/b?x=1") == "http://h.com/new?y=2")
     #expect(location("prefix_rewrite: /z", "/a/b?x=1") == "http://h.com/z/b?x=1")
+    #expect(
+        location("path_regex: { pattern: '^/a/(.*)$', substitution: '/\\1/a' }", "/a/b?x=1") == "http://h.com/b/a?x=1")
+    #expect(
+        location("path_template: '/{x}'", match: "path_template: '/a/{x}'", "/a/b?x=1") == "http://h.com/b?x=1")
     #expect(location("host: \"new.com\"", "/a") == "http://new.com/a")
     #expect(location("host: \"[::1]\", port: 81", "/a") == "http://[::1]:81/a")
     #expect(location("scheme: https", "/a?") == "https://h.com/a?")
@@ -158,7 +221,9 @@ private func location(
             var parser = HTTP1RequestParser()
             _ = parser.parse(bytes, limits: HTTP1Limits(), into: &head)
             var isWritten = false
-            let text = written { isWritten = redirect.writeLocation(for: head, scheme: .http, to: &$0) }
+            let text = written {
+                isWritten = redirect.writeLocation(for: head, scheme: .http, table.regexes(ofWorker: 0), to: &$0)
+            }
             return isWritten ? text : nil
         }
     }

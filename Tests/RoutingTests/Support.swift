@@ -4,7 +4,8 @@ import HTTP
 import Testing
 
 /// The table of a listener whose `http:` says this.
-func table(_ http: String, sourceLocation: SourceLocation = #_sourceLocation) -> RouteTable {
+func table(_ http: String, clusterNames: [String] = [], sourceLocation: SourceLocation = #_sourceLocation) -> RouteTable
+{
     let text =
         "listeners:\n  - name: l\n    address: :1\n    http:\n"
         + http.split(separator: "\n").map { "      \($0)\n" }.joined()
@@ -14,7 +15,7 @@ func table(_ http: String, sourceLocation: SourceLocation = #_sourceLocation) ->
     guard loaded.errors.isEmpty, case .http(let http) = loaded.configuration?.listeners.first?.proxy else {
         return RouteTable(HTTPConfiguration(hosts: []))
     }
-    return RouteTable(http)
+    return RouteTable(http, clusterNames: clusterNames)
 }
 
 /// Runs `body` on the head of a request.
@@ -36,6 +37,15 @@ func withHead<Result>(
 }
 
 extension RouteTable {
+    func route(for head: borrowing RequestHead) -> Route? { route(for: head, regexes(ofWorker: 0)) }
+
+    func routeIndex(for head: borrowing RequestHead) -> Int? { routeIndex(for: head, regexes(ofWorker: 0)) }
+
+    /// For a request whose head does not matter.
+    func clusterIndex(of route: Route, random: UInt64) -> Int? {
+        withHead("/") { clusterIndex(of: route, for: $0, random: random) }
+    }
+
     /// The name of the route for a request, nil for none.
     func routeName(
         _ target: String, method: String = "GET", host: String = "example.com", headers: [String] = []

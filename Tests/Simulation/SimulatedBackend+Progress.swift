@@ -133,6 +133,7 @@ extension SimulatedBackend {
         case .accept:
             let (near, peer) = network.makeConnection(plan: server.plan(operation.connectNumber))
             server.peers.append(peer)
+            peer.dialogue = server.dialogue(peer)
             attach(near, to: operation.socket)
             finish(operation, 0)
         case .refuse: finish(operation, -ECONNREFUSED)

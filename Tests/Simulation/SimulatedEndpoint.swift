@@ -67,6 +67,8 @@ package final class SimulatedServer {
     /// Asked for each connect, with its number from 0.
     package var answer: (Int) -> Answer = { _ in .accept }
     package var plan: (Int) -> SimulatedPeer.Plan = { _ in SimulatedPeer.Plan() }
+    /// What the peer of each connection says, nil for the pattern.
+    package var dialogue: (SimulatedPeer) -> SimulatedDialogue? = { _ in nil }
     /// How long a connect takes.
     package var connectNs: (Int) -> UInt64 = { _ in 0 }
     /// In the order of acceptance.

@@ -51,6 +51,9 @@ package final class SimulatedPeer {
     /// When it last read something.
     package private(set) var lastReadNs: UInt64 = 0
 
+    /// What it says and hears instead of the pattern.
+    package var dialogue: SimulatedDialogue? { didSet { network.touch(self) } }
+
     let endpoint: SimulatedEndpoint
     var isTouched = false
     private unowned let network: SimulatedNetwork
@@ -90,6 +93,11 @@ package final class SimulatedPeer {
     package func reset() { end(.reset) }
     package func close() { end(.close) }
     package func vanish() { end(.vanish) }
+    /// Sends text, behind what the dialogue has still to send.
+    package func say(_ text: String) {
+        dialogue?.say(text)
+        network.touch(self)
+    }
 
     // MARK: A step
 
@@ -143,7 +151,11 @@ package final class SimulatedPeer {
         if count > 0 {
             unsafe network.withScratch(count) { scratch in
                 unsafe endpoint.receiveQueue.read(into: scratch, count: count)
-                unsafe check(scratch, count)
+                if let dialogue {
+                    unsafe dialogue.hear(scratch, count)
+                } else {
+                    unsafe check(scratch, count)
+                }
             }
             receivedBytes += count
             lastReadNs = network.nowNs
@@ -159,10 +171,14 @@ package final class SimulatedPeer {
         }
         if endpoint.endArrived, !sawEnd {
             sawEnd = true
+            dialogue?.hearEnd()
             return true
         }
         return false
     }
+
+    /// Bytes to send in all, as far as is known.
+    private var target: Int { dialogue?.output.count ?? (plan.echoes ? receivedBytes : plan.sendBytes) }
 
     private func check(_ bytes: UnsafeMutableRawPointer, _ count: Int) {
         var index = 0
@@ -186,11 +202,15 @@ package final class SimulatedPeer {
 
     private func send() -> Bool {
         guard !hasFinished, !endpoint.hasFailed else { return false }
-        let target = plan.echoes ? receivedBytes : plan.sendBytes
         let count = min(target - sentBytes, plan.chunkBytes, endpoint.transmitQueue.free)
         guard count > 0 else { return false }
         unsafe network.withScratch(count) { scratch in
-            if plan.echoes, sentBytes < StreamPattern.headerBytes {
+            if let dialogue {
+                for index in 0..<count {
+                    unsafe scratch.storeBytes(
+                        of: dialogue.output[sentBytes + index], toByteOffset: index, as: UInt8.self)
+                }
+            } else if plan.echoes, sentBytes < StreamPattern.headerBytes {
                 // The header may not be complete yet: what was read goes back as it is.
                 for index in 0..<count {
                     let position = sentBytes + index
@@ -212,7 +232,7 @@ package final class SimulatedPeer {
     }
 
     private func endInOrder() -> Bool {
-        let hasSentAll = sentBytes == (plan.echoes ? receivedBytes : plan.sendBytes)
+        let hasSentAll = sentBytes == target
         let wants =
             switch plan.finish {
             case .never: false

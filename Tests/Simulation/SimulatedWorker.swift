@@ -24,12 +24,14 @@ package final class SimulatedWorker {
         return limits
     }
 
+    /// - Parameter workerCount: workers that have cells, of which this is the first; the others do nothing by
+    ///   themselves.
     package init(
-        seed: UInt64, perturbation: Perturbation = .none, limits: WorkerLimits = smallLimits
+        seed: UInt64, perturbation: Perturbation = .none, limits: WorkerLimits = smallLimits, workerCount: Int = 1
     ) throws(SystemLack) {
         backend = SimulatedBackend(seed: seed, perturbation: perturbation)
         let stats = StatsBlock()
-        registry = StatsRegistry(blocks: [stats])
+        registry = StatsRegistry(blocks: [stats] + (1..<workerCount).map { _ in StatsBlock() })
         worker = try Worker(index: 0, backend: backend, stats: stats, limits: limits)
         try worker.start()
     }
@@ -53,13 +55,15 @@ package final class SimulatedWorker {
         package let counters: StatsScope
     }
 
-    /// - Parameter connectionsMax: the listener's connection limit.
+    /// - Parameters:
+    ///   - connectionsMax: the listener's connection limit.
+    ///   - counters: the listener's cells, where it has more than the engine counts.
     package func listen(
         _ factories: [NetworkFilterFactory], name: String = "edge", isShared: Bool = false,
-        connectionsMax: UInt64? = nil
+        connectionsMax: UInt64? = nil, counters: StatsScope? = nil
     ) -> Listener {
         let socket = backend.makeListener()
-        let (scope, _) = makeScope(.listener, name, cells: ListenerStat.cellCount)
+        let scope = counters ?? makeScope(.listener, name, cells: ListenerStat.cellCount).0
         let id = worker.addListener(
             socket: socket, isShared: isShared, counters: scope,
             limit: connectionsMax.map { ConnectionLimit(max: $0, scopes: [scope]) },

@@ -1,11 +1,15 @@
 import Glibc
 
-/// Reads a configuration file from disk, as far as the bounds go.
-enum ConfigFile {
-    /// The text of the file; nil after reporting at the file's start why there is none.
-    static func read(path: String, diagnostics: Diagnostics) -> String? {
+/// Reads a configuration file, or one that a configuration names, from disk, as far as the bounds go.
+package enum ConfigFile {
+    /// The text of the file; nil after reporting why there is none.
+    ///
+    /// - Parameter position: where to report: the place that names the file, or its own start
+    package static func read(
+        path: String, at position: ConfigPosition = .start, diagnostics: Diagnostics
+    ) -> String? {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return refuse(errno: errno, diagnostics) }
+        guard descriptor >= 0 else { return refuse(errno: errno, at: position, diagnostics) }
         defer { close(descriptor) }
         let bytesMax = ConfigDocumentLimits.bytes
         var bytes: [UInt8] = []
@@ -25,21 +29,21 @@ enum ConfigFile {
                 bytes += chunk
             }
         }
-        guard failure == 0 else { return refuse(errno: failure, diagnostics) }
+        guard failure == 0 else { return refuse(errno: failure, at: position, diagnostics) }
         guard bytes.count <= bytesMax else {
-            diagnostics.report("the file has more than \(bytesMax) bytes", expected: "at most that", at: .start)
+            diagnostics.report("the file has more than \(bytesMax) bytes", expected: "at most that", at: position)
             return nil
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {
-            diagnostics.report("the file is not UTF-8", expected: "text in UTF-8", at: .start)
+            diagnostics.report("the file is not UTF-8", expected: "text in UTF-8", at: position)
             return nil
         }
         return text
     }
 
-    private static func refuse(errno code: CInt, _ diagnostics: Diagnostics) -> String? {
+    private static func refuse(errno code: CInt, at position: ConfigPosition, _ diagnostics: Diagnostics) -> String? {
         let reason = unsafe String(cString: strerror(code))
-        diagnostics.report("the file cannot be read: \(reason)", expected: "a readable file", at: .start)
+        diagnostics.report("the file cannot be read: \(reason)", expected: "a readable file", at: position)
         return nil
     }
 }

@@ -2,7 +2,7 @@
 
 extension ConfigFormat where Value == String {
     /// An absolute path as it stands in a request line (RFC 9110 §4.1): visible ASCII, without query and fragment.
-    static var path: ConfigFormat {
+    public static var path: ConfigFormat {
         text("a path such as /index.html") { text throws(ConfigProblem) in
             try checkPath(text)
             guard !text.contains(where: { $0 == "?" || $0 == "#" }) else {
@@ -52,7 +52,7 @@ extension ConfigFormat where Value == String {
     }
 
     /// RFC 9110 §5.5: no control characters but tabs within, no white space around.
-    static var headerValue: ConfigFormat {
+    public static var headerValue: ConfigFormat {
         text("a header value: text without line breaks and other control characters") { text throws(ConfigProblem) in
             let isBlank: (UInt8?) -> Bool = { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
             guard text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == UInt8(ascii: "\t") }) else {
@@ -66,7 +66,7 @@ extension ConfigFormat where Value == String {
     }
 
     /// RFC 9110 §5.1.
-    static var headerName: ConfigFormat {
+    public static var headerName: ConfigFormat {
         text("a header name: letters, digits and -") { text throws(ConfigProblem) in
             guard text.isToken else { throw ConfigProblem() }
             guard text.utf8.count <= ConfigLimits.headerNameBytesMax else {
@@ -79,7 +79,7 @@ extension ConfigFormat where Value == String {
 
 extension ConfigFormat where Value == [HeaderConfiguration] {
     /// An object of names and values.
-    static func headers(of message: HeaderRules) -> ConfigFormat {
+    package static func headers(of message: HeaderRules) -> ConfigFormat {
         ConfigFormat("an object of header names and values") { value in
             let object = ConfigFormat<[HeaderConfiguration]>.object("headers") { object in
                 let entries = object.allEntries()
@@ -110,7 +110,7 @@ extension ConfigFormat where Value == [HeaderConfiguration] {
 
 extension ConfigFormat where Value == String {
     /// The name of a header that a configuration may change.
-    static func editableHeaderName(of message: HeaderRules) -> ConfigFormat {
+    package static func editableHeaderName(of message: HeaderRules) -> ConfigFormat {
         let name = ConfigFormat<String>.headerName
         return ConfigFormat(name.expectation) { value in
             guard let text = value.read(as: name) else { return nil }
@@ -123,7 +123,7 @@ extension ConfigFormat where Value == String {
 }
 
 /// Which headers a configuration may not touch.
-enum HeaderRules {
+package enum HeaderRules {
     case request, response
 
     /// What frames a message is the proxy's business: a wrong one would let a peer see two messages in one.

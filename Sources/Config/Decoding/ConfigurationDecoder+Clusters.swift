@@ -15,6 +15,13 @@ extension ConfigurationDecoder {
                 default: ClusterConfiguration.defaultConnectTimeout),
             pool: object.value("pool", .object("pool", pool), default: PoolConfiguration()),
             tls: object.optional("tls", .object("tls", clusterTLS)),
+            upstreamProtocol: object.value(
+                "protocol", .choice(["http1": .http1, "http2": .http2]), default: .http1),
+            tcpKeepAlive: object.optional("tcp_keepalive", .tcpKeepAlive),
+            healthCheck: object.optional("health_check", .object("health_check", healthCheck)),
+            outlierDetection: object.optional("outlier_detection", .object("outlier_detection", outlierDetection)),
+            panicThreshold: object.value(
+                "panic_threshold", .percent, default: ClusterConfiguration.defaultPanicThreshold),
             origin: ConfigOrigin(object.position))
     }
 

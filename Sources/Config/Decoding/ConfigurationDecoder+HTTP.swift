@@ -18,11 +18,13 @@ extension ConfigurationDecoder {
             maxRequestsPerConnection: object.optional(
                 "max_requests_per_connection", .int(in: ConfigLimits.requestsPerConnection)),
             limits: object.value("limits", .object("limits", limits), default: HTTPLimits()),
+            http2: object.value("http2", .object("http2", http2), default: HTTP2Configuration()),
             paths: paths(object),
             requestID: RequestIDConfiguration(
                 isGenerated: object.value("generate_request_id", .bool, default: true),
                 preservesExternal: object.value("preserve_external_request_id", .bool, default: false),
                 isSetInResponse: object.value("always_set_request_id_in_response", .bool, default: false)),
+            accessLogs: accessLogs(object),
             filters: object.value(
                 "filters", .list(of: .filter(HTTPFilterConfiguration.init), count: ConfigLimits.httpFilters),
                 default: []),
@@ -36,7 +38,22 @@ extension ConfigurationDecoder {
             headers: object.value("headers", .int(in: ConfigLimits.headers), default: HTTPLimits.defaultHeaders),
             urlBytes: object.value(
                 "url_bytes", .size(in: ConfigLimits.urlBytes), default: HTTPLimits.defaultURLBytes),
-            bodyBytes: object.optional("body_bytes", .size(in: ConfigLimits.bodyBytes)))
+            bodyBytes: object.optional("body_bytes", .size(in: ConfigLimits.bodyBytes)),
+            bufferBytes: object.value(
+                "buffer_bytes", .size(in: ConfigLimits.bufferBytes), default: HTTPLimits.defaultBufferBytes))
+    }
+
+    private func http2(_ object: ConfigObject) -> HTTP2Configuration? {
+        HTTP2Configuration(
+            isEnabled: object.value("enabled", .bool, default: true),
+            maxConcurrentStreams: object.value(
+                "max_concurrent_streams", .int(in: ConfigLimits.concurrentStreams),
+                default: HTTP2Configuration.defaultMaxConcurrentStreams),
+            streamWindow: object.value(
+                "stream_window", .size(in: ConfigLimits.http2Window), default: HTTP2Configuration.defaultStreamWindow),
+            connectionWindow: object.value(
+                "connection_window", .size(in: ConfigLimits.http2Window),
+                default: HTTP2Configuration.defaultConnectionWindow))
     }
 
     private func paths(_ object: ConfigObject) -> PathConfiguration {

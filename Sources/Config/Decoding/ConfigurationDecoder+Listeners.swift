@@ -12,6 +12,7 @@ extension ConfigurationDecoder {
             name: name ?? "",
             address: address ?? .any(port: 0),
             maxConnections: object.optional("max_connections", .int(in: ConfigLimits.connections)),
+            tcpKeepAlive: object.optional("tcp_keepalive", .tcpKeepAlive),
             access: object.value("access", .object("access", access), default: AccessConfiguration()),
             tls: object.optional("tls", .object("tls", listenerTLS)),
             networkFilters: object.value(
@@ -63,7 +64,8 @@ extension ConfigurationDecoder {
                 default: TCPProxyConfiguration.defaultIdleTimeout),
             connectAttempts: object.value(
                 "connect_attempts", .int(in: ConfigLimits.connectAttempts),
-                default: TCPProxyConfiguration.defaultConnectAttempts))
+                default: TCPProxyConfiguration.defaultConnectAttempts),
+            accessLogs: accessLogs(object))
     }
 
     private func tcpClusters(_ object: ConfigObject) -> [WeightedCluster] {

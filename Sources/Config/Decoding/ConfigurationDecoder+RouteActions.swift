@@ -1,38 +1,39 @@
 extension ConfigurationDecoder {
     /// Keys that say how a request is forwarded, and mean nothing where it is not.
     private static let forwardingKeys = [
-        "rewrite", "timeout", "idle_timeout", "upgrade", "retry", "request_headers",
+        "rewrite", "timeout", "idle_timeout", "upgrade", "retry", "mirror", "request_headers",
     ]
 
-    /// - Parameter matchesPrefix: the route has a path prefix that can be replaced
-    func action(_ object: ConfigObject, matchesPrefix: Bool) -> RouteAction? {
+    /// - Parameter path: what the route matches, nil when that could not be read
+    func action(_ object: ConfigObject, matching path: PathMatch?) -> RouteAction? {
         let clusters = clusters(object)
-        let redirect = object.optional("redirect", .object("redirect") { self.redirect($0, matchesPrefix) })
-        let response = object.optional("respond", .object("respond", respond))
-        let forward = forward(object, to: clusters, matchesPrefix)
-        let key = object.exactlyOne(of: ["cluster", "weighted", "redirect", "respond"])?.key
+        let clusterHeader = object.optional("cluster_header", .headerName)
+        let redirect = object.optional("redirect", .object("redirect") { self.redirect($0, path) })
+        let response = object.optional("respond", .object("respond", DirectResponse.init))
+        let forward = forward(object, to: clusters, header: clusterHeader, path)
+        let key = object.exactlyOne(of: ["cluster", "weighted", "cluster_header", "redirect", "respond"])?.key
         switch key {
         case "redirect", "respond":
             for entry in Self.forwardingKeys.compactMap(object.entry) {
                 diagnostics.report(
                     "\(entry.key.quotedForMessage) in a route that does not forward",
-                    expected: "it beside \"cluster\" or \"weighted\"", at: entry.keyPosition)
+                    expected: "it beside \"cluster\", \"weighted\" or \"cluster_header\"", at: entry.keyPosition)
             }
             return key == "redirect" ? redirect.map(RouteAction.redirect) : response.map(RouteAction.respond)
         default:
-            return clusters.isEmpty ? nil : .forward(forward)
+            return clusters.isEmpty && clusterHeader == nil ? nil : .forward(forward)
         }
     }
 
     // MARK: Forwarding
 
     private func forward(
-        _ object: ConfigObject, to clusters: [WeightedCluster], _ matchesPrefix: Bool
+        _ object: ConfigObject, to clusters: [WeightedCluster], header clusterHeader: String?, _ path: PathMatch?
     ) -> ForwardConfiguration {
         ForwardConfiguration(
-            clusters: clusters,
+            clusters: clusters, clusterHeader: clusterHeader,
             rewrite: object.value(
-                "rewrite", .object("rewrite") { self.rewrite($0, matchesPrefix) }, default: RewriteConfiguration()),
+                "rewrite", .object("rewrite") { self.rewrite($0, path) }, default: RewriteConfiguration()),
             timeout: object.value(
                 "timeout", .durationOrOff(in: ConfigLimits.routeTimeout),
                 default: ForwardConfiguration.defaultTimeout),
@@ -40,30 +41,76 @@ extension ConfigurationDecoder {
                 .map { $0 ?? .zero },
             upgrade: object.value("upgrade", .upgradePolicy, default: .none),
             retry: object.optional("retry", .object("retry", retry)),
+            mirrors: object.value("mirror", mirrors, default: []),
             requestHeaders: object.value(
                 "request_headers", .headerEdits(of: .request), default: HeaderEditConfiguration()))
     }
 
-    private func rewrite(_ object: ConfigObject, _ matchesPrefix: Bool) -> RewriteConfiguration? {
-        let prefix = object.optional("path_prefix", .path)
-        let path = object.optional("path", .path)
+    private func rewrite(_ object: ConfigObject, _ path: PathMatch?) -> RewriteConfiguration? {
+        let rewrite = pathRewrite(object, prefix: "path_prefix", whole: .path, path)
         let host = object.optional("host", .authority)
-        let pathKey = object.atMostOne(of: ["path_prefix", "path"])?.key
-        if pathKey == nil, object.entry("host") == nil {
-            object.reportMissing("\"path_prefix\", \"path\" or \"host\"", expected: "at least one of them")
+        if !rewrite.isThere, object.entry("host") == nil {
+            object.reportMissing(
+                "\"path_prefix\", \"path\", \"path_regex\", \"path_template\" or \"host\"",
+                expected: "at least one of them")
             return nil
         }
-        checkPrefix(object, "path_prefix", matchesPrefix, instead: "path")
-        let rewrite = pathKey == "path" ? path.map(PathRewrite.whole) : prefix.map(PathRewrite.prefix)
-        return RewriteConfiguration(path: rewrite, host: host)
+        return RewriteConfiguration(path: rewrite.value, host: host)
     }
 
-    /// A prefix can only be replaced where one was matched.
-    private func checkPrefix(_ object: ConfigObject, _ key: String, _ matchesPrefix: Bool, instead: String) {
-        guard let entry = object.entry(key), !matchesPrefix else { return }
+    /// At most one of the ways to another path.
+    ///
+    /// - Parameters:
+    ///   - prefix: the key of what replaces the prefix
+    ///   - whole: how the whole path is written
+    private func pathRewrite(
+        _ object: ConfigObject, prefix: String, whole: ConfigFormat<String>, _ match: PathMatch?
+    ) -> (isThere: Bool, value: PathRewrite?) {
+        let rewrites = [
+            prefix: object.optional(prefix, .path).map(PathRewrite.prefix),
+            "path": object.optional("path", whole).map(PathRewrite.whole),
+            "path_regex": object.optional("path_regex", .object("path_regex", regexRewrite)),
+            "path_template": templateRewrite(object, match),
+        ]
+        let key = object.atMostOne(of: [prefix, "path", "path_regex", "path_template"])?.key
+        if let entry = object.entry(prefix), let match {
+            if case .prefix = match {} else { reportMismatch(entry, "path_prefix", instead: "path") }
+        }
+        return (key != nil, key.flatMap { rewrites[$0] ?? nil })
+    }
+
+    private func regexRewrite(_ object: ConfigObject) -> PathRewrite? {
+        let pattern = object.required("pattern", regex)
+        let substitution = object.required("substitution", .substitution)
+        guard let pattern, let substitution else { return nil }
+        guard substitution.groupMax <= pattern.groupCount else {
+            diagnostics.report(
+                "\"substitution\" names group \(substitution.groupMax), but the pattern has \(pattern.groupCount)",
+                expected: "groups that the pattern has", at: object.position(of: "substitution"))
+            return nil
+        }
+        return .regex(pattern, substitution)
+    }
+
+    /// Variables are those of the match's template.
+    private func templateRewrite(_ object: ConfigObject, _ match: PathMatch?) -> PathRewrite? {
+        guard let entry = object.entry("path_template") else { return nil }
+        guard case .template(let template) = match else {
+            if match != nil { reportMismatch(entry, "path_template", instead: "path") }
+            return nil
+        }
+        let format = ConfigFormat<PathTemplateRewrite>.text("a path with variables of the match, such as /v2/{id}") {
+            text throws(ConfigProblem) in
+            try PathTemplateRewrite(parsing: text, variables: template.variables.map(\.name))
+        }
+        return object.optional("path_template", format).map(PathRewrite.template)
+    }
+
+    /// What was matched in another way cannot be replaced in this one.
+    private func reportMismatch(_ entry: ConfigEntry, _ key: String, instead: String) {
         diagnostics.report(
-            "\(key.quotedForMessage) in a route whose match has no \"path_prefix\"",
-            expected: "\(instead.quotedForMessage), or a match with a prefix", at: entry.keyPosition)
+            "\(entry.key.quotedForMessage) in a route whose match has no \(key.quotedForMessage)",
+            expected: "\(instead.quotedForMessage), or a match with \(key.quotedForMessage)", at: entry.keyPosition)
     }
 
     private func retry(_ object: ConfigObject) -> RetryConfiguration? {
@@ -73,6 +120,7 @@ extension ConfigurationDecoder {
         let perTryTimeout = object.optional("per_try_timeout", .duration(in: ConfigLimits.routeTimeout))
         let backOff = object.value(
             "back_off", .duration(in: ConfigLimits.retryBackOff), default: RetryConfiguration.defaultBackOff)
+        let budget = object.optional("budget", .percent)
         var conditions: RetryConditions = []
         var statuses: [Int] = []
         for cause in on {
@@ -83,44 +131,59 @@ extension ConfigurationDecoder {
         }
         return RetryConfiguration(
             conditions: conditions, statuses: statuses, attempts: attempts, perTryTimeout: perTryTimeout,
-            backOff: backOff)
+            backOff: backOff, budget: budget)
+    }
+
+    /// One object, or a list of them.
+    private var mirrors: ConfigFormat<[MirrorConfiguration]> {
+        let mirror = ConfigFormat<MirrorConfiguration>.object("mirror") { object in
+            let cluster = self.clusterReference(object, "cluster")
+            let fraction = object.value("fraction", .percent, default: MirrorConfiguration.defaultFraction)
+            return cluster.map { MirrorConfiguration(cluster: $0, fraction: fraction) }
+        }
+        let list = ConfigFormat<[MirrorConfiguration]>.list(of: mirror, count: ConfigLimits.mirrors)
+        return ConfigFormat("an object with cluster and fraction, or a list of such") { value in
+            if case .list = value.node.value { return value.read(as: list) }
+            return value.read(as: mirror.expecting(value.expectation)).map { [$0] }
+        }
     }
 
     // MARK: Answers of our own
 
-    private func redirect(_ object: ConfigObject, _ matchesPrefix: Bool) -> RedirectConfiguration? {
-        let path = object.optional("path", .pathAndQuery)
-        let prefix = object.optional("prefix_rewrite", .path)
+    private func redirect(_ object: ConfigObject, _ match: PathMatch?) -> RedirectConfiguration? {
+        let rewrite = pathRewrite(object, prefix: "prefix_rewrite", whole: .pathAndQuery, match)
         let host = object.optional("host", .host)
         let scheme = object.optional("scheme", .choice(["http": RedirectScheme.http, "https": .https]))
         let port = object.optional("port", .int(in: ConfigLimits.port))
         let status = object.value("status", .redirectStatus, default: RedirectConfiguration.defaultStatus)
         let stripsQuery = object.value("strip_query", .bool, default: false)
-        let pathKey = object.atMostOne(of: ["path", "prefix_rewrite"])?.key
-        if pathKey == nil, ["host", "scheme", "port"].allSatisfy({ object.entry($0) == nil }) {
+        if !rewrite.isThere, ["host", "scheme", "port"].allSatisfy({ object.entry($0) == nil }) {
             // The client would come back with the same request for ever.
             object.reportMissing(
-                "\"path\", \"prefix_rewrite\", \"host\", \"scheme\" or \"port\"", expected: "at least one of them")
+                "\"path\", \"prefix_rewrite\", \"path_regex\", \"path_template\", \"host\", \"scheme\" or \"port\"",
+                expected: "at least one of them")
             return nil
         }
-        checkPrefix(object, "prefix_rewrite", matchesPrefix, instead: "path")
         return RedirectConfiguration(
-            path: pathKey == "path" ? path.map(PathRewrite.whole) : prefix.map(PathRewrite.prefix),
-            host: host, scheme: scheme, port: port.map { UInt16($0) }, status: status, stripsQuery: stripsQuery)
+            path: rewrite.value, host: host, scheme: scheme, port: port.map { UInt16($0) }, status: status,
+            stripsQuery: stripsQuery)
     }
+}
 
-    private func respond(_ object: ConfigObject) -> DirectResponse? {
+extension DirectResponse {
+    /// Reads `{ status, body, headers }`. nil after an error was reported.
+    package init?(_ object: ConfigObject) {
         let status = object.required("status", .int(in: ConfigLimits.responseStatus))
         let body = object.value("body", .responseBody, default: "")
         let headers = object.value("headers", .headers(of: .response), default: [])
         guard let status else { return nil }
         if !body.isEmpty, [204, 205, 304].contains(status) {
             // RFC 9110 §15.3.5, §15.3.6, §15.4.5
-            diagnostics.report(
+            object.diagnostics.report(
                 "\"body\" is not empty, but responses with status \(status) have none", expected: "no body",
                 at: object.position(of: "body"))
         }
-        return DirectResponse(status: status, body: body, headers: headers)
+        self.init(status: status, body: body, headers: headers)
     }
 }
 
@@ -136,6 +199,16 @@ extension ConfigFormat where Value == HeaderEditConfiguration {
                 object.reportMissing("\"set\", \"add\" or \"remove\"", expected: "at least one of them")
             }
             return HeaderEditConfiguration(set: set, add: add, remove: remove)
+        }
+    }
+}
+
+extension ConfigFormat where Value == RegexSubstitution {
+    fileprivate static var substitution: ConfigFormat {
+        let bytesMax = ConfigLimits.pathBytesMax
+        return text("part of a path, with \\0 to \\9 for what was matched") { text throws(ConfigProblem) in
+            guard text.utf8.count <= bytesMax else { throw ConfigProblem("which is longer than \(bytesMax) bytes") }
+            return try RegexSubstitution(parsing: text)
         }
     }
 }
@@ -159,7 +232,9 @@ extension ConfigFormat where Value == RetryCause {
     fileprivate static var retryCause: ConfigFormat {
         let words: KeyValuePairs<String, RetryConditions> = [
             "connect-failure": .connectFailure, "refused-stream": .refusedStream, "reset": .reset,
-            "5xx": .serverError, "gateway-error": .gatewayError,
+            "5xx": .serverError, "gateway-error": .gatewayError, "cancelled": .cancelled,
+            "deadline-exceeded": .deadlineExceeded, "internal": .internal,
+            "resource-exhausted": .resourceExhausted, "unavailable": .unavailable,
         ]
         let range = ConfigLimits.retryStatus
         let expectation =

@@ -1,11 +1,17 @@
 extension ConfigurationDecoder {
     /// `routes` directly stands for one virtual host of every domain.
     func hosts(_ object: ConfigObject) -> [VirtualHostConfiguration] {
+        regexes = []
         let routes = object.optional("routes", routesFormat)
         var domains = UniqueDomains(diagnostics: diagnostics)
         let hosts = object.optional(
             "hosts",
             .list(of: .object("host") { self.host($0, domains: &domains) }, count: ConfigLimits.hosts))
+        if regexes.count > ConfigLimits.regexesMax {
+            diagnostics.report(
+                "the routes have \(regexes.count) different regular expressions",
+                expected: "at most \(ConfigLimits.regexesMax); path templates have no such limit", at: object.position)
+        }
         guard object.exactlyOne(of: ["routes", "hosts"])?.key != "routes" else {
             return routes.map { [VirtualHostConfiguration(routes: $0)] } ?? []
         }
@@ -28,8 +34,7 @@ extension ConfigurationDecoder {
     private func route(_ object: ConfigObject) -> RouteConfiguration? {
         let name = object.optional("name", .name)
         let match = object.required("match", .object("match", match).expecting("an object, {} to match every request"))
-        let hasPrefix = if case .prefix = match?.path { true } else { false }
-        let action = action(object, matchesPrefix: hasPrefix || match == nil)
+        let action = action(object, matching: match?.path)
         let responseHeaders = object.value(
             "response_headers", .headerEdits(of: .response), default: HeaderEditConfiguration())
         guard let match, let action else { return nil }
@@ -39,21 +44,99 @@ extension ConfigurationDecoder {
     }
 
     private func match(_ object: ConfigObject) -> RouteMatch? {
-        let path = object.optional("path", .path)
-        let pathPrefix = object.optional("path_prefix", .path)
-        let pathKey = object.atMostOne(of: ["path", "path_prefix"])
+        let paths = [
+            "path": object.optional("path", .path).map(PathMatch.exact),
+            "path_prefix": object.optional("path_prefix", .path).map(PathMatch.prefix),
+            "path_regex": object.optional("path_regex", regex).map(PathMatch.regex),
+            "path_template": object.optional("path_template", .pathTemplate).map(PathMatch.template),
+        ]
+        let pathKey = object.atMostOne(of: ["path", "path_prefix", "path_regex", "path_template"])?.key
         let match = RouteMatch(
             methods: object.value("methods", .list(of: .method, count: ConfigLimits.methods), default: []),
-            headers: object.value("headers", .fieldMatches("headers", name: .headerName), default: []),
-            query: object.value("query", .fieldMatches("query", name: .parameterName), default: []),
-            cookies: object.value("cookies", .fieldMatches("cookies", name: .cookieName), default: []))
+            headers: object.value("headers", fieldMatches("headers", name: .headerName), default: []),
+            query: object.value("query", fieldMatches("query", name: .parameterName), default: []),
+            cookies: object.value("cookies", fieldMatches("cookies", name: .cookieName), default: []))
         guard let pathKey else { return match }
-        guard let pathMatch = pathKey.key == "path" ? path.map(PathMatch.exact) : pathPrefix.map(PathMatch.prefix)
-        else { return nil }
+        guard let path = paths[pathKey] ?? nil else { return nil }
         var result = match
-        result.path = pathMatch
+        result.path = path
         return result
     }
+
+    /// A pattern, counted for the listener.
+    var regex: ConfigFormat<RegexPattern> {
+        let format = ConfigFormat<RegexPattern>.text(
+            "a regular expression in RE2's syntax, such as ^/users/[0-9]+$", RegexPattern.init(parsing:))
+        return ConfigFormat(format.expectation) { value in
+            guard let pattern = value.read(as: format) else { return nil }
+            self.regexes.insert(pattern)
+            return pattern
+        }
+    }
+
+    // MARK: Headers, query parameters, cookies
+
+    /// An object of names and conditions.
+    private func fieldMatches(_ kind: String, name: ConfigFormat<String>) -> ConfigFormat<[FieldMatch]> {
+        let condition = fieldCondition
+        let format = ConfigFormat<[FieldMatch]>.object(kind) { object in
+            let entries = object.allEntries()
+            if !ConfigLimits.fieldMatches.contains(entries.count) {
+                object.diagnostics.report(
+                    "\(kind.quotedForMessage) has \(entries.count) keys",
+                    expected: "\(ConfigLimits.fieldMatches.lowerBound) to \(ConfigLimits.fieldMatches.upperBound)",
+                    at: object.position)
+            }
+            return entries.compactMap { self.fieldMatch($0, name, condition) }
+        }
+        return format.expecting("an object of names and what their values must be")
+    }
+
+    private func fieldMatch(
+        _ entry: ConfigEntry, _ name: ConfigFormat<String>, _ condition: ConfigFormat<FieldCondition>
+    ) -> FieldMatch? {
+        let nameValue = ConfigValue(
+            node: ConfigNode(.scalar(ConfigScalar(entry.key, isQuoted: true)), at: entry.keyPosition),
+            subject: "a key", expectation: name.expectation, diagnostics: diagnostics)
+        let value = ConfigValue(
+            node: entry.value, subject: entry.key.quotedForMessage, expectation: "", diagnostics: diagnostics)
+        guard let name = nameValue.read(as: name), let condition = value.read(as: condition) else { return nil }
+        return FieldMatch(name: name, condition: condition.condition, isInverted: condition.isInverted)
+    }
+
+    /// Text is the exact value, but `present` is any; or an object with one way to compare.
+    private var fieldCondition: ConfigFormat<FieldCondition> {
+        let keys = ["present", "exact", "prefix", "suffix", "contains", "regex"]
+        let text = ConfigFormat<String>.valueText(from: 0)
+        let part = ConfigFormat<String>.valueText(from: 1)
+        let object = ConfigFormat<FieldCondition>.object("the condition") { object in
+            let present = object.optional("present", .bool)
+            let condition =
+                object.optional("exact", text).map(ValueCondition.exact)
+                ?? object.optional("prefix", part).map(ValueCondition.prefix)
+                ?? object.optional("suffix", part).map(ValueCondition.suffix)
+                ?? object.optional("contains", part).map(ValueCondition.contains)
+                ?? object.optional("regex", self.regex).map(ValueCondition.regex)
+            for key in keys { _ = object.entry(key) }
+            let invert = object.value("invert", .bool, default: false)
+            guard let entry = object.exactlyOne(of: keys) else { return nil }
+            if entry.key == "present" {
+                return present.map { FieldCondition(condition: .present, isInverted: $0 == invert) }
+            }
+            return condition.map { FieldCondition(condition: $0, isInverted: invert) }
+        }
+        let expectation = "the exact value, present, or an object with one of \(keys.joined(separator: ", "))"
+        return ConfigFormat(expectation) { value in
+            guard case .scalar = value.node.value else { return value.read(as: object.expecting(expectation)) }
+            guard let exact = value.read(as: text.expecting(expectation)) else { return nil }
+            return FieldCondition(condition: exact == "present" ? .present : .exact(exact), isInverted: false)
+        }
+    }
+}
+
+private struct FieldCondition {
+    var condition: ValueCondition
+    var isInverted: Bool
 }
 
 /// A domain with its place, until all of them are known to differ.
@@ -135,66 +218,17 @@ extension ConfigFormat where Value == String {
     }
 }
 
-extension ConfigFormat where Value == [FieldMatch] {
-    /// An object of names and conditions.
-    fileprivate static func fieldMatches(_ kind: String, name: ConfigFormat<String>) -> ConfigFormat {
-        let format = ConfigFormat<[FieldMatch]>.object(kind) { object in
-            let entries = object.allEntries()
-            if !ConfigLimits.fieldMatches.contains(entries.count) {
-                object.diagnostics.report(
-                    "\(kind.quotedForMessage) has \(entries.count) keys",
-                    expected: "\(ConfigLimits.fieldMatches.lowerBound) to \(ConfigLimits.fieldMatches.upperBound)",
-                    at: object.position)
+extension ConfigFormat where Value == PathTemplate {
+    fileprivate static var pathTemplate: ConfigFormat {
+        let path = ConfigFormat<String>.path
+        return ConfigFormat("a path template such as /users/{id}/files/{file=**}") { value in
+            guard let text = value.read(as: path.expecting(value.expectation)) else { return nil }
+            do throws(ConfigProblem) {
+                return try PathTemplate(parsing: text)
+            } catch {
+                value.refuse(error.detail, suggestion: error.suggestion)
+                return nil
             }
-            return entries.compactMap { fieldMatch($0, name, object.diagnostics) }
-        }
-        return format.expecting("an object of names and what their values must be")
-    }
-
-    private static func fieldMatch(
-        _ entry: ConfigEntry, _ name: ConfigFormat<String>, _ diagnostics: Diagnostics
-    ) -> FieldMatch? {
-        let nameValue = ConfigValue(
-            node: ConfigNode(.scalar(ConfigScalar(entry.key, isQuoted: true)), at: entry.keyPosition),
-            subject: "a key", expectation: name.expectation, diagnostics: diagnostics)
-        let value = ConfigValue(
-            node: entry.value, subject: entry.key.quotedForMessage, expectation: "", diagnostics: diagnostics)
-        guard let name = nameValue.read(as: name), let condition = value.read(as: .fieldCondition) else { return nil }
-        return FieldMatch(name: name, condition: condition.condition, isInverted: condition.isInverted)
-    }
-}
-
-private struct FieldCondition {
-    var condition: ValueCondition
-    var isInverted: Bool
-}
-
-extension ConfigFormat where Value == FieldCondition {
-    /// Text is the exact value, but `present` is any; or an object with one way to compare.
-    fileprivate static var fieldCondition: ConfigFormat {
-        let keys = ["present", "exact", "prefix", "suffix", "contains"]
-        let text = ConfigFormat<String>.valueText(from: 0)
-        let part = ConfigFormat<String>.valueText(from: 1)
-        let object = ConfigFormat.object("the condition") { object in
-            let present = object.optional("present", .bool)
-            let condition =
-                object.optional("exact", text).map(ValueCondition.exact)
-                ?? object.optional("prefix", part).map(ValueCondition.prefix)
-                ?? object.optional("suffix", part).map(ValueCondition.suffix)
-                ?? object.optional("contains", part).map(ValueCondition.contains)
-            for key in keys { _ = object.entry(key) }
-            let invert = object.value("invert", .bool, default: false)
-            guard let entry = object.exactlyOne(of: keys) else { return nil }
-            if entry.key == "present" {
-                return present.map { FieldCondition(condition: .present, isInverted: $0 == invert) }
-            }
-            return condition.map { FieldCondition(condition: $0, isInverted: invert) }
-        }
-        let expectation = "the exact value, present, or an object with one of \(keys.joined(separator: ", "))"
-        return ConfigFormat(expectation) { value in
-            guard case .scalar = value.node.value else { return value.read(as: object.expecting(expectation)) }
-            guard let exact = value.read(as: text.expecting(expectation)) else { return nil }
-            return FieldCondition(condition: exact == "present" ? .present : .exact(exact), isInverted: false)
         }
     }
 }

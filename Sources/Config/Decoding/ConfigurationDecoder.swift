@@ -8,6 +8,8 @@ final class ConfigurationDecoder {
     var boundAddresses: BoundAddresses
     /// Checked at the end, because clusters usually follow the listeners that name them.
     var clusterReferences: [ClusterReference] = []
+    /// Of the listener that is being read.
+    var regexes: Set<RegexPattern> = []
 
     init(diagnostics: Diagnostics) {
         self.diagnostics = diagnostics
@@ -92,6 +94,16 @@ extension ConfigFormat where Value == ByteSize {
             guard range.contains(size) else { throw ConfigProblem("which is out of range") }
             guard size.bytes.nonzeroBitCount == 1 else { throw ConfigProblem("which is no power of two") }
             return size
+        }
+    }
+}
+
+extension ConfigFormat where Value == ClusterReference {
+    /// The name of a cluster, with its place. Whether there is such a cluster is checked when the configuration is
+    /// compiled, for those that `ConfigurableHTTPFilter.clusters(in:)` names.
+    public static var cluster: ConfigFormat {
+        ConfigFormat("the name of a cluster") { value in
+            value.text.map { ClusterReference($0, origin: ConfigOrigin(value.node.position)) }
         }
     }
 }

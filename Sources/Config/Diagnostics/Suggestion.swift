@@ -1,6 +1,6 @@
 /// The candidate that a typing mistake may have turned into `word`: one edit for short words, two from six letters on.
 /// Of equally near candidates the first. Words above 64 characters get no suggestion.
-func nearest(to word: String, among candidates: some Sequence<String>) -> String? {
+package func nearest(to word: String, among candidates: some Sequence<String>) -> String? {
     let typed = folded(word)
     guard !typed.isEmpty, typed.count <= suggestionBytesMax else { return nil }
     var distanceMax = min(typed.count < 6 ? 1 : 2, typed.count - 1)

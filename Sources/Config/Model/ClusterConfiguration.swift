@@ -10,9 +10,19 @@ package struct ClusterConfiguration: Sendable, Equatable {
     package var pool: PoolConfiguration
     /// nil for bytes as they come.
     package var tls: ClusterTLSConfiguration?
+    /// Of requests; a cluster behind `tcp_proxy` has none.
+    package var upstreamProtocol: UpstreamProtocol
+    /// Of connections to the endpoints; nil for none.
+    package var tcpKeepAlive: TCPKeepAliveConfiguration?
+    /// nil for none: all endpoints count as healthy.
+    package var healthCheck: HealthCheckConfiguration?
+    package var outlierDetection: OutlierDetectionConfiguration?
+    /// Where a smaller share of the endpoints is healthy, all of them are used; zero never does that.
+    package var panicThreshold: Percent
     package var origin: ConfigOrigin
 
     package static let defaultConnectTimeout = TimeSpan.seconds(5)
+    package static let defaultPanicThreshold = Percent(partsPerMillion: 500_000)
 
     package init(
         name: String,
@@ -21,6 +31,11 @@ package struct ClusterConfiguration: Sendable, Equatable {
         connectTimeout: TimeSpan = ClusterConfiguration.defaultConnectTimeout,
         pool: PoolConfiguration = PoolConfiguration(),
         tls: ClusterTLSConfiguration? = nil,
+        upstreamProtocol: UpstreamProtocol = .http1,
+        tcpKeepAlive: TCPKeepAliveConfiguration? = nil,
+        healthCheck: HealthCheckConfiguration? = nil,
+        outlierDetection: OutlierDetectionConfiguration? = nil,
+        panicThreshold: Percent = ClusterConfiguration.defaultPanicThreshold,
         origin: ConfigOrigin = ConfigOrigin()
     ) {
         self.name = name
@@ -29,6 +44,11 @@ package struct ClusterConfiguration: Sendable, Equatable {
         self.connectTimeout = connectTimeout
         self.pool = pool
         self.tls = tls
+        self.upstreamProtocol = upstreamProtocol
+        self.tcpKeepAlive = tcpKeepAlive
+        self.healthCheck = healthCheck
+        self.outlierDetection = outlierDetection
+        self.panicThreshold = panicThreshold
         self.origin = origin
     }
 }

@@ -11,6 +11,7 @@ package enum ConfigLimits {
     /// Of `allow` and of `deny`. An empty list would leave open whether it means everybody or nobody.
     package static let accessRanges = 1...10_000
     package static let networkFilters = 1...64
+    package static let webSocketMessageBytes = ByteSize(bytes: 1) ... .gibibytes(1)
     package static let weight = 1...1_000_000
 
     package static let certificates = 1...1000
@@ -30,10 +31,25 @@ package enum ConfigLimits {
     package static let headers = 1...10_000
     package static let urlBytes = ByteSize(bytes: 256) ... .mebibytes(1)
     package static let bodyBytes = ByteSize(bytes: 1) ... .gibibytes(16 << 10)
+    package static let bufferBytes = ByteSize(bytes: 1) ... .gibibytes(1)
+    package static let concurrentStreams = 1...10_000
+    /// RFC 9113 §6.9.1: 2^31-1 at most; below 64 KiB a connection may stand still.
+    package static let http2Window = ByteSize.kibibytes(64) ... .mebibytes(1024)
     package static let trustedHops = 0...16
     package static let requestsPerConnection = 1...10_000_000
     package static let serverNameBytesMax = 128
     package static let httpFilters = 1...64
+
+    /// Of one listener.
+    package static let accessLogs = 1...16
+    package static let accessLogFilters = 1...16
+    package static let accessLogFlags = 1...32
+    package static let accessLogDuration = TimeSpan.milliseconds(1) ... .hours(24)
+    package static let accessLogFormatBytesMax = 16 << 10
+    package static let accessLogFieldsMax = 128
+    package static let accessLogFieldDepthMax = 8
+    /// What the kernel takes, without the end mark.
+    package static let filePathBytesMax = 4095
 
     package static let hosts = 1...10_000
     package static let domains = 1...1000
@@ -42,6 +58,8 @@ package enum ConfigLimits {
     /// Of headers, of query parameters and of cookies that one route looks at.
     package static let fieldMatches = 1...64
     package static let fieldTextBytesMax = 1024
+    /// Different patterns of one listener. Each worker has a copy of each.
+    package static let regexesMax = 2000
     package static let headerNameBytesMax = 256
     /// Of headers that one list sets, adds or removes.
     package static let headerEditsMax = 64
@@ -52,6 +70,7 @@ package enum ConfigLimits {
     package static let port = 1...65_535
     package static let routeTimeout = TimeSpan.milliseconds(1) ... .hours(24)
     package static let upgrades = 1...16
+    package static let mirrors = 1...8
     package static let retryOn = 1...32
     package static let retryStatus = 400...599
     package static let retryAttempts = 1...10
@@ -61,4 +80,16 @@ package enum ConfigLimits {
     package static let poolRetries = 0...1_000_000
     package static let endpoints = 1...10_000
     package static let connectTimeout = TimeSpan.milliseconds(1) ... .hours(1)
+
+    package static let healthCheckInterval = TimeSpan.milliseconds(10) ... .hours(24)
+    package static let healthCheckTimeout = TimeSpan.milliseconds(1) ... .minutes(10)
+    /// Of results in a row, those of clients included.
+    package static let healthCheckThreshold = 1...1000
+    /// Of items in a list of statuses.
+    package static let healthCheckStatuses = 64
+    package static let healthCheckPayloadBytesMax = 1024
+    package static let ejection = TimeSpan.milliseconds(100) ... .hours(24)
+    /// What the kernel takes (tcp(7)).
+    package static let keepAliveTime = TimeSpan.seconds(1) ... .seconds(32_767)
+    package static let keepAliveCount = 1...127
 }

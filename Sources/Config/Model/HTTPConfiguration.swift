@@ -15,8 +15,10 @@ package struct HTTPConfiguration: Sendable, Equatable {
     /// After which a connection is closed; nil for no limit.
     package var maxRequestsPerConnection: Int?
     package var limits: HTTPLimits
+    package var http2: HTTP2Configuration
     package var paths: PathConfiguration
     package var requestID: RequestIDConfiguration
+    package var accessLogs: [AccessLogConfiguration]
     /// In the order of requests; the router follows behind the last.
     package var filters: [HTTPFilterConfiguration]
     /// At least one; no domain twice. The most specific that fits a request's host answers.
@@ -37,8 +39,10 @@ package struct HTTPConfiguration: Sendable, Equatable {
         streamIdleTimeout: TimeSpan? = HTTPConfiguration.defaultStreamIdleTimeout,
         maxRequestsPerConnection: Int? = nil,
         limits: HTTPLimits = HTTPLimits(),
+        http2: HTTP2Configuration = HTTP2Configuration(),
         paths: PathConfiguration = PathConfiguration(),
         requestID: RequestIDConfiguration = RequestIDConfiguration(),
+        accessLogs: [AccessLogConfiguration] = [],
         filters: [HTTPFilterConfiguration] = [],
         hosts: [VirtualHostConfiguration]
     ) {
@@ -50,8 +54,10 @@ package struct HTTPConfiguration: Sendable, Equatable {
         self.streamIdleTimeout = streamIdleTimeout
         self.maxRequestsPerConnection = maxRequestsPerConnection
         self.limits = limits
+        self.http2 = http2
         self.paths = paths
         self.requestID = requestID
+        self.accessLogs = accessLogs
         self.filters = filters
         self.hosts = hosts
     }
@@ -71,21 +77,26 @@ package struct HTTPLimits: Sendable, Equatable {
     package var urlBytes: ByteSize
     /// nil for no limit.
     package var bodyBytes: ByteSize?
+    /// What filters may hold back of each direction of a request.
+    package var bufferBytes: ByteSize
 
     package static let defaultHeaderBytes = ByteSize.kibibytes(64)
     package static let defaultHeaders = 100
     package static let defaultURLBytes = ByteSize.kibibytes(8)
+    package static let defaultBufferBytes = ByteSize.mebibytes(1)
 
     package init(
         headerBytes: ByteSize = HTTPLimits.defaultHeaderBytes,
         headers: Int = HTTPLimits.defaultHeaders,
         urlBytes: ByteSize = HTTPLimits.defaultURLBytes,
-        bodyBytes: ByteSize? = nil
+        bodyBytes: ByteSize? = nil,
+        bufferBytes: ByteSize = HTTPLimits.defaultBufferBytes
     ) {
         self.headerBytes = headerBytes
         self.headers = headers
         self.urlBytes = urlBytes
         self.bodyBytes = bodyBytes
+        self.bufferBytes = bufferBytes
     }
 }
 

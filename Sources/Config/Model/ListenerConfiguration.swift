@@ -5,6 +5,8 @@ package struct ListenerConfiguration: Sendable, Equatable {
     package var address: SocketAddress
     /// Open connections at one time, over all workers; nil for no limit.
     package var maxConnections: Int?
+    /// Of accepted connections; nil for none.
+    package var tcpKeepAlive: TCPKeepAliveConfiguration?
     package var access: AccessConfiguration
     /// nil for bytes as they come.
     package var tls: ListenerTLSConfiguration?
@@ -18,6 +20,7 @@ package struct ListenerConfiguration: Sendable, Equatable {
         name: String,
         address: SocketAddress,
         maxConnections: Int? = nil,
+        tcpKeepAlive: TCPKeepAliveConfiguration? = nil,
         access: AccessConfiguration = AccessConfiguration(),
         tls: ListenerTLSConfiguration? = nil,
         networkFilters: [NetworkFilterConfiguration] = [],
@@ -27,11 +30,22 @@ package struct ListenerConfiguration: Sendable, Equatable {
         self.name = name
         self.address = address
         self.maxConnections = maxConnections
+        self.tcpKeepAlive = tcpKeepAlive
         self.access = access
         self.tls = tls
         self.networkFilters = networkFilters
         self.proxy = proxy
         self.origin = origin
+    }
+}
+
+extension ListenerConfiguration {
+    package var accessLogs: [AccessLogConfiguration] {
+        switch proxy {
+        case .tcp(let tcp): tcp.accessLogs
+        case .http(let http): http.accessLogs
+        case nil: []
+        }
     }
 }
 

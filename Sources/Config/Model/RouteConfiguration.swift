@@ -48,8 +48,11 @@ package enum RouteAction: Sendable, Equatable {
 
 /// Sends the request to an endpoint of a cluster.
 package struct ForwardConfiguration: Sendable, Equatable {
-    /// At least one. Each request goes to one of them, in proportion to their weights.
+    /// Each request goes to one of them, in proportion to their weights. At least one, unless there is a
+    /// `clusterHeader`.
     package var clusters: [WeightedCluster]
+    /// The request header that names the cluster.
+    package var clusterHeader: String?
     package var rewrite: RewriteConfiguration
     /// From the end of the request to the end of the response, all tries together; nil for no limit.
     package var timeout: TimeSpan?
@@ -58,31 +61,51 @@ package struct ForwardConfiguration: Sendable, Equatable {
     package var upgrade: UpgradePolicy
     /// nil for no retries.
     package var retry: RetryConfiguration?
+    /// Clusters that get copies of requests.
+    package var mirrors: [MirrorConfiguration]
     package var requestHeaders: HeaderEditConfiguration
 
     package static let defaultTimeout: TimeSpan? = .seconds(15)
 
     package init(
         clusters: [WeightedCluster],
+        clusterHeader: String? = nil,
         rewrite: RewriteConfiguration = RewriteConfiguration(),
         timeout: TimeSpan? = ForwardConfiguration.defaultTimeout,
         idleTimeout: TimeSpan? = nil,
         upgrade: UpgradePolicy = .none,
         retry: RetryConfiguration? = nil,
+        mirrors: [MirrorConfiguration] = [],
         requestHeaders: HeaderEditConfiguration = HeaderEditConfiguration()
     ) {
         self.clusters = clusters
+        self.clusterHeader = clusterHeader
         self.rewrite = rewrite
         self.timeout = timeout
         self.idleTimeout = idleTimeout
         self.upgrade = upgrade
         self.retry = retry
+        self.mirrors = mirrors
         self.requestHeaders = requestHeaders
     }
 
     /// All requests to one cluster: `cluster: NAME`.
     package init(cluster: ClusterReference) {
         self.init(clusters: [WeightedCluster(cluster: cluster)])
+    }
+}
+
+/// A cluster that gets copies of a route's requests. Its answers are thrown away.
+package struct MirrorConfiguration: Sendable, Equatable {
+    package var cluster: ClusterReference
+    /// Of the requests.
+    package var fraction: Percent
+
+    package static let defaultFraction = Percent(partsPerMillion: 1_000_000)
+
+    package init(cluster: ClusterReference, fraction: Percent = MirrorConfiguration.defaultFraction) {
+        self.cluster = cluster
+        self.fraction = fraction
     }
 }
 
@@ -104,6 +127,10 @@ package enum PathRewrite: Sendable, Equatable {
     case prefix(String)
     /// Instead of the whole path.
     case whole(String)
+    /// Instead of each part of the path that the pattern matches.
+    case regex(RegexPattern, RegexSubstitution)
+    /// Instead of the whole path. Only routes with a path template have this.
+    case template(PathTemplateRewrite)
 }
 
 /// Which protocols a client may switch to through `Upgrade` (RFC 9110 §7.8).
@@ -125,6 +152,8 @@ package struct RetryConfiguration: Sendable, Equatable {
     package var perTryTimeout: TimeSpan?
     /// The first wait is random up to this; later ones up to twice the one before, to ten times this.
     package var backOff: TimeSpan
+    /// Retries in progress, as a share of the cluster's requests; nil for the cluster's `pool.max_retries`.
+    package var budget: Percent?
 
     package static let defaultAttempts = 1
     package static let defaultBackOff = TimeSpan.milliseconds(25)
@@ -134,21 +163,23 @@ package struct RetryConfiguration: Sendable, Equatable {
         statuses: [Int] = [],
         attempts: Int = RetryConfiguration.defaultAttempts,
         perTryTimeout: TimeSpan? = nil,
-        backOff: TimeSpan = RetryConfiguration.defaultBackOff
+        backOff: TimeSpan = RetryConfiguration.defaultBackOff,
+        budget: Percent? = nil
     ) {
         self.conditions = conditions
         self.statuses = statuses
         self.attempts = attempts
         self.perTryTimeout = perTryTimeout
         self.backOff = backOff
+        self.budget = budget
     }
 }
 
 /// Envoy's words for what makes a request worth another try.
 package struct RetryConditions: OptionSet, Sendable {
-    package let rawValue: UInt8
+    package let rawValue: UInt16
 
-    package init(rawValue: UInt8) { self.rawValue = rawValue }
+    package init(rawValue: UInt16) { self.rawValue = rawValue }
 
     /// No connection came about.
     package static let connectFailure = RetryConditions(rawValue: 1)
@@ -160,6 +191,12 @@ package struct RetryConditions: OptionSet, Sendable {
     package static let serverError = RetryConditions(rawValue: 8)
     /// 502, 503 or 504, or no response.
     package static let gatewayError = RetryConditions(rawValue: 16)
+    // A response that is nothing but a status of gRPC.
+    package static let cancelled = RetryConditions(rawValue: 32)
+    package static let deadlineExceeded = RetryConditions(rawValue: 64)
+    package static let `internal` = RetryConditions(rawValue: 128)
+    package static let resourceExhausted = RetryConditions(rawValue: 256)
+    package static let unavailable = RetryConditions(rawValue: 512)
 }
 
 /// Sends the client elsewhere. What is nil stays as it was in the request.

@@ -34,6 +34,9 @@ package enum PathMatch: Sendable, Equatable {
     case exact(String)
     /// The first bytes of the path: `/v1` fits `/v1x` too.
     case prefix(String)
+    /// The pattern matches the whole path, without its query.
+    case regex(RegexPattern)
+    case template(PathTemplate)
 }
 
 /// One header field, query parameter or cookie.
@@ -57,4 +60,6 @@ package enum ValueCondition: Sendable, Equatable {
     case prefix(String)
     case suffix(String)
     case contains(String)
+    /// The pattern matches the whole value.
+    case regex(RegexPattern)
 }

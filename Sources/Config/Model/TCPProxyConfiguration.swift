@@ -6,6 +6,7 @@ package struct TCPProxyConfiguration: Sendable, Equatable {
     package var idleTimeout: TimeSpan?
     /// How many endpoints are tried before the connection is given up.
     package var connectAttempts: Int
+    package var accessLogs: [AccessLogConfiguration]
 
     package static let defaultIdleTimeout: TimeSpan? = .hours(1)
     package static let defaultConnectAttempts = 1
@@ -13,11 +14,13 @@ package struct TCPProxyConfiguration: Sendable, Equatable {
     package init(
         clusters: [WeightedCluster],
         idleTimeout: TimeSpan? = TCPProxyConfiguration.defaultIdleTimeout,
-        connectAttempts: Int = TCPProxyConfiguration.defaultConnectAttempts
+        connectAttempts: Int = TCPProxyConfiguration.defaultConnectAttempts,
+        accessLogs: [AccessLogConfiguration] = []
     ) {
         self.clusters = clusters
         self.idleTimeout = idleTimeout
         self.connectAttempts = connectAttempts
+        self.accessLogs = accessLogs
     }
 
     /// All connections to one cluster: `tcp: NAME`.
@@ -26,9 +29,9 @@ package struct TCPProxyConfiguration: Sendable, Equatable {
     }
 }
 
-/// The name of a cluster, as something else refers to it.
-package struct ClusterReference: Sendable, Hashable {
-    package var name: String
+/// The name of a cluster, as something else refers to it. Filters read theirs with `ConfigFormat.cluster`.
+public struct ClusterReference: Sendable, Hashable {
+    public package(set) var name: String
     package var origin: ConfigOrigin
 
     package init(_ name: String, origin: ConfigOrigin = ConfigOrigin()) {

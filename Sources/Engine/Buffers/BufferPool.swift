@@ -17,24 +17,11 @@ package struct BufferPool {
     package private(set) var count = 0
     /// Buffers of which at least one slice is held.
     package private(set) var heldCount = 0
-    /// Bytes of heap blocks that are alive.
-    package private(set) var heapBytes = 0
-
     private let memory: UnsafeMutableRawPointer
     /// Slices alive per receive buffer.
     private let references: UnsafeMutablePointer<UInt16>
-    private var blocks: [HeapBlock] = []
-    private var freeBlocks: [UInt32] = []
+    private var blocks = HeapBlocks()
     private var hasUnpublished = false
-
-    @safe
-    private struct HeapBlock {
-        var start: UnsafeMutableRawPointer?
-        var size: Int
-        var references: UInt32
-        /// Memory for a record (`rw_record_alloc`).
-        var isRecord = false
-    }
 
     package static let countStart = 64
     package static let heapBase: UInt32 = 0x8000_0000
@@ -98,8 +85,8 @@ package struct BufferPool {
     /// A block of exactly `count` bytes for what the proxy says itself, or for bytes that a slow reader
     /// leaves behind.
     package mutating func allocate(count: Int) -> Lease {
-        let start = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 16)
-        return unsafe adopt(start, count: count)
+        let (index, start) = unsafe blocks.allocate(count)
+        return unsafe Lease(start: start, count: count, buffer: Self.heapBase + index)
     }
 
     /// A block of at least `count` bytes, at most `recordBytes`, for a record of TLS.
@@ -107,26 +94,22 @@ package struct BufferPool {
         precondition(count <= Self.recordBytes, "a record fits into a block")
         if count < Self.pooledBytesMin { return allocate(count: count) }
         guard let start = unsafe rw_record_alloc() else { fatalError("out of memory") }
-        return unsafe adopt(start, count: Self.recordBytes, isRecord: true)
+        return unsafe adopt(record: start)
     }
 
     /// The whole of a block from `rw_record_alloc`, which is the pool's from here on.
-    mutating func adopt(record: UnsafeMutableRawPointer) -> Lease {
-        unsafe adopt(record, count: Self.recordBytes, isRecord: true)
+    mutating func adopt(record start: UnsafeMutableRawPointer) -> Lease {
+        let index = unsafe blocks.adopt(record: start)
+        return unsafe Lease(start: start, count: Self.recordBytes, buffer: Self.heapBase + index)
     }
 
-    private mutating func adopt(_ start: UnsafeMutableRawPointer, count: Int, isRecord: Bool = false) -> Lease {
-        let block = unsafe HeapBlock(start: start, size: count, references: 1, isRecord: isRecord)
-        heapBytes += count
-        let index: UInt32
-        if let free = freeBlocks.popLast() {
-            index = free
-            blocks[Int(index)] = block
-        } else {
-            index = UInt32(blocks.count)
-            blocks.append(block)
-        }
-        return unsafe Lease(start: start, count: count, buffer: Self.heapBase + index)
+    /// Bytes of heap blocks that are in use.
+    package var heapBytes: Int { blocks.bytes }
+
+    /// Bytes that can be written behind `end`, where a slice of `buffer` ends: 0 unless it is the only slice of a
+    /// heap block.
+    func room(in buffer: UInt32, behind end: UnsafeMutableRawPointer) -> Int {
+        buffer < Self.heapBase ? 0 : unsafe blocks.room(in: buffer - Self.heapBase, behind: end)
     }
 
     // MARK: Slices
@@ -136,7 +119,7 @@ package struct BufferPool {
         if buffer < Self.heapBase {
             unsafe references[Int(buffer)] += 1
         } else {
-            blocks[Int(buffer - Self.heapBase)].references += 1
+            blocks.retain(buffer - Self.heapBase)
         }
     }
 
@@ -151,30 +134,13 @@ package struct BufferPool {
                 provide(UInt16(buffer), on: backend)
             }
         } else {
-            releaseBlock(Int(buffer - Self.heapBase))
+            blocks.release(buffer - Self.heapBase)
         }
-    }
-
-    private mutating func releaseBlock(_ index: Int) {
-        blocks[index].references -= 1
-        guard blocks[index].references == 0 else { return }
-        let start = unsafe blocks[index].start!
-        if blocks[index].isRecord {
-            unsafe rw_record_free(start)
-        } else {
-            unsafe start.deallocate()
-        }
-        heapBytes -= blocks[index].size
-        unsafe blocks[index].start = nil
-        freeBlocks.append(UInt32(index))
     }
 
     package func destroy() {
         unsafe munmap(memory, bufferSize * countMax)
         unsafe munmap(references, countMax * MemoryLayout<UInt16>.stride)
-        for block in blocks {
-            guard let start = unsafe block.start else { continue }
-            if block.isRecord { unsafe rw_record_free(start) } else { unsafe start.deallocate() }
-        }
+        blocks.destroy()
     }
 }

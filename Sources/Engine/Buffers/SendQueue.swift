@@ -35,6 +35,19 @@ package struct SendQueue: BitwiseCopyable {
         return true
     }
 
+    /// Where the last slice ends, and the buffer it lies in; nil when the queue is empty.
+    func end(in table: borrowing SlotTable<Segment>) -> (address: UnsafeMutableRawPointer, buffer: UInt32)? {
+        guard tail != Segment.none else { return nil }
+        let last = table[tail]
+        return unsafe (last.start + Int(last.count), last.buffer)
+    }
+
+    /// The last slice has grown by `count` bytes that were written behind it.
+    mutating func extendLast(by count: Int, in table: inout SlotTable<Segment>) {
+        table[tail].count += UInt32(count)
+        bytes += count
+    }
+
     /// Takes `sent` bytes off the front and calls `release` for each slice that is through.
     package mutating func advance(
         by sent: Int, in table: inout SlotTable<Segment>, release: (UInt32) -> Void

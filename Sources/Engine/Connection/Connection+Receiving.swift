@@ -84,6 +84,7 @@ extension Connection {
     @inline(__always)
     private func deliver(_ lease: consuming Lease) {
         state.counters.add(UInt64(lease.count), to: ConnectionStat.bytesReceived)
+        state.bytesReceived &+= UInt64(lease.count)
         if unsafe state.secure != nil { unseal(lease) } else { deliver(plain: lease) }
     }
 

@@ -63,6 +63,19 @@ public struct Connection: Equatable {
         isCurrent ? worker.io { $0.localAddress(of: state.socket) } : nil
     }
 
+    /// Bytes that came from the peer so far; 0 when the connection is gone.
+    package var bytesReceived: UInt64 { isCurrent ? state.bytesReceived : 0 }
+    /// Bytes that went to the peer so far, as far as the kernel has taken them.
+    package var bytesSent: UInt64 { isCurrent ? state.bytesSent : 0 }
+    /// Bytes that wait to be sent.
+    package var bytesQueued: Int { isCurrent ? state.queue.bytes : 0 }
+
+    /// A number that tells this connection from all others of the process for a long time: connections of one slot
+    /// begin anew after 2^24 uses of it. Below 2^53, so that every JSON reader gets it right.
+    package var number: UInt64 {
+        UInt64(worker.index) << 44 | UInt64(generation) << 20 | UInt64(index)
+    }
+
     /// Makes `handler` the one who is told from now on. The connection keeps it alive.
     package func setHandler(_ handler: ConnectionHandler) {
         unsafe precondition(isCurrent && state.handler == nil, "a connection has one handler for life")

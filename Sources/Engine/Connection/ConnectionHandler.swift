@@ -24,6 +24,9 @@ open class ConnectionHandler {
         connection.finishWriting()
     }
 
+    /// The turn ends, and `requestFlush` was called in it: write what belongs together.
+    open func onFlush(_ connection: Connection) {}
+
     /// The connection does not take bytes as fast as they come: stop producing them.
     open func onAboveHighWatermark(_ connection: Connection) {}
     /// Go on.

@@ -38,6 +38,9 @@ package struct ConnectionState: BitwiseCopyable {
     package var lastActiveNs: UInt64
     /// When the send in flight was submitted.
     package var sendStartedNs: UInt64
+    package var bytesReceived: UInt64 = 0
+    /// Bytes that the kernel has taken.
+    package var bytesSent: UInt64 = 0
     /// TLS on this connection; nil without.
     var secure: UnsafeMutablePointer<TLSSession>?
 
@@ -82,6 +85,8 @@ package struct ConnectionState: BitwiseCopyable {
         package static let allCancelled = Flags(rawValue: 1 << 24)
         /// All that is queued was copied out of receive buffers.
         package static let copiedOut = Flags(rawValue: 1 << 25)
+        /// The handler wants to be asked for what is to be sent (`onFlush`).
+        package static let flushWanted = Flags(rawValue: 1 << 30)
         /// The TLS handshake is not finished: no handler has heard of the connection.
         package static let handshaking = Flags(rawValue: 1 << 26)
     }

@@ -39,6 +39,7 @@ open class NetworkFilter: ConnectionHandler {
     open func onWrite(_ data: consuming Lease) { forwardWrite(data) }
 
     open override func onEnd(_ connection: Connection) { next?.onEnd(connection) }
+    open override func onFlush(_ connection: Connection) { next?.onFlush(connection) }
     open override func onAboveHighWatermark(_ connection: Connection) { next?.onAboveHighWatermark(connection) }
     open override func onBelowLowWatermark(_ connection: Connection) { next?.onBelowLowWatermark(connection) }
     open override func onIdle(_ connection: Connection) {

@@ -65,6 +65,12 @@ extension Worker {
         core.value.listeners[Int(id.slot)].tls = tls
     }
 
+    /// For connections that are accepted from now on; nil for none.
+    package func setKeepAlive(_ keepAlive: TCPKeepAlive?, of id: ListenerID) {
+        let socket = core.value.listeners[Int(id.slot)].socket
+        io { $0.setKeepAlive(keepAlive, on: socket) }
+    }
+
     /// Stops accepting. Connections that the kernel has accepted already are taken first; those of the
     /// listener go on and are told to drain.
     ///

@@ -72,4 +72,6 @@ enum ReservedMemory {
         precondition(unsafe address != MAP_FAILED, "the address space for \(bytes) bytes is not there")
         return unsafe address!
     }
+
+    static func unmap(_ address: UnsafeMutableRawPointer, bytes: Int) { unsafe munmap(address, bytes) }
 }

@@ -144,6 +144,7 @@ extension Connection {
         state.pipeBytes = UInt32(taken)
         noteActivity()
         state.counters.add(UInt64(taken), to: ConnectionStat.bytesReceived)
+        state.bytesReceived &+= UInt64(taken)
         state.counters.add(UInt64(taken), to: ConnectionStat.bytesSpliced)
         return taken
     }
@@ -158,6 +159,7 @@ extension Connection {
                 state.pipeBytes -= UInt32(given)
                 noteActivity()
                 destination.state.counters.add(UInt64(given), to: ConnectionStat.bytesSent)
+                destination.state.bytesSent &+= UInt64(given)
                 continue
             }
             if given == -Int(EAGAIN) {

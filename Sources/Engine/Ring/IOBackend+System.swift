@@ -21,6 +21,10 @@ open class SystemIOBackend: IOBackend {
         _ = unsafe Glibc.send(socket, bytes, count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
     }
 
+    package override func setKeepAlive(_ keepAlive: TCPKeepAlive?, on socket: Int32) {
+        TCPKeepAlive.set(keepAlive, on: socket)
+    }
+
     package override func shutdownWrite(_ socket: Int32) {
         _ = Glibc.shutdown(socket, Int32(SHUT_WR))
     }

@@ -6,7 +6,7 @@ internal import Synchronization
 /// Used when configuration changes and when somebody scrapes, never by workers.
 package final class StatsRegistry: Sendable {
     package enum Kind: String, Sendable, CaseIterable {
-        case worker, admin, listener, cluster, endpoint
+        case worker, admin, listener, cluster, endpoint, accessLog, filter
     }
 
     package struct Owner: Hashable, Sendable {
@@ -34,11 +34,15 @@ package final class StatsRegistry: Sendable {
         var nextCell = 0
     }
 
+    /// Of the workers, by their index.
     package let blocks: [StatsBlock]
+    /// Of the thread that does what is done once for the process, such as health checks. Not part of sums.
+    package let background: StatsBlock
     private let state = Mutex(State())
 
-    package init(blocks: [StatsBlock]) {
+    package init(blocks: [StatsBlock], background: StatsBlock = StatsBlock()) {
         self.blocks = blocks
+        self.background = background
         // Worker cells come first: `Worker` counts at base 0.
         let own = try? range(for: Owner(.worker, ""), count: WorkerStat.cellCount)
         precondition(own?.base == 0)
@@ -86,6 +90,9 @@ package final class StatsRegistry: Sendable {
         blocks.map { StatsScope(block: $0, base: range.base) }
     }
 
+    /// The scope of a range in the block of the background thread.
+    package func backgroundScope(_ range: Range) -> StatsScope { StatsScope(block: background, base: range.base) }
+
     // MARK: Reading
 
     /// The sum over workers; gauges count up and down in wrapping arithmetic, so sums are right for them too.
@@ -115,13 +122,15 @@ package final class StatsRegistry: Sendable {
 
     // MARK: Reuse
 
+    private var allBlocks: [StatsBlock] { blocks + [background] }
+
     /// No connection counts in the range any more, so it has no writer.
     private func isQuiet(_ range: Range) -> Bool {
-        blocks.allSatisfy { $0.read(range.base + ConnectionStat.active.rawValue) == 0 }
+        allBlocks.allSatisfy { $0.read(range.base + ConnectionStat.active.rawValue) == 0 }
     }
 
     private func clear(_ range: Range) {
-        for block in blocks {
+        for block in allBlocks {
             for cell in range.base..<(range.base + range.count) { block.set(0, in: cell) }
         }
     }

@@ -8,14 +8,16 @@ extension Worker {
     /// - Parameters:
     ///   - counters: where the connection is counted; its first cells are `ConnectionStat`.
     ///   - timeoutNs: after this the connect is given up, with `.connectTimeout`.
+    ///   - keepAlive: when a silent peer is asked whether it is still there; nil for never.
     ///   - tls: speak TLS, and resume what is kept there. The handshake is part of the connect.
     /// - Returns: nil when this process is out of descriptors or slots; nothing was counted then.
     package func connect(
         to address: NetworkAddress, handler: ConnectionHandler, counters: StatsScope, timeoutNs: UInt64,
-        tls: TLSClientSessions? = nil
+        keepAlive: TCPKeepAlive? = nil, tls: TLSClientSessions? = nil
     ) -> Connection? {
         let socket = io { $0.openSocket(for: address) }
         guard socket >= 0 else { return nil }
+        if let keepAlive { io { $0.setKeepAlive(keepAlive, on: socket) } }
         guard let connection = open(socket, counters: counters, listener: ConnectionState.none) else { return nil }
         connection.setHandler(handler)
         connection.state.flags.insert(.connecting)

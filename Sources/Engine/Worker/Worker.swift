@@ -135,6 +135,10 @@ public struct Worker {
         for _ in 0..<core.value.dirty.count {
             guard let index = core.value.dirty.popFirst() else { break }
             let connection = Connection(worker: self, index: index)
+            if connection.state.flags.contains(.flushWanted) {
+                connection.state.flags.remove(.flushWanted)
+                if connection.isOpen { connection.notify { $0.onFlush(connection) } }
+            }
             connection.state.flags.remove(.dirty)
             if connection.state.flags.contains(.splicing) { connection.pump() }
             connection.flush()

@@ -7,6 +7,7 @@ package final class WorkerThread: Sendable {
     package let index: Int
     package let stats: StatsBlock
     package let mailbox: Mailbox
+    private let name: String
     private let cpu: Int32?
     private let backend: @Sendable () throws(SystemLack) -> IOBackend
     private let limits: WorkerLimits
@@ -14,9 +15,11 @@ package final class WorkerThread: Sendable {
 
     /// - Parameters:
     ///   - cpu: where the thread is pinned; nil leaves that to the scheduler.
+    ///   - name: of the thread, up to 15 bytes; `worker-INDEX` by default.
+    ///   - stats: its cells; new ones by default.
     ///   - backend: makes the worker's backend, on the worker's thread.
     package init(
-        index: Int, cpu: Int32?, limits: WorkerLimits,
+        index: Int, cpu: Int32?, limits: WorkerLimits, name: String? = nil, stats: StatsBlock = StatsBlock(),
         backend: @escaping @Sendable () throws(SystemLack) -> IOBackend = { () throws(SystemLack) in try URingBackend()
         }
     ) throws(SystemLack) {
@@ -24,7 +27,8 @@ package final class WorkerThread: Sendable {
         self.cpu = cpu
         self.limits = limits
         self.backend = backend
-        stats = StatsBlock()
+        self.name = name ?? "worker-\(index)"
+        self.stats = stats
         mailbox = try Mailbox()
     }
 
@@ -42,7 +46,7 @@ package final class WorkerThread: Sendable {
             }, context.toOpaque())
         guard result == 0 else {
             unsafe context.release()
-            throw SystemLack("no thread for worker \(index): \(describe(result))", remedy: "raise `ulimit -u`")
+            throw SystemLack("no thread for \(name): \(describe(result))", remedy: "raise `ulimit -u`")
         }
         pthread_detach(thread)
         if let lack = outcome.wait() { throw lack }
@@ -54,7 +58,7 @@ package final class WorkerThread: Sendable {
     package var hasFinished: Bool { isFinished.load(ordering: .acquiring) }
 
     private func main(_ outcome: StartOutcome) {
-        unsafe rw_name_thread("worker-\(index)")
+        unsafe rw_name_thread(name)
         if let cpu { _ = rw_pin_thread(cpu) }
         do throws(SystemLack) {
             let made = try backend()

@@ -106,14 +106,17 @@ public final class CORSFilter: HTTPFilter, ConfigurableHTTPFilter {
         return .respond(LocalResponse(.noContent, headers: headers), .none)
     }
 
-    public override func onResponseHeaders(_ stream: HTTPStream, _ head: inout ResponseHead) {
+    public override func onResponseHeaders(_ stream: HTTPStream, _ head: inout ResponseHead) -> Status {
         // Whether the origin is named decides what is in the response, also for caches on the way.
         if !settings.allowsAny { head.headers.append(.vary, ByteSlice("Origin")) }
-        guard stream.filterState[index] == Self.allowed, let origin = stream.request.headers[.origin] else { return }
+        guard stream.filterState[index] == Self.allowed, let origin = stream.request.headers[.origin] else {
+            return .proceed
+        }
         head.headers.set(.accessControlAllowOrigin, settings.allowsAny ? ByteSlice("*") : origin)
         if settings.allowsCredentials { head.headers.set(.accessControlAllowCredentials, ByteSlice("true")) }
         if !settings.exposed.isEmpty {
             ByteSlice.withBytes(of: settings.exposed) { _ = head.headers.set(.accessControlExposeHeaders, $0) }
         }
+        return .proceed
     }
 }

@@ -19,8 +19,8 @@ enum ForwardingHeaders {
         .xEnvoyDecoratorOperation, .xEnvoyDownstreamServiceCluster, .xEnvoyDownstreamServiceNode,
     ]
 
-    static func apply(to head: inout RequestHead, on manager: HTTPConnectionManager) {
-        let settings = manager.chain.settings
+    static func apply(to head: inout RequestHead, on manager: HTTPConnectionManager, _ chain: HTTPChain) {
+        let settings = chain.settings
         for name in internalOnly where head.headers.contains(name) { head.headers.remove(name) }
         if settings.useRemoteAddress {
             for name in edgeOnly where head.headers.contains(name) { head.headers.remove(name) }
@@ -31,7 +31,7 @@ enum ForwardingHeaders {
             head.headers.set(.xForwardedProto, ByteSlice(manager.connection.isSecure ? "https" : "http"))
         }
         setClientCertificate(of: &head, manager)
-        if settings.requestID.isGenerated { addRequestID(to: &head, manager) }
+        if settings.requestID.isGenerated { addRequestID(to: &head, chain) }
     }
 
     /// Envoy's SANITIZE_SET: whatever the client says about certificates goes, and what its own one says comes.
@@ -68,8 +68,8 @@ enum ForwardingHeaders {
         return entries.count >= number ? entries[entries.count - number] : nil
     }
 
-    private static func addRequestID(to head: inout RequestHead, _ manager: HTTPConnectionManager) {
-        let settings = manager.chain.settings
+    private static func addRequestID(to head: inout RequestHead, _ chain: HTTPChain) {
+        let settings = chain.settings
         if let id = head.headers[.xRequestId], !id.isEmpty,
             !settings.useRemoteAddress || settings.requestID.preservesExternal
         {
@@ -78,7 +78,7 @@ enum ForwardingHeaders {
         unsafe withUnsafeTemporaryAllocation(byteCount: UUIDText.byteCount, alignment: 1) { buffer in
             guard let start = buffer.baseAddress else { return }
             var writer = unsafe ByteWriter(start: start, capacity: UUIDText.byteCount)
-            UUIDText.write(high: manager.chain.nextRandom(), low: manager.chain.nextRandom(), to: &writer)
+            UUIDText.write(high: chain.nextRandom(), low: chain.nextRandom(), to: &writer)
             head.headers.set(.xRequestId, unsafe ByteSlice(start: start, count: writer.count))  // written just now
         }
     }

@@ -1,6 +1,7 @@
 package import Config
 package import Engine
 package import HTTP
+package import HTTP2
 internal import Upstream
 internal import Glibc
 
@@ -8,13 +9,17 @@ internal import Glibc
 /// wait to be used again.
 package final class HTTPChain {
     let settings: HTTPChainSettings
-    let filters: [HTTPFilter]
+    let filters: HTTPFilterSet
     let router: RouterFilter
     let counters: StatsScope
     let worker: Worker
+    /// nil without any.
+    let accessLogs: HTTPAccessLogs?
     /// The chain of a newer configuration. Connections that are open go on with it from their next request.
     package var successor: HTTPChain?
 
+    /// Where HTTP/2 connections write their frames, one after the other.
+    let http2Output = HTTP2Output()
     private var free: [HTTPStream] = []
     private var random: SplitMix64
     private var dateSecond: Int64 = -1
@@ -24,16 +29,18 @@ package final class HTTPChain {
     private static let freeMax = 1024
 
     package init(
-        settings: HTTPChainSettings, filters: [HTTPFilter], router: RouterFilter, counters: StatsScope, worker: Worker
+        settings: HTTPChainSettings, filters: [HTTPFilter], router: RouterFilter, counters: StatsScope, worker: Worker,
+        accessLogs: HTTPAccessLogs? = nil
     ) {
         self.settings = settings
-        self.filters = filters
         self.router = router
         self.counters = counters
         self.worker = worker
+        self.accessLogs = accessLogs
         var system = SystemRandomNumberGenerator()
         random = SplitMix64(seed: system.next())
         for (index, filter) in filters.enumerated() { filter.index = index }
+        self.filters = HTTPFilterSet(filters)
     }
 
     /// The newest chain of the listener.
@@ -76,6 +83,11 @@ package struct HTTPChainSettings: Sendable {
     /// Nanoseconds without a byte while a request is in progress; 0 for no limit.
     package var streamIdleTimeoutNs: UInt64
     package var requestsPerConnectionMax: UInt64?
+    /// Whether clients may speak HTTP/2.
+    package var acceptsHTTP2: Bool
+    package var http2: HTTP2Settings
+    /// What filters may hold back of each direction of a stream.
+    package var bufferBytesMax: Int
     /// nil leaves paths as they are.
     package var normalizer: PathNormalizer?
     package var useRemoteAddress: Bool
@@ -92,6 +104,12 @@ package struct HTTPChainSettings: Sendable {
         requestTimeoutNs = configuration.requestTimeout?.nanoseconds ?? 0
         streamIdleTimeoutNs = configuration.streamIdleTimeout?.nanoseconds ?? 0
         requestsPerConnectionMax = configuration.maxRequestsPerConnection.map(UInt64.init)
+        bufferBytesMax = configuration.limits.bufferBytes.bytes
+        acceptsHTTP2 = configuration.http2.isEnabled
+        http2 = HTTP2Settings(
+            limits: limits, concurrentStreamsMax: UInt32(configuration.http2.maxConcurrentStreams),
+            streamWindowBytes: Int32(configuration.http2.streamWindow.bytes),
+            connectionWindowBytes: Int32(configuration.http2.connectionWindow.bytes))
         let paths = configuration.paths
         let slashes: PathNormalizer.EscapedSlashes =
             switch paths.escapedSlashes {
@@ -117,8 +135,24 @@ package enum HTTPStat: Int, Sendable {
     /// One cell an `HTTP1Error`.
     case refused = 96
     case requestTime = 192
+    // HTTP/2, after the request times.
+    /// Connections that speak it.
+    case http2Connections = 304
+    /// Streams beyond the limit.
+    case http2StreamsRefused
+    /// One cell an `HTTP2Abuse`.
+    case http2Abuse = 308
 
-    package static let cellCount = requestTime.rawValue + Histogram.cellCount
+    package static let cellCount = http2Abuse.rawValue + HTTP2Abuse.allCases.count
+
+    package static func abuse(_ abuse: HTTP2Abuse) -> StatCell {
+        StatCell(rawValue: http2Abuse.rawValue + Int(abuse.rawValue))
+    }
+
+    /// Follows the cells of `HTTP1Error`.
+    package static func refused(_ path: PathNormalizer.Refusal) -> StatCell {
+        StatCell(rawValue: refused.rawValue + HTTP1Error.allCases.count + Int(path.rawValue))
+    }
 
     package static func refused(_ error: HTTP1Error) -> StatCell {
         StatCell(rawValue: refused.rawValue + Int(error.rawValue))

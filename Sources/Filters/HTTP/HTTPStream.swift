@@ -5,200 +5,300 @@ public import Upstream
 /// One exchange: a request, the filters it passes, its way upstream, and the response.
 ///
 /// Objects are kept by their chain and used again, so that a request allocates none. Between the codec below
-/// (`HTTPConnectionManager`) and the upstream connection above everything passes through here, in the same shape
-/// for every version: head, body, trailers, end, reset. A call of the manager may end the stream, and the object may
-/// then serve the next request already: such a call is the last thing that a method does.
+/// (`ServerCodec`) and the upstream connection above everything passes through here, in the same shape for every
+/// version of HTTP: head, body, trailers, end, reset (`HTTPStream+Request`, `+Response`, `+Bodies`). A call of the codec
+/// may end the stream, and the object may then serve the next request already: such a call is the last thing that a
+/// method does.
 public final class HTTPStream: UpstreamRequest {
-    /// The head of the request, as received and as changed by filters since.
-    public var request: RequestHead
-    /// One word per filter of the chain for this request, at the filter's place in the configuration.
-    public var filterState: [UInt64]
-    /// Why this proxy answered by itself, or what went wrong.
-    public internal(set) var flag = ResponseFlag.none
+    /// What changes with every request. It lies at an address of its own: class properties cost a check an access.
+    struct State {
+        unowned(unsafe) var codec: ServerCodec?
+        unowned(unsafe) var filters: HTTPFilterSet
+        var requestFlow = BodyFlow()
+        var responseFlow = BodyFlow()
+        /// Filters whose request hook has seen the head.
+        var filtersPassed = 0
+        /// Requests that this object has served: tells them apart.
+        var use: UInt64 = 0
+        var startedNs: UInt64 = 0
+        var flag = ResponseFlag.none
+        var status = HTTPStatus.ok
+        var isEnded = true
+        /// All of the request has arrived.
+        var requestEnded = false
+        /// A final response was chosen: the endpoint's, or one of our own.
+        var hasResponse = false
+        /// It is one of our own.
+        var isLocalResponse = false
+        /// Its head was sent.
+        var responseStarted = false
+        /// The client does not take the response as fast as it comes.
+        var isClientBlocked = false
+        /// The endpoint's response is not read.
+        var isUpstreamPaused = false
+        var requestTimer = TaskTimer.none
+        /// What logs tell of this exchange.
+        var info = StreamInfo()
+
+        init(filters: HTTPFilterSet) { unsafe self.filters = filters }
+    }
 
     unowned(unsafe) let chain: HTTPChain
-    unowned(unsafe) var manager: HTTPConnectionManager?
-    private let headMemory: HeadMemory
-    private var nextFilter = 0
-    private var isPaused = false
-    /// Requests that this object has served: tells them apart.
-    private(set) var use: UInt64 = 0
-    private(set) var startedNs: UInt64 = 0
-    /// The final response's head was sent.
-    var responseStarted = false
-    var status = HTTPStatus.ok
-    private(set) var isEnded = true
-    /// All of the request has arrived.
-    var requestEnded = false
-    private var requestTimer = TaskTimer.none
-    /// For answers of this proxy.
-    private var localHead: ResponseHead
-    var route = RouterState()
+    let hot: Stable<State>
+    private let requestHead: Stable<RequestHead>
+    private let routing: Stable<RouterState>
+    private let headMemory = HeadMemory()
+    /// For answers of this proxy, and for a response that waits at a filter.
+    let ownHead: Stable<ResponseHead>
+    private var filterWords: [UInt64]
+    /// The timers of filters; empty until one is started.
+    private var filterTimers: [TaskTimer] = []
+    /// Kept from one request to the next; nil until the first note is taken.
+    private var ownNotes: StreamNotes?
+
+    /// What filters have asked services about exchanges, one each, kept for the next exchange; empty until one is asked.
+    private var subrequests: [HTTPSubrequest?] = []
+
+    /// The codec's own number for this stream on its connection.
+    var codecSlot: UInt32 = 0
 
     init(chain: HTTPChain) {
         unsafe self.chain = chain
-        request = RequestHead(headersMax: chain.settings.limits.headersMax)
-        localHead = ResponseHead(headersMax: 16)
-        headMemory = HeadMemory()
-        filterState = Array(repeating: 0, count: chain.filters.count)
+        hot = Stable(State(filters: chain.filters))
+        requestHead = Stable(RequestHead(headersMax: chain.settings.limits.headersMax))
+        routing = Stable(RouterState())
+        ownHead = Stable(ResponseHead(headersMax: 16))
+        filterWords = Array(repeating: 0, count: chain.filters.count)
         super.init()
     }
 
+    deinit {
+        hot.destroy()
+        requestHead.destroy()
+        routing.destroy()
+        ownHead.destroy()
+    }
+
+    // MARK: For filters
+
+    /// The head of the request, as received and as changed by filters since.
+    public var request: RequestHead {
+        @inline(__always) _read { yield requestHead.value }
+        @inline(__always) _modify { yield &requestHead.value }
+    }
+
+    /// Why this proxy answered by itself, or what went wrong.
+    public internal(set) var flag: ResponseFlag {
+        get { hot.value.flag }
+        set { hot.value.flag = newValue }
+    }
+
+    /// All of the request has arrived, body and all.
+    public var requestEnded: Bool { hot.value.requestEnded }
+
+    /// The response is one of this proxy: it did not come from an endpoint.
+    public var isLocalResponse: Bool { hot.value.isLocalResponse }
+
     public var worker: Worker { unsafe chain.worker }
     /// The client's connection; nil when the exchange is over.
-    public var connection: Connection? { unsafe manager?.connection }
+    public var connection: Connection? { unsafe hot.value.codec?.connection }
+
+    /// One word per filter of the chain for this request, at the filter's place in the configuration.
+    public var filterState: FilterWords {
+        get { FilterWords(stream: self) }
+        set {}
+    }
+
+    public struct FilterWords {
+        fileprivate let stream: HTTPStream
+
+        public subscript(index: Int) -> UInt64 {
+            get { stream.filterWords[index] }
+            nonmutating set { stream.filterWords[index] = newValue }
+        }
+    }
+
+    /// Names this exchange beyond its end.
+    public struct Ticket {
+        private let stream: HTTPStream
+        private let use: UInt64
+
+        fileprivate init(_ stream: HTTPStream) {
+            self.stream = stream
+            use = stream.hot.value.use
+        }
+
+        /// The exchange, unless it is over.
+        public var current: HTTPStream? { stream.isCurrent(use) ? stream : nil }
+    }
+
+    public var ticket: Ticket { Ticket(self) }
+
+    /// Calls `filter.onTimer` in `ns` nanoseconds, unless the exchange is over by then. A filter has one timer in a
+    /// stream; starting it again sets it anew.
+    public func startTimer(for filter: HTTPFilter, afterNs ns: UInt64) {
+        if filterTimers.isEmpty { filterTimers = Array(repeating: .none, count: filterWords.count) }
+        worker.cancel(filterTimers[filter.index])
+        let tag = StreamTimer.filter.rawValue + filter.index
+        filterTimers[filter.index] = worker.schedule(self, tag: tag, afterNs: ns)
+    }
+
+    public func cancelTimer(for filter: HTTPFilter) {
+        guard !filterTimers.isEmpty else { return }
+        worker.cancel(filterTimers[filter.index])
+        filterTimers[filter.index] = .none
+    }
+
+    /// A request of a filter's own about this exchange, empty. A filter has one in a stream: asking for it anew gives
+    /// up the one that is under way.
+    public func subrequest(for filter: HTTPFilter) -> HTTPSubrequest {
+        if subrequests.isEmpty { subrequests = Array(repeating: nil, count: filterWords.count) }
+        let subrequest = subrequests[filter.index] ?? HTTPSubrequest(stream: self, filterIndex: filter.index)
+        subrequests[filter.index] = subrequest
+        subrequest.reset()
+        return subrequest
+    }
+
+    func subrequestEnded(_ subrequest: HTTPSubrequest, _ index: Int, _ outcome: HTTPSubrequest.Outcome) {
+        guard !hot.value.isEnded else { return }
+        unsafe hot.value.filters[index].onSubrequestEnd(self, subrequest, outcome)
+    }
+
+    func cancelSubrequests() {
+        for subrequest in subrequests { subrequest?.cancel() }
+    }
+
+    /// Exchanges a piece of a body for a copy of `bytes`.
+    public func replace(_ data: inout Lease, with bytes: RawSpan) {
+        var old = worker.copy(bytes)
+        swap(&old, &data)
+        worker.discard(old)
+    }
+
+    /// Leaves a word for access logs, where `%DYNAMIC_METADATA(NAMESPACE:KEY)%` finds it. It replaces an earlier one of
+    /// the same name. All notes of an exchange have 4 KiB and 32 entries together: what goes beyond is cut or left out.
+    ///
+    /// - Parameter name: `namespace:key`, where the namespace is the filter's name
+    public func setMetadata(_ name: StaticString, _ value: ByteSlice) {
+        takeNotes().set(.metadata, .other(ByteSlice(name)), value)
+    }
+
+    // MARK: Notes for logs
+
+    /// Those of this exchange; nil when there are none.
+    var notes: StreamNotes? { hot.value.info.hasNotes ? ownNotes : nil }
+
+    func takeNotes() -> StreamNotes {
+        let notes = ownNotes ?? StreamNotes()
+        if ownNotes == nil { ownNotes = notes }
+        if !hot.value.info.hasNotes { notes.removeAll() }
+        hot.value.info.hasNotes = true
+        return notes
+    }
+
+    /// Makes the addresses of the client's connection known to operators.
+    func askForAddresses() { withCodec { unsafe $0.manager.askForAddresses() } }
 
     // MARK: The life of a stream
 
-    func begin(_ manager: HTTPConnectionManager) {
-        unsafe self.manager = manager
-        use &+= 1
-        request.reset()
-        flag = .none
-        nextFilter = 0
-        isPaused = false
-        responseStarted = false
-        isEnded = false
-        requestEnded = false
-        startedNs = worker.nowNs
-        for index in filterState.indices { filterState[index] = 0 }
+    var route: RouterState {
+        @inline(__always) _read { yield routing.value }
+        @inline(__always) _modify { yield &routing.value }
+    }
+
+    var isEnded: Bool { hot.value.isEnded }
+    var responseStarted: Bool { hot.value.responseStarted }
+
+    @inline(__always)
+    func isCurrent(_ use: UInt64) -> Bool { hot.value.use == use && !hot.value.isEnded }
+
+    @inline(__always)
+    func withCodec(_ body: (ServerCodec) -> Void) {
+        if let codec = unsafe hot.value.codec { body(codec) }
+    }
+
+    func begin(_ codec: ServerCodec) {
+        let use = hot.value.use &+ 1
+        hot.value = unsafe State(filters: chain.filters)
+        unsafe hot.value.codec = codec
+        hot.value.use = use
+        hot.value.isEnded = false
+        hot.value.startedNs = worker.nowNs
+        requestHead.value.reset()
+        for index in filterWords.indices { filterWords[index] = 0 }
+        if let logs = unsafe chain.accessLogs, logs.needsAddresses { askForAddresses() }
         unsafe chain.counters.add(to: HTTPStat.requestsActive)
     }
 
     /// Keeps the bytes of the request's head. Copied out of the receive buffer, which is shared by all connections,
     /// because the head is needed as long as the request lasts: for retries, the route and the log.
-    func keepHead(_ bytes: ByteSlice) { request.moveSource(to: headMemory.copy(bytes)) }
+    func keepHead(_ bytes: ByteSlice) {
+        requestHead.value.moveSource(to: headMemory.copy(bytes))
+        hot.value.info.hasHead = true
+    }
 
-    /// The time for the request runs out unless `requestArrived` comes before.
+    /// The time for the request runs out unless `headArrived` comes before.
     func startRequestTimer(afterNs ns: UInt64) {
-        guard requestTimer == .none, ns > 0 else { return }
-        requestTimer = worker.schedule(self, tag: StreamTimer.request.rawValue, afterNs: ns)
+        guard hot.value.requestTimer == .none, ns > 0 else { return }
+        hot.value.requestTimer = worker.schedule(self, tag: StreamTimer.request.rawValue, afterNs: ns)
     }
 
-    /// The head is complete. A body may take as long as it keeps coming: uploads are long, and a client that
-    /// stops in the middle of one meets the stream's idle timeout.
-    func headArrived() {
-        worker.cancel(requestTimer)
-        requestTimer = .none
-    }
-
-    /// The request is complete, body and all.
-    func requestArrived() {
-        requestEnded = true
-        headArrived()
-        unsafe chain.router.requestArrived(self)
+    func cancelRequestTimer() {
+        guard hot.value.requestTimer != .none else { return }
+        worker.cancel(hot.value.requestTimer)
+        hot.value.requestTimer = .none
     }
 
     /// Ends the exchange: nothing of it is called any more.
     func end() {
-        guard !isEnded else { return }
-        isEnded = true
-        worker.cancel(requestTimer)
-        requestTimer = .none
+        guard !hot.value.isEnded else { return }
+        hot.value.isEnded = true
+        cancelRequestTimer()
+        for index in filterTimers.indices { worker.cancel(filterTimers[index]) }
+        filterTimers.removeAll(keepingCapacity: true)
+        cancelSubrequests()
         unsafe chain.router.abandon(self)
-        for index in 0..<nextFilter { unsafe chain.filters[index].onStreamEnd(self) }
+        for index in 0..<hot.value.filtersPassed { unsafe hot.value.filters[index].onStreamEnd(self) }
         unsafe chain.counters.subtract(from: HTTPStat.requestsActive)
-        if responseStarted {
-            unsafe chain.counters.add(to: HTTPStat.responses(status))
-            unsafe chain.counters.record(worker.nowNs - startedNs, in: HTTPStat.requestTime)
+        if hot.value.responseStarted {
+            unsafe chain.counters.add(to: HTTPStat.responses(hot.value.status))
+            unsafe chain.counters.record(worker.nowNs - hot.value.startedNs, in: HTTPStat.requestTime)
         }
-        route.clear()
-        unsafe manager = nil
+        if let logs = unsafe chain.accessLogs {
+            if !hot.value.responseStarted, hot.value.flag == .none { hot.value.flag = .downstreamConnectionTermination }
+            if routing.value.isTunnel { hot.value.info.tunnelEnds(on: connection) }
+            logs.write(self)
+        }
+        routing.value.clear()
+        unsafe hot.value.codec = nil
         unsafe chain.giveBack(self)
     }
 
-    // MARK: Filters
-
-    /// Passes the request on after a filter has paused it.
-    public func resume() {
-        guard isPaused, !isEnded else { return }
-        isPaused = false
-        runFilters()
+    /// Nothing came for too long: the client is told if it can still be. False when it cannot.
+    func idleTimedOut() -> Bool {
+        flag = .streamIdleTimeout
+        guard !hot.value.responseStarted, !routing.value.isTunnel else { return false }
+        respond(
+            hot.value.requestEnded ? .gatewayTimeout : .requestTimeout, flag: .streamIdleTimeout,
+            text: "nothing came for too long\n")
+        return true
     }
 
-    /// Runs the request through the filters that it has not passed, and then to the router.
-    func runFilters() {
-        let use = use
-        while nextFilter < (unsafe chain.filters.count) {
-            let filter = unsafe chain.filters[nextFilter]
-            nextFilter += 1
-            switch filter.onRequestHeaders(self) {
-            case .proceed: break
-            case .pause:
-                if self.use == use, !isEnded, !responseStarted { isPaused = true }
-                return
-            case .respond(let response, let flag):
-                respond(response, flag: flag)
-                return
-            }
-            if isEnded || self.use != use || responseStarted { return }
-        }
-        unsafe chain.router.route(self)
-    }
-
-    // MARK: Responses
-
-    /// Answers from this proxy. Once a response has begun the connection is reset instead.
-    public func respond(_ response: LocalResponse, flag: ResponseFlag = .none) {
-        respond(response.status, flag: flag, body: response.body) { headers in
-            for field in response.headers {
-                guard let key = HeaderKey(field.name) else { continue }
-                ByteSlice.withBytes(of: field.value) { _ = headers.add(key, $0) }
-            }
-        }
-    }
-
-    /// An answer that says no more than its status.
-    func respond(_ status: HTTPStatus, flag: ResponseFlag, text: StaticString) {
-        // Captures nothing: Swift 6.3's optimiser crashes where a closure captures a constant slice.
-        respond(status, flag: flag, bytes: ByteSlice(text)) {
-            $0.add(.contentType, ByteSlice("text/plain; charset=utf-8"))
-        }
-    }
-
-    private func respond(
-        _ status: HTTPStatus, flag: ResponseFlag, body: [UInt8], _ addHeaders: (inout HeaderTable) -> Void
-    ) {
-        ByteSlice.withBytes(of: body) { respond(status, flag: flag, bytes: $0, addHeaders) }
-    }
-
-    func respond(
-        _ status: HTTPStatus, flag: ResponseFlag, bytes: ByteSlice, _ addHeaders: (inout HeaderTable) -> Void
-    ) {
-        guard !isEnded, let manager = unsafe manager else { return }
-        self.flag = flag
-        isPaused = false
-        unsafe chain.router.abandon(self)
-        guard !responseStarted else {
-            manager.abortResponse()
+    public override func onTimer(_ tag: Int, on worker: Worker) {
+        guard !hot.value.isEnded else { return }
+        guard tag < StreamTimer.filter.rawValue else {
+            let index = tag - StreamTimer.filter.rawValue
+            filterTimers[index] = .none
+            unsafe hot.value.filters[index].onTimer(self)
             return
         }
-        localHead.reset()
-        localHead.status = status
-        localHead.setBodyLength(.exactly(UInt64(bytes.count)))
-        addHeaders(&localHead.headers)
-        if flag != .none, !(unsafe chain.settings.useRemoteAddress) {
-            localHead.headers.set(.xRingwayReason, ByteSlice(flag.label))
+        guard let timer = StreamTimer(rawValue: tag) else { return }
+        if timer == .request {
+            hot.value.requestTimer = .none
+            withCodec { $0.requestTimedOut(self) }
+        } else {
+            unsafe chain.router.timerFired(self, timer)
         }
-        sendResponseHead(&localHead)
-        if bytes.count > 0, request.method != .head, !status.neverHasBody {
-            manager.responseBody(bytes.withSpan { worker.copy($0) })
-        }
-        manager.responseEnd(trailers: nil)
-    }
-
-    /// The final head passes the route's edits and the filters, and is sent.
-    func sendResponseHead(_ head: inout ResponseHead) {
-        guard let manager = unsafe manager else { return }
-        status = head.status
-        responseStarted = true
-        if let edits = route.route?.responseHeaders, !edits.isEmpty { _ = edits.apply(to: &head.headers) }
-        var index = nextFilter
-        while index > 0 {
-            index -= 1
-            unsafe chain.filters[index].onResponseHeaders(self, &head)
-        }
-        manager.sendResponseHead(&head)
     }
 
     // MARK: From upstream
@@ -206,27 +306,18 @@ public final class HTTPStream: UpstreamRequest {
     public override func onStarted(_ upstream: UpstreamConnection) { unsafe chain.router.started(self, upstream) }
     public override func onReady(_ upstream: UpstreamConnection) { unsafe chain.router.ready(self, upstream) }
     public override func onResponseHead(_ head: inout ResponseHead) {
+        hot.value.info.upstreamHeadNs = worker.nowNs
         unsafe chain.router.responseHead(self, &head)
     }
-    public override func onResponseBody(_ data: consuming Lease) {
-        guard let manager = unsafe manager else { return worker.discard(data) }
-        manager.responseBody(data)
-    }
-    public override func onResponseTrailers(_ fields: borrowing HeaderTable) {
-        unsafe manager?.responseTrailers(fields)
+    public override func onResponseBody(_ data: consuming Lease) { responseBody(data) }
+    public override func onResponseTrailers(_ fields: inout HeaderTable) {
+        unsafe chain.router.responseTrailers(self, fields)
+        pass(&fields, .response, from: 0)
     }
     public override func onResponseEnd() { unsafe chain.router.responseEnd(self) }
     public override func onReset(_ reason: UpstreamReset) { unsafe chain.router.reset(self, reason) }
-    public override func onUpstreamBlocked(_ isBlocked: Bool) { unsafe manager?.upstreamBlocked(isBlocked) }
-
-    public override func onTimer(_ tag: Int, on worker: Worker) {
-        guard !isEnded, let timer = StreamTimer(rawValue: tag) else { return }
-        if timer == .request {
-            requestTimer = .none
-            unsafe manager?.requestTimedOut()
-        } else {
-            unsafe chain.router.timerFired(self, timer)
-        }
+    public override func onUpstreamBlocked(_ isBlocked: Bool) {
+        withCodec { $0.blockRequestBody(isBlocked, of: self) }
     }
 }
 
@@ -240,6 +331,8 @@ enum StreamTimer: Int {
     case tried
     /// It is time for the next try.
     case backOff
+    /// The first of the filters' own, one each.
+    case filter
 }
 
 /// Memory of one head, kept from one request to the next.

@@ -6,14 +6,27 @@ package import Upstream
 /// with retries and time-outs. What it knows of one request is the stream's `RouterState`.
 package final class RouterFilter {
     private let table: RouteTable
+    /// This worker's.
+    private let regexes: RouteRegexes
     /// By the number of their cluster in the table.
     private let pools: [HTTPConnectionPool]
     private let settings: HTTPChainSettings
     private var random: SplitMix64
+    /// Made with the first copy of a request.
+    private var mirrorStore: RequestMirrorStore?
+    /// Endpoints that go away, one after the other, may refuse a request so often before it fails.
+    private static let refusalsMax = 3
+    /// Bytes of a body that are kept for another try.
+    private static let keptBodyMax = 65_536
 
-    package init(table: RouteTable, pools: [HTTPConnectionPool], settings: HTTPChainSettings, seed: UInt64) {
+    /// - Parameter regexes: those of the table for the worker that this is for
+    package init(
+        table: RouteTable, regexes: RouteRegexes, pools: [HTTPConnectionPool], settings: HTTPChainSettings,
+        seed: UInt64
+    ) {
         precondition(pools.count == table.clusterNames.count, "every cluster of a route has a pool")
         self.table = table
+        self.regexes = regexes
         self.pools = pools
         self.settings = settings
         random = SplitMix64(seed: seed)
@@ -23,33 +36,38 @@ package final class RouterFilter {
 
     /// The request has passed the filters.
     func route(_ stream: HTTPStream) {
-        guard let route = table.route(for: stream.request) else {
+        guard let route = table.route(for: stream.request, regexes) else {
             stream.respond(.notFound, flag: .noRouteFound, text: "no route matches\n")
             return
         }
-        stream.route.route = route
+        unsafe stream.route.route = route
         switch route.action {
         case .redirect(let redirect): self.redirect(stream, redirect)
         case .respond(let response):
             stream.respond(response.status, flag: .none, bytes: response.body) { _ = response.addHeaders(to: &$0) }
-        case .cluster, .weighted: forward(stream, route)
+        case .cluster, .weighted, .clusterHeader: forward(stream, route)
         }
     }
 
     private func redirect(_ stream: HTTPStream, _ redirect: RouteRedirect) {
         let isSecure = stream.request.headers[.xForwardedProto].map { $0.equalsIgnoringCase("https") } ?? false
         let capacity = stream.request.path.count + (stream.request.query?.count ?? 0) + 20_000
-        var isComplete = false
+        var hasHost = false
+        var fits = false
         let location = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
             guard let start = buffer.baseAddress else { return }
             var writer = unsafe ByteWriter(start: start, capacity: capacity)
-            let hasHost = redirect.writeLocation(
-                for: stream.request, scheme: isSecure ? .https : .http, to: &writer)
-            isComplete = hasHost && writer.fits
-            count = isComplete ? writer.count : 0
+            hasHost = redirect.writeLocation(
+                for: stream.request, scheme: isSecure ? .https : .http, regexes, to: &writer)
+            fits = writer.fits
+            count = fits ? writer.count : 0
         }
-        guard isComplete else {
+        guard hasHost else {
             stream.respond(.badRequest, flag: .none, text: "the request names no host\n")
+            return
+        }
+        guard fits else {
+            stream.respond(.requestHeaderFieldsTooLarge, flag: .none, text: "the location is too long\n")
             return
         }
         stream.respond(redirect.status, flag: .none, bytes: .empty) { headers in
@@ -58,10 +76,15 @@ package final class RouterFilter {
     }
 
     private func forward(_ stream: HTTPStream, _ route: Route) {
-        guard let index = route.clusterIndex(random: random.next()) else { return }
-        stream.route.pool = pools[index]
-        if stream.requestEnded { requestArrived(stream) }
-        unsafe stream.manager?.setIdleTimeout(ns: route.idleTimeoutNs)
+        guard let index = table.clusterIndex(of: route, for: stream.request, random: random.next()) else {
+            stream.respond(.serviceUnavailable, flag: .noClusterFound, text: "no cluster has the name in the request\n")
+            return
+        }
+        unsafe stream.route.pool = pools[index]
+        stream.route.deadlineNs = GRPC.isRequest(stream.request) ? GRPC.timeoutNs(stream.request) ?? 0 : 0
+        // A client of gRPC counts from the beginning of its request.
+        if stream.requestEnded || stream.route.deadlineNs > 0 { startRouteTimer(stream) }
+        stream.withCodec { $0.setIdleTimeout(ns: route.idleTimeoutNs, of: stream) }
         if stream.request.method == .connect {
             guard route.upgrades.allowConnect else {
                 stream.respond(.forbidden, flag: .none, text: "CONNECT is not allowed here\n")
@@ -81,7 +104,40 @@ package final class RouterFilter {
             stream.respond(.requestHeaderFieldsTooLarge, flag: .none, text: "too many header bytes\n")
             return
         }
+        if !route.mirrors.isEmpty, !stream.route.offersTunnel { mirror(stream, route) }
         attempt(stream, fresh: false)
+    }
+
+    /// Starts copies for other clusters. They see what the endpoint will see.
+    private func mirror(_ stream: HTTPStream, _ route: Route) {
+        let store = mirrorStore ?? RequestMirrorStore(worker: stream.worker, headersMax: settings.limits.headersMax)
+        mirrorStore = store
+        let isComplete = stream.requestEnded && !stream.holdsRequestBody
+        let timeoutNs = route.timeoutNs > 0 ? route.timeoutNs : Self.mirrorTimeoutNs
+        for index in route.mirrors.indices where route.mirrors[index].takes(random.next()) {
+            let pool = pools[route.mirrors[index].cluster]
+            guard let mirror = store.take() else {
+                pool.cluster.counters.add(to: ClusterStat.mirrorsRefused)
+                continue
+            }
+            if mirror.start(stream.request, to: pool, timeoutNs: timeoutNs, isComplete: isComplete) {
+                unsafe mirror.next = stream.route.mirror
+                unsafe stream.route.mirror = mirror
+            }
+        }
+    }
+
+    /// Where the route itself has no limit.
+    private static let mirrorTimeoutNs: UInt64 = 15_000_000_000
+
+    /// Runs `body` on each copy that still wants to know of this request.
+    @inline(__always)
+    private func forEachMirror(_ stream: HTTPStream, _ body: (RequestMirror) -> Void) {
+        var next = unsafe stream.route.mirror
+        while let mirror = next {
+            unsafe next = mirror.next
+            body(mirror)
+        }
     }
 
     private func allowsUpgrade(_ stream: HTTPStream, _ route: Route) -> Bool {
@@ -100,7 +156,9 @@ package final class RouterFilter {
         if route.rewrite.changesPath, !head.path.isEmpty {
             guard head.headers.set(.xEnvoyOriginalPath, head.path) else { return false }
         }
-        guard route.rewrite.apply(to: &head), route.requestHeaders.apply(to: &head.headers) else { return false }
+        guard route.rewrite.apply(to: &head, regexes), route.requestHeaders.apply(to: &head.headers) else {
+            return false
+        }
         guard route.timeoutNs > 0 else { return true }
         return withDecimal(route.timeoutNs / 1_000_000) { head.headers.set(.xEnvoyExpectedRqTimeoutMs, $0) }
     }
@@ -108,12 +166,13 @@ package final class RouterFilter {
     // MARK: Tries
 
     private func attempt(_ stream: HTTPStream, fresh: Bool) {
-        guard let pool = stream.route.pool else { return }
+        guard let pool = unsafe stream.route.pool else { return }
         stream.route.attemptStartedNs = stream.worker.nowNs
         stream.route.isAttempted = true
         switch pool.start(stream, excluding: stream.route.tried, fresh: fresh) {
         case .started(let upstream):
-            stream.route.upstream = upstream
+            unsafe stream.route.upstream = upstream
+            stream.hot.value.info.endpoint = Int32(upstream.endpoint)
             startTryTimer(stream)
         case .pending: stream.route.isPending = true
         case .refused(let reason): reset(stream, reason)
@@ -124,12 +183,13 @@ package final class RouterFilter {
     func started(_ stream: HTTPStream, _ upstream: UpstreamConnection) {
         guard stream.route.isPending else { return }
         stream.route.isPending = false
-        stream.route.upstream = upstream
+        unsafe stream.route.upstream = upstream
+        stream.hot.value.info.endpoint = Int32(upstream.endpoint)
         startTryTimer(stream)
     }
 
     private func startTryTimer(_ stream: HTTPStream) {
-        guard stream.route.tryTimer == .none, let ns = stream.route.route?.retry?.perTryTimeoutNs, ns > 0 else {
+        guard stream.route.tryTimer == .none, let ns = unsafe stream.route.route?.retry?.perTryTimeoutNs, ns > 0 else {
             return
         }
         stream.route.tryTimer = stream.worker.schedule(stream, tag: StreamTimer.tried.rawValue, afterNs: ns)
@@ -138,79 +198,103 @@ package final class RouterFilter {
     /// The connection is there.
     func ready(_ stream: HTTPStream, _ upstream: UpstreamConnection) {
         precondition(!stream.isEnded, "a request that is over was withdrawn from its pool")
-        stream.route.upstream = upstream
+        unsafe stream.route.upstream = upstream
+        stream.hot.value.info.endpoint = Int32(upstream.endpoint)
         stream.route.isReady = true
         stream.route.isPending = false
         startTryTimer(stream)
-        let tunnel = stream.route.offersTunnel
-        let length = stream.request.bodyLength
-        let framing: HTTP1LengthField =
-            switch length {
-            case .none: .none
-            case .exactly(let count): .contentLength(count)
-            case .unknown: .chunked
-            }
-        let lease = makeHead(on: stream.worker) { writer in
-            stream.request.writeHTTP1(
-                to: &writer, length: framing,
-                connection: tunnel && stream.request.method != .connect ? .upgrade : .none)
+        let kept = stream.route.keptBody
+        let hasEnd = stream.requestEnded && !stream.holdsRequestBody
+        upstream.write(
+            stream.request, of: stream, isComplete: hasEnd && kept.isEmpty, offersUpgrade: stream.route.offersTunnel)
+        if !kept.isEmpty {
+            ByteSlice.withBytes(of: kept) { $0.withSpan { upstream.write(stream.worker.copy($0), of: stream) } }
+            if hasEnd { upstream.end(stream) }
         }
-        upstream.write(head: lease, method: stream.request.method, offersUpgrade: tunnel)
-        if stream.requestEnded {
-            upstream.endRequest()
-        } else {
-            unsafe stream.manager?.upstreamReady()
-        }
+        if !hasEnd { stream.upstreamReady() }
     }
 
     /// A piece of the request's body. Only between `ready` and the response's end.
     func requestBody(_ stream: HTTPStream, _ data: consuming Lease) {
-        guard let upstream = stream.route.upstream else { return stream.worker.discard(data) }
-        stream.route.bodySent = true
-        guard stream.request.bodyLength == .unknown else { return upstream.write(data) }
-        let size = data.count
-        let isFirst = !stream.route.chunkOpen
-        stream.route.chunkOpen = true
-        upstream.write(makeChunkHead(size, isFirst: isFirst, on: stream.worker))
-        upstream.write(data)
+        guard let upstream = unsafe stream.route.upstream else { return stream.worker.discard(data) }
+        forEachMirror(stream) { $0.copy(data) }
+        keepForRetry(data, of: stream)
+        upstream.write(data, of: stream)
     }
 
-    /// The body is complete; trailers go along (RFC 9110 §6.5).
-    func requestBodyEnd(_ stream: HTTPStream, trailers: HTTP1TrailerSection?) {
-        guard let upstream = stream.route.upstream, stream.route.isReady else { return }
-        if stream.request.bodyLength == .unknown {
+    /// A body that is small is kept where the route may try again. Beyond, there is no other try.
+    private func keepForRetry(_ data: borrowing Lease, of stream: HTTPStream) {
+        guard !stream.route.bodySent else { return }
+        guard unsafe stream.route.route?.retry != nil, !stream.route.offersTunnel,
+            stream.route.keptBody.count + data.count <= Self.keptBodyMax
+        else {
             stream.route.bodySent = true
-            upstream.write(makeLastChunk(trailers, afterData: stream.route.chunkOpen, on: stream.worker))
+            stream.route.keptBody = []
+            return
         }
-        upstream.endRequest()
+        data.withBytes { span in unsafe span.withUnsafeBytes { unsafe stream.route.keptBody.append(contentsOf: $0) } }
+    }
+
+    /// Right before the end (RFC 9110 §6.5).
+    func requestTrailers(_ stream: HTTPStream, _ fields: borrowing HeaderTable) {
+        guard let upstream = unsafe stream.route.upstream else { return }
+        stream.route.bodySent = true
+        forEachMirror(stream) { $0.copyTrailers(fields) }
+        upstream.writeTrailers(fields, of: stream)
     }
 
     /// The request is complete: the time of the route begins.
-    func requestArrived(_ stream: HTTPStream) {
-        guard let ns = stream.route.route?.timeoutNs, ns > 0, !stream.responseStarted, !stream.route.isTunnel,
-            stream.route.routeTimer == .none
+    func requestEnd(_ stream: HTTPStream) {
+        startRouteTimer(stream)
+        forEachMirror(stream) { $0.end() }
+        detachMirrors(stream)
+        guard let upstream = unsafe stream.route.upstream, stream.route.isReady else { return }
+        if stream.request.bodyLength == .unknown, unsafe stream.route.route?.retry == nil {
+            stream.route.bodySent = true
+        }
+        upstream.end(stream)
+    }
+
+    private func detachMirrors(_ stream: HTTPStream) {
+        guard unsafe stream.route.mirror != nil else { return }
+        forEachMirror(stream) { $0.detach() }
+        unsafe stream.route.mirror = nil
+    }
+
+    private func startRouteTimer(_ stream: HTTPStream) {
+        guard let routeNs = unsafe stream.route.route?.timeoutNs, !stream.hot.value.hasResponse,
+            !stream.route.isTunnel, stream.route.routeTimer == .none
         else { return }
+        let deadlineNs = stream.route.deadlineNs
+        let ns = routeNs > 0 && deadlineNs > 0 ? min(routeNs, deadlineNs) : max(routeNs, deadlineNs)
+        guard ns > 0 else { return }
         stream.route.routeTimer = stream.worker.schedule(stream, tag: StreamTimer.route.rawValue, afterNs: ns)
     }
 
     // MARK: Responses
 
     func responseHead(_ stream: HTTPStream, _ head: inout ResponseHead) {
-        guard let manager = unsafe stream.manager else { return }
         if head.status.isInformational, !head.switchesProtocol {
-            manager.sendInformational(&head)
+            if let codec = unsafe stream.hot.value.codec { codec.sendInformational(&head, of: stream) }
             return
         }
         stream.worker.cancel(stream.route.tryTimer)
         stream.route.tryTimer = .none
         count(stream, head.status)
-        if let retry = stream.route.route?.retry, retry.retries(head.status), mayRetry(stream, retry) {
-            stream.route.upstream?.cancel()
+        note(stream, isFailure: head.status.codeClass >= 5)
+        let grpcStatus = GRPC.status(in: head.headers)
+        if let grpcStatus { count(stream, grpcStatus: grpcStatus) }
+        if let retry = unsafe stream.route.route?.retry,
+            retry.retries(head.status) || grpcStatus.map(retry.retries(grpcStatus:)) ?? false, mayRetry(stream, retry)
+        {
+            unsafe stream.route.upstream?.cancel(stream)
             scheduleRetry(stream, retry)
             return
         }
-        if stream.route.isRetry, let pool = stream.route.pool {
-            let isFailure = stream.route.route?.retry?.retries(head.status) ?? false
+        if stream.route.isRetry, let pool = unsafe stream.route.pool {
+            let retry = unsafe stream.route.route?.retry
+            let isFailure =
+                retry.map { $0.retries(head.status) || grpcStatus.map($0.retries(grpcStatus:)) ?? false } ?? false
             endRetry(stream, pool, isFailure ? .retriesFailed : .retriesSucceeded)
         }
         let ms = (stream.worker.nowNs - stream.route.attemptStartedNs) / 1_000_000
@@ -220,41 +304,43 @@ package final class RouterFilter {
             stream.worker.cancel(stream.route.routeTimer)
             stream.route.routeTimer = .none
         }
-        stream.sendResponseHead(&head)
-        if head.switchesProtocol, let upstream = stream.route.upstream { manager.startTunnel(upstream) }
+        stream.responseHead(&head)
+    }
+
+    /// Trailers from the endpoint, on their way.
+    func responseTrailers(_ stream: HTTPStream, _ fields: borrowing HeaderTable) {
+        if let status = GRPC.status(in: fields) { count(stream, grpcStatus: status) }
     }
 
     func responseEnd(_ stream: HTTPStream) {
-        guard let manager = unsafe stream.manager else { return }
         if stream.route.isTunnel {
-            manager.tunnelEnded()
+            stream.withCodec { $0.tunnelEnded(stream) }
             return
         }
         recordTime(stream)
-        stream.route.upstream = nil
+        unsafe stream.route.upstream = nil
         stream.route.isReady = false
-        manager.responseEnd(trailers: nil)
+        stream.responseEnd()
     }
 
     // MARK: Failures
 
     /// The try came to nothing.
     func reset(_ stream: HTTPStream, _ reason: UpstreamReset) {
-        guard let manager = unsafe stream.manager else { return }
-        let endpoint = stream.route.upstream?.endpoint
-        stream.route.upstream = nil
+        if reason.isFailureOfEndpoint { note(stream, isFailure: true) }
+        if case .connectFailed(let failure) = reason { stream.hot.value.info.transportFailure = failure }
+        let endpoint = unsafe stream.route.upstream?.endpoint
+        unsafe stream.route.upstream = nil
         stream.route.isReady = false
         stream.route.isPending = false
-        stream.route.chunkOpen = false
         stream.worker.cancel(stream.route.tryTimer)
         stream.route.tryTimer = .none
         if case .tunnelClosed(let close) = reason {
-            manager.tunnelClosed(close)
+            stream.withCodec { $0.tunnelClosed(stream, close) }
             return
         }
-        if stream.responseStarted {
-            stream.flag = .upstreamConnectionTermination
-            manager.abortResponse()
+        if stream.hot.value.hasResponse {
+            stream.respond(.badGateway, flag: .upstreamConnectionTermination, text: "the upstream's answer broke off\n")
             return
         }
         if case .closedBeforeResponse(wasReused: true) = reason, mayRepeat(stream) {
@@ -263,12 +349,17 @@ package final class RouterFilter {
             attempt(stream, fresh: true)
             return
         }
-        if let retry = stream.route.route?.retry, isRetriable(reason, retry), mayRetry(stream, retry) {
+        if reason == .refused, stream.route.refusals < Self.refusalsMax, mayRepeat(stream, isProcessed: false) {
+            stream.route.refusals += 1
+            attempt(stream, fresh: true)
+            return
+        }
+        if let retry = unsafe stream.route.route?.retry, isRetriable(reason, retry), mayRetry(stream, retry) {
             if let endpoint { stream.route.exclude(endpoint) }
             scheduleRetry(stream, retry)
             return
         }
-        if let pool = stream.route.pool, stream.route.isRetry { endRetry(stream, pool, .retriesFailed) }
+        if let pool = unsafe stream.route.pool, stream.route.isRetry { endRetry(stream, pool, .retriesFailed) }
         fail(stream, reason)
     }
 
@@ -278,7 +369,7 @@ package final class RouterFilter {
             count(stream, .serviceUnavailable)
             stream.respond(
                 .serviceUnavailable, flag: .upstreamConnectionFailure, text: "the upstream is not reachable\n")
-        case .closedBeforeResponse, .truncated, .tunnelClosed:
+        case .closedBeforeResponse, .refused, .truncated, .tunnelClosed:
             count(stream, .badGateway)
             stream.respond(.badGateway, flag: .upstreamConnectionTermination, text: "the upstream gave no answer\n")
         case .protocolError:
@@ -294,7 +385,7 @@ package final class RouterFilter {
 
     func timerFired(_ stream: HTTPStream, _ timer: StreamTimer) {
         switch timer {
-        case .request: break
+        case .request, .filter: break
         case .backOff:
             stream.route.backOffTimer = .none
             attempt(stream, fresh: false)
@@ -303,17 +394,19 @@ package final class RouterFilter {
             tryTimedOut(stream)
         case .route:
             stream.route.routeTimer = .none
-            stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
+            unsafe stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
+            if !stream.responseStarted { note(stream, isFailure: true) }
             timedOut(stream)
         }
     }
 
     private func tryTimedOut(_ stream: HTTPStream) {
-        guard !stream.responseStarted, let retry = stream.route.route?.retry else { return }
-        stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
-        let endpoint = stream.route.upstream?.endpoint
-        stream.route.upstream?.cancel()
-        stream.route.upstream = nil
+        guard !stream.responseStarted, let retry = unsafe stream.route.route?.retry else { return }
+        unsafe stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
+        note(stream, isFailure: true)
+        let endpoint = unsafe stream.route.upstream?.endpoint
+        unsafe stream.route.upstream?.cancel(stream)
+        unsafe stream.route.upstream = nil
         stream.route.isReady = false
         if retry.onReset, mayRetry(stream, retry) {
             if let endpoint { stream.route.exclude(endpoint) }
@@ -334,24 +427,27 @@ package final class RouterFilter {
     private func isRetriable(_ reason: UpstreamReset, _ retry: RetryPolicy) -> Bool {
         switch reason {
         case .connectFailed: retry.onConnectFailure
-        case .closedBeforeResponse, .truncated, .protocolError: retry.onReset
+        case .closedBeforeResponse, .refused, .truncated, .protocolError: retry.onReset
         case .overflow, .noEndpoint, .exhausted, .tunnelClosed: false
         }
     }
 
     /// Nothing of the body went upstream, so the request can be sent again as it is.
-    private func mayRepeat(_ stream: HTTPStream) -> Bool {
-        !stream.route.wasRepeated && !stream.route.bodySent && stream.request.bodyLength.isEmpty
-            && stream.request.method.isIdempotent && !stream.route.offersTunnel
+    ///
+    /// - Parameter isProcessed: the endpoint may have acted on it, so that only what is idempotent is repeated
+    private func mayRepeat(_ stream: HTTPStream, isProcessed: Bool = true) -> Bool {
+        guard !stream.route.bodySent, !stream.route.offersTunnel else { return false }
+        return !isProcessed
+            || !stream.route.wasRepeated && stream.request.bodyLength.isEmpty && stream.request.method.isIdempotent
     }
 
     /// Takes one of the tries that are left. Counts what the try before came to.
     private func mayRetry(_ stream: HTTPStream, _ retry: RetryPolicy) -> Bool {
-        guard let pool = stream.route.pool, !stream.route.bodySent, stream.route.retries < retry.attempts else {
+        guard let pool = unsafe stream.route.pool, !stream.route.bodySent, stream.route.retries < retry.attempts else {
             return false
         }
         if stream.route.isRetry { endRetry(stream, pool, .retriesFailed) }
-        guard pool.beginRetry() else { return false }
+        guard pool.beginRetry(budget: retry.budget) else { return false }
         stream.route.isRetry = true
         stream.route.retries += 1
         return true
@@ -365,9 +461,8 @@ package final class RouterFilter {
 
     /// Full jitter, so that retries of many requests do not come at once.
     private func scheduleRetry(_ stream: HTTPStream, _ retry: RetryPolicy) {
-        stream.route.upstream = nil
+        unsafe stream.route.upstream = nil
         stream.route.isReady = false
-        stream.route.chunkOpen = false
         stream.worker.cancel(stream.route.tryTimer)
         stream.route.tryTimer = .none
         let bound = min(retry.backOffBaseNs * (1 << UInt64(stream.route.retries) - 1), retry.backOffMaxNs)
@@ -378,33 +473,47 @@ package final class RouterFilter {
 
     /// Gives up what is under way upstream. The stream may be answered or ended then.
     func abandon(_ stream: HTTPStream) {
+        detachMirrors(stream)
         stream.worker.cancel(stream.route.routeTimer)
         stream.worker.cancel(stream.route.tryTimer)
         stream.worker.cancel(stream.route.backOffTimer)
         stream.route.routeTimer = .none
         stream.route.tryTimer = .none
         stream.route.backOffTimer = .none
-        if let pool = stream.route.pool {
+        if let pool = unsafe stream.route.pool {
             if stream.route.isPending { pool.withdraw(stream) }
             if stream.route.isRetry { endRetry(stream, pool, .retriesFailed) }
         }
         stream.route.isPending = false
-        stream.route.upstream?.cancel()
-        stream.route.upstream = nil
+        unsafe stream.route.upstream?.cancel(stream)
+        unsafe stream.route.upstream = nil
         stream.route.isReady = false
     }
 
     // MARK: Counting
 
     private func count(_ stream: HTTPStream, _ status: HTTPStatus) {
-        guard let pool = stream.route.pool else { return }
+        guard let pool = unsafe stream.route.pool else { return }
         let offset = min(max(status.codeClass, 1), 5) - 1
         pool.cluster.counters.add(to: StatCell(rawValue: ClusterStat.responses1xx.rawValue + offset))
     }
 
+    /// What a try came to, for outlier detection.
+    private func note(_ stream: HTTPStream, isFailure: Bool) {
+        guard let pool = unsafe stream.route.pool, pool.cluster.detectsOutliers,
+            let endpoint = unsafe stream.route.upstream?.endpoint
+        else { return }
+        if isFailure { pool.cluster.noteFailure(of: endpoint) } else { pool.cluster.noteSuccess(of: endpoint) }
+    }
+
+    private func count(_ stream: HTTPStream, grpcStatus: Int) {
+        guard let pool = unsafe stream.route.pool else { return }
+        pool.cluster.counters.add(to: ClusterStat.grpc(status: grpcStatus))
+    }
+
     private func recordTime(_ stream: HTTPStream) {
         let ns = stream.worker.nowNs - stream.route.attemptStartedNs
-        stream.route.pool?.cluster.counters.record(ns, in: ClusterStat.requestTime)
+        unsafe stream.route.pool?.cluster.counters.record(ns, in: ClusterStat.requestTime)
     }
 
     private func withDecimal<R>(_ value: UInt64, _ body: (ByteSlice) -> R) -> R {
@@ -419,22 +528,29 @@ package final class RouterFilter {
 
 /// What the router knows of one request.
 struct RouterState {
-    var route: Route?
-    var pool: HTTPConnectionPool?
+    // Not counted: route and pool live as long as the chain, and a connection says goodbye before it goes.
+    unowned(unsafe) var route: Route?
+    unowned(unsafe) var pool: HTTPConnectionPool?
     /// The connection that the request is on, or that is being made for it.
-    var upstream: UpstreamConnection?
+    unowned(unsafe) var upstream: UpstreamConnection?
+    /// The first of the copies that want the rest of the request. They are there until they are detached.
+    unowned(unsafe) var mirror: RequestMirror?
     /// The request's head was written there.
     var isReady = false
     var isPending = false
     var isAttempted = false
     /// Some of the body went upstream: the request cannot be sent again.
     var bodySent = false
-    /// A chunk was written whose end goes with the next one.
-    var chunkOpen = false
+    /// All of the body that went upstream, as long as the request can be sent again.
+    var keptBody: [UInt8] = []
     var offersTunnel = false
     var isTunnel = false
     /// The one repetition after a connection that was closed while idle.
     var wasRepeated = false
+    /// Repetitions because an endpoint refused the request before it looked at it.
+    var refusals = 0
+    /// What the client of gRPC gives the request altogether; 0 for no limit.
+    var deadlineNs: UInt64 = 0
     /// A retry of the policy is under way and counted.
     var isRetry = false
     var retries = 0
@@ -448,7 +564,7 @@ struct RouterState {
 
     /// The next try goes elsewhere, if there is an elsewhere.
     mutating func exclude(_ endpoint: Int) {
-        guard let pool else { return }
+        guard let pool = unsafe pool else { return }
         tried.insert(endpoint)
         let all = 0..<pool.cluster.cluster.endpoints.count
         if all.allSatisfy({ tried.contains($0) }) { tried = TriedEndpoints() }

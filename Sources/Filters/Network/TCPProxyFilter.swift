@@ -7,10 +7,12 @@ package final class TCPProxySettings {
     private let clusters: [(cluster: WorkerCluster, cumulativeWeight: UInt64)]
     package let idleTimeoutNs: UInt64
     package let connectAttempts: Int
+    let accessLogs: [AccessLog]
     private var random: SplitMix64
 
     package init(
-        clusters: [(cluster: WorkerCluster, weight: UInt32)], idleTimeoutNs: UInt64, connectAttempts: Int, seed: UInt64
+        clusters: [(cluster: WorkerCluster, weight: UInt32)], idleTimeoutNs: UInt64, connectAttempts: Int, seed: UInt64,
+        accessLogs: [AccessLog] = []
     ) {
         precondition(!clusters.isEmpty)
         var sum: UInt64 = 0
@@ -20,6 +22,7 @@ package final class TCPProxySettings {
         }
         self.idleTimeoutNs = idleTimeoutNs
         self.connectAttempts = connectAttempts
+        self.accessLogs = accessLogs
         random = SplitMix64(seed: seed)
     }
 
@@ -41,11 +44,14 @@ package final class TCPProxyFilter: NetworkFilter {
     private var tried = TriedEndpoints()
     private var attemptsLeft: Int
     private var upstream: TCPUpstream?
+    /// nil without logs.
+    private var record: TCPAccessRecord?
 
     package init(connection: Connection, settings: TCPProxySettings) {
         self.settings = settings
         cluster = settings.pickCluster()
         attemptsLeft = settings.connectAttempts
+        if !settings.accessLogs.isEmpty { record = TCPAccessRecord(connection, settings.accessLogs) }
         super.init(connection: connection)
     }
 
@@ -62,9 +68,15 @@ package final class TCPProxyFilter: NetworkFilter {
             tried.insert(endpoint)
             upstream.started(upstreamConnection, endpoint: endpoint)
             self.upstream = upstream
+            record?.tried(endpoint)
         case .refused(.exhausted):
+            record?.flag = .upstreamOverflow
             refuse(.limit)
-        case .refused(.overflow), .refused(.noEndpoint):
+        case .refused(.overflow):
+            record?.flag = .upstreamOverflow
+            refuse(.noUpstream)
+        case .refused(.noEndpoint):
+            if record?.flag == ResponseFlag.none { record?.flag = .noHealthyUpstream }
             refuse(.noUpstream)
         }
     }
@@ -78,6 +90,7 @@ package final class TCPProxyFilter: NetworkFilter {
 
     fileprivate func upstreamConnected(_ upstreamConnection: Connection) {
         guard connection.isOpen else { return }
+        record?.connected()
         if !isDataObserved { connection.relay(to: upstreamConnection) }
         if !isWriteObserved { upstreamConnection.relay(to: connection) }
         connection.startReading()
@@ -88,6 +101,8 @@ package final class TCPProxyFilter: NetworkFilter {
         upstream = nil
         guard connection.isOpen else { return }
         if !wasConnected {
+            record?.transportFailure = reason
+            record?.flag = .upstreamConnectionFailure
             if attemptsLeft > 0 {
                 cluster.counters.add(to: ClusterStat.retries)
                 connectUpstream()
@@ -120,6 +135,7 @@ package final class TCPProxyFilter: NetworkFilter {
     package override func onClose(_ connection: Connection, _ reason: CloseReason) {
         upstream?.downstreamClosed(reason)
         upstream = nil
+        record?.write(connection, cluster.cluster, reason)
     }
 }
 
@@ -164,6 +180,7 @@ private final class TCPUpstream: ConnectionHandler {
 
     override func onConnected(_ connection: Connection) {
         isConnected = true
+        cluster.noteSuccess(of: endpoint)
         cluster.counters.add(to: ClusterStat.connects)
         cluster.counters.record(connection.worker.nowNs - startedNs, in: ClusterStat.connectTime)
         filter?.upstreamConnected(connection)

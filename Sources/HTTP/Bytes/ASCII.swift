@@ -45,6 +45,12 @@ enum ASCII {
     @inline(__always)
     static func isFieldValue(_ byte: UInt8) -> Bool { byte >= 0x20 && byte != 0x7F || byte == 0x09 }
 
+    /// A control, a quote, a backslash, or no ASCII: what a log line cannot hold as it is.
+    @inline(__always)
+    static func isLogStop(_ byte: UInt8) -> Bool {
+        byte < 0x20 || byte >= 0x7F || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
+    }
+
     /// 0–15 for a hexadecimal digit of either case, nil for anything else.
     @inline(__always)
     static func hexValue(_ byte: UInt8) -> UInt8? {

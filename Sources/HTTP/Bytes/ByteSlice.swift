@@ -32,6 +32,9 @@ public struct ByteSlice {
     /// A view of nothing.
     public static var empty: ByteSlice { ByteSlice("") }
 
+    /// Where the bytes are, for C: the caller keeps to `count` and to the lifetime of what is viewed.
+    @unsafe package var baseAddress: UnsafeRawPointer { unsafe start }
+
     public var isEmpty: Bool { count == 0 }
 
     /// The first byte, nil when there is none.

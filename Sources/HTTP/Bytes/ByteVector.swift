@@ -26,6 +26,14 @@ struct ByteVector {
     @inline(__always)
     var controls: UInt64 { Self.bits((bytes .< Self.all(0x20)) .| (bytes .== Self.all(0x7F))) }
 
+    /// Every byte that a log line cannot hold as it is: controls, quotes, backslashes, and what is not ASCII.
+    @inline(__always)
+    var logStops: UInt64 {
+        let outside = (bytes .< Self.all(0x20)) .| (bytes .>= Self.all(0x7F))
+        return Self.bits(
+            outside .| (bytes .== Self.all(UInt8(ascii: "\""))) .| (bytes .== Self.all(UInt8(ascii: "\\"))))
+    }
+
     /// Every byte that may not stand in a request target, and two that may: `?`, because it divides the target, and
     /// `~`, because it is rare and sorting it out here would cost every other byte.
     @inline(__always)

@@ -1,6 +1,7 @@
-/// Every reason to refuse an HTTP/1.x message, request or response.
+/// Every reason to refuse a message, request or response.
 ///
-/// Each reason closes the connection: where the next message begins is no longer certain. `status` is what a client
+/// In HTTP/1.x each reason closes the connection: where the next message begins is no longer certain. In HTTP/2 it ends
+/// the stream. `status` is what a client
 /// is told when its request was refused; a response refused is always a 502 to the client, whatever the reason.
 /// Raw values are dense, so that counters can be an array of `allCases.count`; they are not stable, `label` is.
 public enum HTTP1Error: UInt8, Error, CaseIterable, Hashable, Sendable {
@@ -129,6 +130,25 @@ public enum HTTP1Error: UInt8, Error, CaseIterable, Hashable, Sendable {
     /// The connection ended before the body did.
     case truncatedBody
 
+    // MARK: HTTP/2 only
+
+    /// A pseudo-header field that does not exist, comes twice, or does not belong in this message (RFC 9113 §8.3).
+    case invalidPseudoHeader
+    /// A pseudo-header field that every such message has is missing (RFC 9113 §8.3.1).
+    case missingPseudoHeader
+    /// A pseudo-header field behind a regular one (RFC 9113 §8.3).
+    case latePseudoHeader
+    /// A field name with an upper-case letter (RFC 9113 §8.2.1).
+    case uppercaseName
+    /// White space at an end of a field value (RFC 9113 §8.2.1).
+    case spaceAroundValue
+    /// A field that is about the connection, which HTTP/2 speaks of in other ways (RFC 9113 §8.2.2).
+    case connectionField
+    /// The body is not as long as `Content-Length` says (RFC 9113 §8.1.1).
+    case contentLengthMismatch
+    /// A body before the head of the message, or a head that neither begins nor ends it (RFC 9113 §8.1).
+    case misplacedFrame
+
     /// The status that answers a request refused for this reason.
     public var status: HTTPStatus {
         switch self {
@@ -139,7 +159,9 @@ public enum HTTP1Error: UInt8, Error, CaseIterable, Hashable, Sendable {
             .hostMismatch, .invalidContentLength, .repeatedContentLength, .contentLengthOverflow,
             .contentLengthAndTransferEncoding, .transferEncodingInHTTP10, .invalidTransferEncoding,
             .bodyInConnect, .invalidConnectionOption, .invalidChunkSize, .chunkSizeOverflow, .invalidChunkExtension,
-            .chunkExtensionsTooLarge, .invalidChunkTerminator, .truncatedBody:
+            .chunkExtensionsTooLarge, .invalidChunkTerminator, .truncatedBody, .invalidPseudoHeader,
+            .missingPseudoHeader, .latePseudoHeader, .uppercaseName, .spaceAroundValue, .connectionField,
+            .contentLengthMismatch, .misplacedFrame:
             .badRequest
         case .lengthRequired:
             .lengthRequired
@@ -217,6 +239,14 @@ public enum HTTP1Error: UInt8, Error, CaseIterable, Hashable, Sendable {
         case .chunkExtensionsTooLarge: "chunk_extensions_too_large"
         case .invalidChunkTerminator: "invalid_chunk_terminator"
         case .truncatedBody: "truncated_body"
+        case .invalidPseudoHeader: "invalid_pseudo_header"
+        case .missingPseudoHeader: "missing_pseudo_header"
+        case .latePseudoHeader: "late_pseudo_header"
+        case .uppercaseName: "uppercase_name"
+        case .spaceAroundValue: "space_around_value"
+        case .connectionField: "connection_field"
+        case .contentLengthMismatch: "content_length_mismatch"
+        case .misplacedFrame: "misplaced_frame"
         }
     }
 }

@@ -48,7 +48,7 @@ public struct Authority {
 
     /// Whether two authorities name the same place: hosts without case, and ports where `defaultPort` and none are
     /// equal.
-    static func same(_ left: ByteSlice, _ right: ByteSlice, defaultPort: UInt16?) -> Bool {
+    package static func same(_ left: ByteSlice, _ right: ByteSlice, defaultPort: UInt16?) -> Bool {
         guard let leftParts = Authority(left), let rightParts = Authority(right) else { return false }
         let leftHost = left[0..<leftParts.hostLength]
         let rightHost = right[0..<rightParts.hostLength]

@@ -20,6 +20,8 @@ struct HeaderEntry {
         static let canonical = Flags(rawValue: 4)
         /// Arrived in a trailer section but may not be there (RFC 9110 §6.5.1).
         static let forbiddenInTrailers = Flags(rawValue: 8)
+        /// Must not enter the compression context of any hop (RFC 7541 §7.1.3).
+        static let neverIndexed = Flags(rawValue: 16)
     }
 
     /// What keeps a field from being forwarded.

@@ -143,7 +143,7 @@ public struct HeaderTable: ~Copyable {
         guard let location = arena.add(old, separator, element) else { return false }
         entry.value = location
         entry.valueLength = UInt32(old.count + separator.count + element.count)
-        entry.flags.remove(.canonical)
+        entry.flags.subtract([.canonical, .hopByHop])
         entries[last] = entry
         return true
     }
@@ -180,13 +180,43 @@ public struct HeaderTable: ~Copyable {
     public mutating func removeField(at index: Int) { entries[index].flags.insert(.removed) }
 
     /// Gives the field at a position of `indices` another value; name and place stay. Fails as `add(_:_:)` does.
+    ///
+    /// A value that is given here is forwarded even where the peer's `Connection` names the field: a client must not
+    /// be able to take out what the proxy says.
     @discardableResult
     public mutating func replaceValue(at index: Int, with value: ByteSlice) -> Bool {
         guard let location = store(value) else { return false }
         entries[index].value = location
         entries[index].valueLength = UInt32(value.count)
-        entries[index].flags.remove(.canonical)
+        entries[index].flags.subtract([.canonical, .hopByHop])
         return true
+    }
+
+    // MARK: Copying
+
+    /// A table with the same fields that does not depend on where the bytes of this one are.
+    package func copy() -> HeaderTable {
+        var other = HeaderTable(capacity: max(entries.count, 1))
+        copyFields(to: &other)
+        return other
+    }
+
+    /// Appends the fields, with what is known about forwarding them. A field for which the arena has no room, which
+    /// takes more than 2 MiB, is left out.
+    package func copyFields(to other: inout HeaderTable) {
+        for index in 0..<entries.count {
+            var entry = entries[index]
+            guard !entry.flags.contains(.removed) else { continue }
+            guard let location = other.arena.add(value(of: entry)) else { continue }
+            if entry.name != Self.staticName {
+                guard let nameLocation = other.arena.add(name(of: entry)) else { continue }
+                entry.name = nameLocation
+            }
+            entry.value = location
+            entry.flags.remove(.canonical)
+            other.entries.append(entry)
+            other.known.insert(rawValue: entry.knownName)
+        }
     }
 
     // MARK: For the parsers and writers
@@ -234,6 +264,37 @@ public struct HeaderTable: ~Copyable {
             insertFlag(.hopByHop, at: index)
             next = firstIndex(ofUnknown: name, from: index + 1)
         }
+    }
+
+    /// Makes one field of all with this name, their values with `separator` between them.
+    ///
+    /// - Returns: false, with nothing changed, when the arena is full.
+    mutating func join(_ name: HeaderName, separator: ByteSlice) -> Bool {
+        guard let first = firstIndex(of: name) else { return true }
+        guard firstIndex(of: name, from: first + 1) != nil else { return true }
+        var values: [ByteSlice] = []
+        var next: Int? = first
+        while let index = next {
+            values.append(value(of: entries[index]))
+            next = firstIndex(of: name, from: index + 1)
+        }
+        let room = values.reduce(0) { $0 + $1.count + separator.count }
+        let joined = arena.write(room: room) { writer in
+            for (position, value) in values.enumerated() {
+                if position > 0 { writer.append(separator) }
+                writer.append(value)
+            }
+        }
+        guard let joined else { return false }
+        next = firstIndex(of: name, from: first + 1)
+        while let index = next {
+            removeField(at: index)
+            next = firstIndex(of: name, from: index + 1)
+        }
+        entries[first].value = joined.location
+        entries[first].valueLength = joined.length
+        entries[first].flags.remove(.canonical)
+        return true
     }
 
     func name(of entry: HeaderEntry) -> ByteSlice {

@@ -95,6 +95,38 @@ public struct RequestHead: ~Copyable {
         return true
     }
 
+    /// Replaces the method, for heads that are made here rather than parsed.
+    ///
+    /// - Returns: false, with nothing changed, when this is no token (RFC 9110 §9.1).
+    @discardableResult
+    public mutating func setMethod(_ text: ByteSlice) -> Bool {
+        guard text.isToken else { return false }
+        let known = HTTPMethod(text)
+        if known == .other {
+            guard let range = store(text) else { return false }
+            methodRange = range
+        }
+        method = known
+        return true
+    }
+
+    /// For a filter that exchanges the body for one of another length: it is sent in chunks, its end shows when it
+    /// comes. Does nothing to a request without a body.
+    public mutating func forgetBodyLength() {
+        guard bodyLength != .none else { return }
+        bodyLength = .unknown
+        headers.remove(.contentLength)
+    }
+
+    /// The body is at hand, and this long.
+    package mutating func setBodyLength(_ length: BodyLength) { bodyLength = length }
+
+    /// The client has been told to send the body: nobody behind this proxy has to.
+    package mutating func expectationMet() {
+        expectsContinue = false
+        headers.remove(.expect)
+    }
+
     /// Forgets everything, every slice handed out included, and keeps the storage.
     package mutating func reset() {
         method = .get
@@ -111,6 +143,31 @@ public struct RequestHead: ~Copyable {
         queryRange = TextRange()
         hasQuery = false
         headers.reset()
+    }
+
+    /// Makes `other` the same head with bytes of its own, whatever it was before.
+    ///
+    /// - Returns: false, with nothing of use in `other`, when its arena is full.
+    package func copy(to other: inout RequestHead) -> Bool {
+        other.reset()
+        other.method = method
+        other.version = version
+        other.targetForm = targetForm
+        other.scheme = scheme
+        other.bodyLength = bodyLength
+        other.expectsContinue = expectsContinue
+        other.offersUpgrade = offersUpgrade
+        other.acceptsTrailers = acceptsTrailers
+        other.hasQuery = hasQuery
+        headers.copyFields(to: &other.headers)
+        guard let method = other.store(text(methodRange)), let authority = other.store(text(authorityRange)),
+            let path = other.store(text(pathRange)), let query = other.store(text(queryRange))
+        else { return false }
+        other.methodRange = method
+        other.authorityRange = authority
+        other.pathRange = path
+        other.queryRange = query
+        return true
     }
 
     /// Says that the head's bytes now live at `bytes`, an exact copy of where they were when it was parsed.

@@ -13,6 +13,14 @@ public struct ResponseHead: ~Copyable {
     /// - Parameter headersMax: fields to hold without growing, the configured limit; at least 1.
     public init(headersMax: Int) { headers = HeaderTable(capacity: headersMax) }
 
+    /// For a filter that exchanges the body for one of another length: it is sent in chunks, its end shows when it
+    /// comes. Does nothing to a response without a body.
+    public mutating func forgetBodyLength() {
+        guard bodyLength != .none else { return }
+        bodyLength = .unknown
+        headers.remove(.contentLength)
+    }
+
     /// Forgets everything, every slice handed out included, and keeps the storage.
     package mutating func reset() {
         status = .ok
@@ -27,4 +35,14 @@ public struct ResponseHead: ~Copyable {
 
     /// Says that the head's bytes now live at `bytes`, an exact copy of where they were when it was parsed.
     package mutating func moveSource(to bytes: ByteSlice) { headers.setSource(bytes) }
+
+    /// Makes `other` a copy that does not depend on where the bytes of this head are.
+    package func copy(to other: inout ResponseHead) {
+        other.reset()
+        other.status = status
+        other.version = version
+        other.bodyLength = bodyLength
+        other.switchesProtocol = switchesProtocol
+        headers.copyFields(to: &other.headers)
+    }
 }

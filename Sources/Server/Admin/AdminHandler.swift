@@ -28,7 +28,20 @@ struct AdminHandler {
         ("/certs", .read, "certificates in use (?format=json)", { $0.certificates($1) }),
         ("/server_info", .read, "version, uptime, workers, kernel features", { handler, _ in handler.serverInfo() }),
         ("/stats", .read, "every stat (?filter=TEXT, ?format=json)", { $0.stats($1) }),
+        (
+            "/explain", .read, "what becomes of a request (?method=GET&url=URL&header=NAME:VALUE, ?format=json)",
+            { $0.explain($1) }
+        ),
         ("/config", .read, "GET: the running configuration; PUT: replace it as a whole", { $0.config($1) }),
+        ("/reopen_logs", .change, "write access logs to files opened anew", { handler, _ in handler.reopenLogs() }),
+        (
+            "/healthcheck/fail", .change, "the health_check filter answers 503",
+            { handler, _ in handler.setHealthChecks(failed: true) }
+        ),
+        (
+            "/healthcheck/ok", .change, "it answers 200 again",
+            { handler, _ in handler.setHealthChecks(failed: false) }
+        ),
         ("/drain_listeners", .change, "stop accepting connections", { handler, _ in handler.drainListeners() }),
         ("/quitquitquit", .change, "drain, then end the process", { handler, _ in handler.quit() }),
     ]
@@ -68,8 +81,8 @@ struct AdminHandler {
     private func metrics() -> LocalResponse {
         guard let snapshot = control.snapshot else { return LocalResponse(.serviceUnavailable, text: "starting\n") }
         let metrics = Metrics(
-            registry: control.registry, snapshot: snapshot, applies: control.applies,
-            certificateReloads: control.certificateReloads, isLive: control.phase == .live)
+            registry: control.registry, snapshot: snapshot, accessLogs: control.accessLogs.files,
+            applies: control.applies, certificateReloads: control.certificateReloads, isLive: control.phase == .live)
         return LocalResponse(
             .ok, headers: [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")], body: metrics.render())
     }
@@ -83,25 +96,25 @@ struct AdminHandler {
         for cluster in clusters {
             text += "\(cluster.name)::policy::\(cluster.policy.name)\n"
             text += "\(cluster.name)::max_connections::\(cluster.connectionsMax.map(String.init) ?? "unlimited")\n"
-            for endpoint in cluster.endpoints {
+            for (index, endpoint) in cluster.endpoints.enumerated() {
                 let prefix = "\(cluster.name)::\(endpoint.name)::"
                 text += prefix + "cx_active::\(control.registry.sum(endpoint.stats, EndpointStat.active))\n"
                 text += prefix + "cx_total::\(control.registry.sum(endpoint.stats, EndpointStat.opened))\n"
                 text +=
                     prefix + "cx_connect_fail::\(control.registry.sum(endpoint.stats, EndpointStat.connectFailures))\n"
                 text += prefix + "weight::\(endpoint.weight)\n"
-                text += prefix + "health_flags::healthy\n"
+                text += prefix + "health_flags::\(cluster.health(of: index).flags)\n"
             }
         }
         return LocalResponse(.ok, text: text)
     }
 
     private func json(_ cluster: Cluster) -> JSON {
-        let endpoints = cluster.endpoints.map { endpoint in
+        let endpoints = cluster.endpoints.enumerated().map { index, endpoint in
             JSON.object([
                 ("address", .string(endpoint.name)),
                 ("weight", .number(UInt64(endpoint.weight))),
-                ("state", .string("healthy")),
+                ("state", .string(cluster.health(of: index).state.rawValue)),
                 ("connections_active", .number(control.registry.sum(endpoint.stats, EndpointStat.active))),
                 ("connections_total", .number(control.registry.sum(endpoint.stats, EndpointStat.opened))),
                 ("connect_failures", .number(control.registry.sum(endpoint.stats, EndpointStat.connectFailures))),
@@ -170,6 +183,24 @@ struct AdminHandler {
         return .json(.object(entries))
     }
 
+    private func explain(_ request: AdminRequest) -> LocalResponse {
+        guard let snapshot = control.snapshot else { return LocalResponse(.serviceUnavailable, text: "starting\n") }
+        let query = request.query
+        guard let url = query["url"] else {
+            return LocalResponse(.badRequest, text: "url= is missing: whole, or a path that starts with a slash\n")
+        }
+        do throws(ExplainedRequest.Invalid) {
+            let asked = try ExplainedRequest(
+                method: query["method"] ?? "GET", url: url,
+                headers: request.parameters.filter { $0.name == "header" }.map(\.value))
+            let explainer = RequestExplainer(snapshot: snapshot, address: control.address)
+            let explanation = try explainer.explain(asked, listener: query["listener"])
+            return request.wantsJSON ? .json(explanation.json) : LocalResponse(.ok, text: explanation.text)
+        } catch {
+            return LocalResponse(.badRequest, text: error.message + "\n")
+        }
+    }
+
     private func index() -> LocalResponse {
         var html = """
             <!doctype html><html lang="en"><meta charset="utf-8"><title>Ringway</title>
@@ -234,6 +265,16 @@ struct AdminHandler {
     }
 
     // MARK: Changes
+
+    private func reopenLogs() -> LocalResponse {
+        control.reopenLogs()
+        return LocalResponse(.ok, text: "OK\n")
+    }
+
+    private func setHealthChecks(failed: Bool) -> LocalResponse {
+        control.serving.setFailed(failed)
+        return LocalResponse(.ok, text: "OK\n")
+    }
 
     private func drainListeners() -> LocalResponse {
         control.drainListeners()

@@ -74,26 +74,27 @@ private final class WaitingExchanges: @unchecked Sendable {
 struct AdminRequest: Sendable {
     var method: HTTPMethod
     var path: String
-    /// Decoded, the last of several with one name.
-    var query: [String: String]
+    /// Decoded, in order.
+    var parameters: [(name: String, value: String)]
     var ifMatch: String?
     var body: [UInt8]
 
     init(_ head: borrowing RequestHead, body: [UInt8]) {
         method = head.method
         path = head.path.text
-        query = Self.parse(head.query?.text ?? "")
+        parameters = Self.parse(head.query?.text ?? "")
         ifMatch = head.headers[.ifMatch]?.text
         self.body = body
     }
 
-    private static func parse(_ query: String) -> [String: String] {
-        var values: [String: String] = [:]
-        for pair in query.split(separator: "&") {
+    /// Decoded, the last of several with one name.
+    var query: [String: String] { Dictionary(parameters.map { ($0.name, $0.value) }) { $1 } }
+
+    private static func parse(_ query: String) -> [(name: String, value: String)] {
+        query.split(separator: "&").map { pair in
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            values[decoded(parts[0])] = parts.count > 1 ? decoded(parts[1]) : ""
+            return (decoded(parts[0]), parts.count > 1 ? decoded(parts[1]) : "")
         }
-        return values
     }
 
     private static func decoded(_ text: Substring) -> String {

@@ -2,6 +2,7 @@ internal import Config
 internal import Engine
 internal import Filters
 internal import HTTP
+internal import HTTP2
 internal import Upstream
 
 /// The families of `http:` listeners and of the clusters behind them.
@@ -36,11 +37,46 @@ struct HTTPMetrics {
                 // Most of the reasons never come up; a series begins with its first request.
                 if count > 0 { text.sample(["listener": name, "reason": "\(error.label)"], count) }
             }
+            for refusal in PathNormalizer.Refusal.allCases {
+                let count = registry.sum(range, HTTPStat.refused(refusal))
+                if count > 0 { text.sample(["listener": name, "reason": "\(refusal.label)"], count) }
+            }
+        }
+        text.family("ringway_http2_connections_active", .gauge, "Open connections that speak HTTP/2.")
+        each { text.sample(["listener": $0], registry.sum($1, HTTPStat.http2Connections)) }
+        text.family(
+            "ringway_http2_streams_refused_total", .counter, "Streams that clients opened beyond the limit.")
+        each { text.sample(["listener": $0], registry.sum($1, HTTPStat.http2StreamsRefused)) }
+        text.family(
+            "ringway_http2_abuses_total", .counter, "HTTP/2 connections that were ended for what the client did.")
+        each { name, range in
+            for abuse in HTTP2Abuse.allCases {
+                let count = registry.sum(range, HTTPStat.abuse(abuse))
+                text.sample(["listener": name, "reason": "\(abuse.label)"], count)
+            }
         }
         text.family(
             "ringway_http_request_duration_seconds", .histogram,
             "Time from the first byte of a request to the end of its response.")
         each { text.histogram(["listener": $0], registry.histogram($1, HTTPStat.requestTime)) }
+        writeFilters(&text)
+    }
+
+    private func writeFilters(_ text: inout PrometheusText) {
+        text.family("ringway_http_filter_events_total", .counter, "What HTTP filters decided, by filter and event.")
+        for listener in snapshot.listeners {
+            guard case .http(let http) = listener.terminal else { continue }
+            // Filters of one name count together.
+            var written: Set<String> = []
+            for filter in http.filters where written.insert(filter.plan.name).inserted {
+                guard let range = filter.stats else { continue }
+                for (index, event) in filter.plan.events.enumerated() {
+                    text.sample(
+                        ["listener": listener.configuration.name, "filter": filter.plan.name, "event": event],
+                        registry.sum(range, HTTPFilterCounters.cell(ofEvent: index)))
+                }
+            }
+        }
     }
 
     private func writeClusters(_ text: inout PrometheusText) {
@@ -76,6 +112,25 @@ struct HTTPMetrics {
                 text.sample(["cluster": cluster.name, "result": label], registry.sum(cluster.stats, stat))
             }
         }
+        text.family("ringway_cluster_mirrored_requests_total", .counter, "Copies of requests by what came of them.")
+        let mirrors: [(String, ClusterStat)] = [
+            ("completed", .mirrorsCompleted), ("failed", .mirrorsFailed), ("cut_off", .mirrorsCutOff),
+            ("refused", .mirrorsRefused),
+        ]
+        let mirrored = snapshot.mirroredClusters
+        for cluster in clusters where mirrored.contains(cluster.name) {
+            for (label, stat) in mirrors {
+                text.sample(["cluster": cluster.name, "result": label], registry.sum(cluster.stats, stat))
+            }
+        }
+        text.family("ringway_cluster_grpc_responses_total", .counter, "Responses of the cluster by status of gRPC.")
+        for cluster in clusters {
+            for status in 0..<ClusterStat.grpcStatusCount {
+                let count = registry.sum(cluster.stats, ClusterStat.grpc(status: status))
+                // Most clusters do not speak gRPC; a series begins with its first response.
+                if count > 0 { text.sample(["cluster": cluster.name, "grpc_status": "\(status)"], count) }
+            }
+        }
         text.family(
             "ringway_cluster_request_duration_seconds", .histogram,
             "Time from the start of the last try to the end of the response.")
@@ -86,6 +141,21 @@ struct HTTPMetrics {
 
     private static let codeClasses: [(label: String, status: HTTPStatus)] = (1...5).map {
         ("\($0)xx", HTTPStatus(rawValue: UInt16($0 * 100)))
+    }
+}
+
+extension Snapshot {
+    /// The clusters that get copies of requests. Others have no series for them.
+    fileprivate var mirroredClusters: Set<String> {
+        var names: Set<String> = []
+        for listener in listeners {
+            guard case .http(let http) = listener.configuration.proxy else { continue }
+            for route in http.hosts.flatMap(\.routes) {
+                guard case .forward(let forward) = route.action else { continue }
+                for mirror in forward.mirrors { names.insert(mirror.cluster.name) }
+            }
+        }
+        return names
     }
 }
 

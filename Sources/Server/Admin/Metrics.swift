@@ -7,6 +7,7 @@ internal import Upstream
 struct Metrics {
     let registry: StatsRegistry
     let snapshot: Snapshot
+    let accessLogs: [AccessLogFile]
     let applies: ApplyCounts
     let certificateReloads: ApplyCounts
     let isLive: Bool
@@ -19,6 +20,7 @@ struct Metrics {
         writeClusters(&text)
         HTTPMetrics(registry: registry, snapshot: snapshot).write(to: &text)
         TLSMetrics(registry: registry, snapshot: snapshot, reloads: certificateReloads).write(to: &text)
+        AccessLogMetrics(registry: registry, files: accessLogs).write(to: &text)
         writeTraffic(&text)
         writeWorkers(&text)
         return text.bytes
@@ -89,10 +91,7 @@ struct Metrics {
         for cluster in clusters {
             text.sample(["cluster": cluster.name], registry.sum(cluster.stats, ClusterStat.overflowed))
         }
-        text.family("ringway_cluster_endpoints", .gauge, "Endpoints by state.")
-        for cluster in clusters {
-            text.sample(["cluster": cluster.name, "state": "healthy"], UInt64(cluster.endpoints.count))
-        }
+        HealthMetrics(registry: registry, clusters: clusters).write(to: &text)
         text.family(
             "ringway_cluster_connect_duration_seconds", .histogram, "Time to establish a connection to an endpoint.")
         for cluster in clusters {

@@ -14,12 +14,14 @@ package enum ExitStatus {
 
 /// `ringway run` and `ringway proxy`.
 package enum RunCommand {
-    package static func run(path: String, overrides: Overrides, logging: LogSettings) -> Int32 {
+    package static func run(
+        path: String, overrides: Overrides, logging: LogSettings, extensions: Extensions
+    ) -> Int32 {
         let loaded = Configuration.load(path: path)
         guard let configuration = loaded.configuration else { return report(loaded.errors) }
         return serve(
             configuration, source: loaded.source, reloadPath: path, diagnostics: loaded.diagnostics,
-            overrides: overrides, logging: logging)
+            overrides: overrides, logging: logging, extensions: extensions)
     }
 
     package static func proxy(
@@ -40,7 +42,7 @@ package enum RunCommand {
                 ], clusters: [ClusterConfiguration(name: "upstream", endpoints: endpoints)])
             return serve(
                 configuration, source: "", reloadPath: nil, diagnostics: diagnostics, overrides: overrides,
-                logging: logging)
+                logging: logging, extensions: Extensions())
         } catch {
             let detail = error.detail.map { ", \($0)" } ?? ""
             writeError(
@@ -52,7 +54,7 @@ package enum RunCommand {
 
     private static func serve(
         _ configuration: Configuration, source: String, reloadPath: String?, diagnostics: Diagnostics,
-        overrides: Overrides, logging: LogSettings
+        overrides: Overrides, logging: LogSettings, extensions: Extensions
     ) -> Int32 {
         var configuration = configuration
         overrides.apply(to: &configuration)
@@ -61,7 +63,9 @@ package enum RunCommand {
         let signals = SignalWaiter()
         DescriptorLimit.raise()
         do throws(SystemLack) {
-            let control = try Control(configuration: configuration, overrides: overrides, log: log, end: { exit($0) })
+            let control = try Control(
+                configuration: configuration, overrides: overrides, extensions: extensions, log: log,
+                end: { exit($0) })
             do throws(Control.StartFailure) {
                 try control.start(
                     configuration, source: source, reloadPath: reloadPath, diagnostics: diagnostics)
@@ -93,13 +97,12 @@ package enum RunCommand {
 
 /// `ringway check`.
 package enum CheckCommand {
-    package static func check(path: String) -> Int32 {
+    package static func check(path: String, extensions: Extensions) -> Int32 {
         let loaded = Configuration.load(path: path)
         if let configuration = loaded.configuration {
             let registry = StatsRegistry(blocks: [])
             let compiler = SnapshotCompiler(
-                registry: registry, filters: StandardExtensions.networkFilters,
-                httpFilters: StandardExtensions.httpFilters
+                registry: registry, extensions: extensions, accessLogs: AccessLogFiles(registry: registry, log: nil)
             ).writesNothing
             _ = compiler.compile(
                 configuration, source: loaded.source, previous: nil, diagnostics: loaded.diagnostics)

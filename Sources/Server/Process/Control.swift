@@ -1,6 +1,6 @@
 package import Config
 package import Engine
-package import Filters
+internal import Filters
 internal import Glibc
 package import Logging
 internal import Synchronization
@@ -15,10 +15,13 @@ package final class Control: @unchecked Sendable {
     }
 
     package let registry: StatsRegistry
+    /// What filters on the workers know of the process.
+    let serving = ServingState()
     package let log: Logger
     let queue: ControlQueue
     private let workers: [WorkerThread]
     let compiler: SnapshotCompiler
+    let accessLogs: AccessLogFiles
     private let overrides: Overrides
     private let phaseValue = Atomic<Int>(Phase.starting.rawValue)
     /// Whether the end of the process was asked for: draining alone does not end it.
@@ -31,6 +34,7 @@ package final class Control: @unchecked Sendable {
     /// Workers that have not closed all their listeners yet, while draining.
     private var workersClosing = 0
     private var adminStats: StatsRegistry.Range?
+    private var healthChecks: HealthCheckThread?
     /// Where listeners with port 0 listen, by listener key.
     private var chosenAddresses: [String: NetworkAddress] = [:]
     private(set) var reloadPath: String?
@@ -39,9 +43,8 @@ package final class Control: @unchecked Sendable {
 
     /// - Parameter end: ends the process with a code; called on the control queue.
     package init(
-        configuration: Configuration, overrides: Overrides,
-        filters: [NetworkFilterRegistration] = StandardExtensions.networkFilters,
-        log: Logger, end: @escaping @Sendable (Int32) -> Void
+        configuration: Configuration, overrides: Overrides, extensions: Extensions, log: Logger,
+        end: @escaping @Sendable (Int32) -> Void
     ) throws(SystemLack) {
         self.log = log
         self.end = end
@@ -64,8 +67,8 @@ package final class Control: @unchecked Sendable {
         }
         self.workers = workers
         registry = StatsRegistry(blocks: workers.map(\.stats))
-        compiler = SnapshotCompiler(
-            registry: registry, filters: filters, httpFilters: StandardExtensions.httpFilters)
+        accessLogs = AccessLogFiles(registry: registry, log: log)
+        compiler = SnapshotCompiler(registry: registry, extensions: extensions, accessLogs: accessLogs)
     }
 
     package var phase: Phase { Phase(rawValue: phaseValue.load(ordering: .relaxed)) ?? .starting }
@@ -97,12 +100,13 @@ package final class Control: @unchecked Sendable {
         let adminSocket = try openedAdminSocket(configuration, diagnostics)
         do throws(SystemLack) {
             for worker in workers { try worker.start() }
+            try startHealthChecks(for: first)
         } catch {
             throw .system(error)
         }
         for worker in workers {
-            let registry = registry
-            worker.send { $0.context = WorkerAssembly(worker: $0, registry: registry) }
+            let (registry, serving) = (registry, serving)
+            worker.send { $0.context = WorkerAssembly(worker: $0, registry: registry, serving: serving) }
         }
         swap(to: first, sockets: sockets)
         applies.applied += 1
@@ -182,6 +186,7 @@ package final class Control: @unchecked Sendable {
         else { return rejected(diagnostics) }
         do throws(StartFailure) {
             let sockets = try openedSockets(for: next, previous: running, diagnostics, patienceNs: 200_000_000)
+            try startHealthChecks(for: next, diagnostics)
             swap(to: next, sockets: sockets)
         } catch {
             return rejected(diagnostics)
@@ -233,8 +238,42 @@ package final class Control: @unchecked Sendable {
         let keys = Set(next.listeners.map(\.socketKey))
         chosenAddresses = chosenAddresses.merging(sockets.chosenAddresses(for: next.listeners)) { $1 }
             .filter { keys.contains($0.key) }
+        healthChecks?.check(Array(next.clusters.values))
         compiler.retire(allBut: next)
         snapshot = next
+    }
+
+    private func startHealthChecks(for next: Snapshot) throws(SystemLack) {
+        guard healthChecks == nil, next.clusters.values.contains(where: { $0.health != nil }) else { return }
+        healthChecks = try HealthCheckThread(index: workers.count, registry: registry) { [self] transition in
+            queue.async { [self] in logHealth(transition) }
+        }
+    }
+
+    private func startHealthChecks(for next: Snapshot, _ diagnostics: Diagnostics) throws(StartFailure) {
+        do throws(SystemLack) {
+            try startHealthChecks(for: next)
+        } catch {
+            diagnostics.report("no thread for health checks: \(error.what)", expected: error.remedy, at: .start)
+            throw .configuration(diagnostics.errors)
+        }
+    }
+
+    /// The good news of a start is no news.
+    private func logHealth(_ transition: HealthChecker.Transition) {
+        var metadata: Logger.Metadata = ["cluster": "\(transition.cluster)", "endpoint": "\(transition.endpoint)"]
+        switch transition.change {
+        case .healthy(let isFirst):
+            if !isFirst { log.notice("endpoint is healthy", metadata: metadata) }
+        case .unhealthy(let failure):
+            metadata["reason"] = "\(failure.text)"
+            log.warning("endpoint is unhealthy", metadata: metadata)
+        case .ejected(let ns):
+            metadata["for"] = "\(TimeSpan(nanoseconds: ns))"
+            log.warning("endpoint is ejected", metadata: metadata)
+        case .returned:
+            log.notice("endpoint is back", metadata: metadata)
+        }
     }
 
     /// SIGHUP: reads the file again.
@@ -255,7 +294,7 @@ package final class Control: @unchecked Sendable {
     package func drain() {
         if isEnding.exchange(true, ordering: .relaxed) {
             log.notice("ending at once")
-            end(0)
+            finish()
             return
         }
         queue.async { [self] in
@@ -282,6 +321,7 @@ package final class Control: @unchecked Sendable {
     private func beginDrain() {
         guard phase != .draining else { return }
         phaseValue.store(Phase.draining.rawValue, ordering: .relaxed)
+        serving.beginDrain()
         log.notice("draining", metadata: ["connections": "\(acceptedConnections)"])
         removeUnixPaths(of: snapshot, keeping: nil)
         workersClosing = workers.count
@@ -301,7 +341,21 @@ package final class Control: @unchecked Sendable {
             queue.async(afterNs: Self.drainPollNs) { [self] in waitForConnections(untilNs: deadlineNs) }
             return
         }
-        if left > 0 { log.notice("drain timeout: closing what is left", metadata: ["connections": "\(left)"]) }
+        if left > 0 {
+            log.notice("drain timeout: closing what is left", metadata: ["connections": "\(left)"])
+            for worker in workers { worker.send { WorkerAssembly.of($0).closeDrainingConnections() } }
+        }
+        waitForEndings(untilNs: monotonicNowNs() + Self.endingsNs)
+    }
+
+    /// What is cut off leaves a line in the access logs too.
+    private static let endingsNs: UInt64 = 500_000_000
+
+    private func waitForEndings(untilNs deadlineNs: UInt64) {
+        if acceptedConnections > 0, monotonicNowNs() < deadlineNs {
+            queue.async(afterNs: Self.drainPollNs) { [self] in waitForEndings(untilNs: deadlineNs) }
+            return
+        }
         workers[0].send { WorkerAssembly.of($0).removeAdminListener() }
         waitForAdmin(untilNs: monotonicNowNs() + Self.adminDrainNs)
     }
@@ -310,9 +364,17 @@ package final class Control: @unchecked Sendable {
     private static let adminDrainNs: UInt64 = 1_000_000_000
 
     private func waitForAdmin(untilNs deadlineNs: UInt64) {
-        guard adminConnections > 0, monotonicNowNs() < deadlineNs else { return end(0) }
+        guard adminConnections > 0, monotonicNowNs() < deadlineNs else { return finish() }
         queue.async(afterNs: Self.drainPollNs) { [self] in waitForAdmin(untilNs: deadlineNs) }
     }
+
+    private func finish() {
+        accessLogs.flush()
+        end(0)
+    }
+
+    /// USR1: access logs go on in files that are opened anew.
+    package func reopenLogs() { accessLogs.reopen() }
 
     /// Open connections of clients, those of listeners that a reload removed included.
     private var acceptedConnections: UInt64 { registry.active(of: .listener) }

@@ -23,7 +23,7 @@ struct SignalWaiter {
             case SIGTERM, SIGINT: control.drain()
             case SIGHUP: control.reload()
             case SIGUSR2: control.log.warning("USR2: sockets are not handed to a new binary yet; nothing was done")
-            default: break  // USR1 reopens log files; there are none yet
+            default: control.reopenLogs()  // USR1
             }
         }
     }

@@ -5,25 +5,62 @@ internal import Upstream
 
 /// `http:` of a listener, ready to become a chain of HTTP filters on each worker.
 package final class HTTPServerPlan: Sendable {
-    private let settings: HTTPChainSettings
-    private let filters: [HTTPFilterPlan]
-    private let table: RouteTable
-    /// By their number in the route table.
+    /// A filter, and what it has beside its settings.
+    struct Filter: Sendable {
+        let plan: HTTPFilterPlan
+        /// Where it counts; nil when it counts nothing.
+        let stats: StatsRegistry.Range?
+        /// Those that it names, by their number in `HTTPServerPlan.clusters`.
+        let clusters: [Int]
+    }
+
+    let settings: HTTPChainSettings
+    let filters: [Filter]
+    let table: RouteTable
+    private let accessLogs: [AccessLogPlan]
+    /// First those of the routes, by their number in the route table, then those that filters name.
     let clusters: [Cluster]
 
-    init(_ configuration: HTTPConfiguration, table: RouteTable, filters: [HTTPFilterPlan], clusters: [Cluster]) {
+    init(
+        _ configuration: HTTPConfiguration, table: RouteTable, filters: [Filter], clusters: [Cluster],
+        accessLogs: [AccessLogPlan]
+    ) {
         settings = HTTPChainSettings(configuration)
         self.table = table
         self.filters = filters
         self.clusters = clusters
+        self.accessLogs = accessLogs
     }
 
     /// - Parameter pools: of `clusters`, on this worker
-    func makeChain(on worker: Worker, pools: [HTTPConnectionPool], counters: StatsScope) -> HTTPChain {
+    func makeChain(
+        on worker: Worker, pools: [HTTPConnectionPool], counters: StatsScope, registry: StatsRegistry,
+        serving: ServingState
+    ) -> HTTPChain {
+        let logs = accessLogs.map { registry.scope($0.target.stats, worker: worker.index) }
         var random = SystemRandomNumberGenerator()
-        let router = RouterFilter(table: table, pools: pools, settings: settings, seed: random.next())
+        let router = RouterFilter(
+            table: table, regexes: table.regexes(ofWorker: worker.index),
+            pools: Array(pools[0..<table.clusterNames.count]), settings: settings, seed: random.next())
+        let filters = filters.map { filter in
+            let made = filter.plan.makeFilter(worker)
+            made.attach(
+                clusters: filter.clusters.map { pools[$0] },
+                counters: filter.stats.map {
+                    HTTPFilterCounters(
+                        scope: registry.scope($0, worker: worker.index), eventCount: filter.plan.events.count)
+                }, serving: serving)
+            return made
+        }
         return HTTPChain(
-            settings: settings, filters: filters.map { $0.makeFilter(worker) }, router: router, counters: counters,
-            worker: worker)
+            settings: settings, filters: filters, router: router, counters: counters, worker: worker,
+            accessLogs: accessLogs.isEmpty ? nil : HTTPAccessLogs(accessLogs, on: worker, counters: logs))
+    }
+
+    /// The same clusters are behind it, and its filters have the same settings where the configuration is the same.
+    func isEquivalent(to other: HTTPServerPlan) -> Bool {
+        // A header that names the cluster may name one that is new.
+        clusters.elementsEqual(other.clusters, by: ===)
+            && filters.elementsEqual(other.filters) { $0.plan.fingerprint == $1.plan.fingerprint }
     }
 }

@@ -9,21 +9,27 @@ package final class Snapshot: Sendable {
     package let configuration: Configuration
     /// The text that it came from, for `GET /config`.
     package let source: String
+    /// What the text is called in errors: the path of a file.
+    package let file: String
     package let clusters: [String: Cluster]
     /// Of those clusters that speak TLS, by name.
     package let clusterTLS: [String: ClusterTLS]
     package let listeners: [ListenerPlan]
+    /// The paths of its access logs.
+    let accessLogs: Set<String>
 
     init(
-        generation: UInt64, configuration: Configuration, source: String, clusters: [String: Cluster],
-        clusterTLS: [String: ClusterTLS], listeners: [ListenerPlan]
+        generation: UInt64, configuration: Configuration, source: String, file: String, clusters: [String: Cluster],
+        clusterTLS: [String: ClusterTLS], listeners: [ListenerPlan], accessLogs: Set<String>
     ) {
         self.generation = generation
         self.configuration = configuration
         self.source = source
+        self.file = file
         self.clusters = clusters
         self.clusterTLS = clusterTLS
         self.listeners = listeners
+        self.accessLogs = accessLogs
     }
 }
 
@@ -59,6 +65,9 @@ package final class ListenerPlan: Sendable {
         self.tls = tls
     }
 
+    /// Of accepted connections.
+    var keepAlive: TCPKeepAlive? { configuration.tcpKeepAlive.map(TCPKeepAlive.init) }
+
     /// What its sockets are known by: listeners of two generations with the same key share them. Port 0 is any
     /// port, so there each listener has its own.
     var socketKey: String {
@@ -72,4 +81,5 @@ package struct TCPProxyPlan: Sendable {
     package var clusters: [(cluster: Cluster, weight: UInt32)]
     package var idleTimeoutNs: UInt64
     package var connectAttempts: Int
+    package var accessLogs: [AccessLogPlan]
 }

@@ -1,21 +1,23 @@
 package import Config
 package import Engine
-package import Filters
+internal import Filters
 internal import Upstream
 
 /// Turns a configuration into a snapshot. What did not change keeps its identity: a cluster whose
 /// configuration is the same is the same object, so workers keep its balancer, and every owner keeps its
 /// stats by name.
 package struct SnapshotCompiler {
-    private let registry: StatsRegistry
+    let registry: StatsRegistry
     private let filters: [String: NetworkFilterRegistration]
-    private let httpFilters: [String: HTTPFilterRegistration]
+    let httpFilters: [String: HTTPFilterRegistration]
+    private let accessLogs: AccessLogFiles
     private var tls = TLSCompiler()
 
-    package init(registry: StatsRegistry, filters: [NetworkFilterRegistration], httpFilters: [HTTPFilterRegistration]) {
+    package init(registry: StatsRegistry, extensions: Extensions, accessLogs: AccessLogFiles) {
         self.registry = registry
-        self.filters = Dictionary(uniqueKeysWithValues: filters.map { ($0.name, $0) })
-        self.httpFilters = Dictionary(uniqueKeysWithValues: httpFilters.map { ($0.name, $0) })
+        self.accessLogs = accessLogs
+        filters = Dictionary(extensions.networkFilters.map { ($0.name, $0) }) { $1 }
+        httpFilters = Dictionary(extensions.httpFilters.map { ($0.name, $0) }) { $1 }
     }
 
     /// Writes no file: for checks.
@@ -45,22 +47,33 @@ package struct SnapshotCompiler {
         let listeners = configuration.listeners.compactMap {
             compile($0, clusters, previous: previous, diagnostics)
         }
-        guard diagnostics.reportCount == errorsBefore, !diagnostics.hasErrors else { return nil }
+        guard diagnostics.reportCount == errorsBefore, !diagnostics.hasErrors else {
+            // What was opened for this configuration alone.
+            accessLogs.retain(only: previous?.accessLogs ?? [])
+            return nil
+        }
         return Snapshot(
             generation: (previous?.generation ?? 0) + (isSameGeneration ? 0 : 1), configuration: configuration,
-            source: source,
-            clusters: clusters, clusterTLS: clusterTLS, listeners: listeners)
+            source: source, file: diagnostics.file, clusters: clusters, clusterTLS: clusterTLS, listeners: listeners,
+            accessLogs: Set(configuration.listeners.flatMap(\.accessLogs).map(\.path)))
     }
 
     /// Ends the series of listeners, clusters and endpoints that `snapshot` no longer has.
     package func retire(allBut snapshot: Snapshot) {
         var owners: Set<StatsRegistry.Owner> = []
-        for listener in snapshot.listeners { owners.insert(.init(.listener, listener.configuration.name)) }
+        for listener in snapshot.listeners {
+            let name = listener.configuration.name
+            owners.insert(.init(.listener, name))
+            guard case .http(let http) = listener.terminal else { continue }
+            for filter in http.filters { owners.insert(Self.owner(ofFilter: filter.plan.name, in: name)) }
+        }
         owners.insert(AdminListener.owner)
         for cluster in snapshot.clusters.values {
             owners.insert(.init(.cluster, cluster.name))
             for endpoint in cluster.endpoints { owners.insert(Self.owner(of: endpoint.name, in: cluster.name)) }
         }
+        accessLogs.retain(only: snapshot.accessLogs)
+        for file in accessLogs.files { owners.insert(.init(.accessLog, file.target.path)) }
         registry.retain(only: owners)
     }
 
@@ -80,7 +93,11 @@ package struct SnapshotCompiler {
                 name: configuration.name, endpoints: endpoints, policy: configuration.loadBalancing,
                 connectTimeoutNs: configuration.connectTimeout.nanoseconds,
                 connectionsMax: configuration.pool.maxConnections.map(UInt64.init), pool: configuration.pool,
-                tls: tls?.context,
+                upstreamProtocol: configuration.upstreamProtocol, tls: tls?.context,
+                keepAlive: configuration.tcpKeepAlive.map(TCPKeepAlive.init),
+                healthCheck: configuration.healthCheck.map { HealthCheck($0, cluster: configuration.name) },
+                outlierDetection: configuration.outlierDetection.map(OutlierDetection.init),
+                panicThreshold: configuration.panicThreshold, replacing: previous?.clusters[configuration.name],
                 stats: try registry.range(for: .init(.cluster, configuration.name), count: ClusterStat.cellCount))
         } catch {
             reportFull(configuration.origin, diagnostics)
@@ -217,33 +234,28 @@ package struct SnapshotCompiler {
             let found = tcp.clusters.compactMap { entry in
                 clusters[entry.cluster.name].map { (cluster: $0, weight: UInt32(entry.weight)) }
             }
-            guard found.count == tcp.clusters.count else { return nil }
+            let logs = plans(of: tcp.accessLogs, exchanges: false, diagnostics)
+            guard found.count == tcp.clusters.count, let logs else { return nil }
             return .tcpProxy(
                 TCPProxyPlan(
                     clusters: found, idleTimeoutNs: tcp.idleTimeout?.nanoseconds ?? 0,
-                    connectAttempts: tcp.connectAttempts))
+                    connectAttempts: tcp.connectAttempts, accessLogs: logs))
         case (.http(let http), false):
-            return httpPlan(http, clusters, diagnostics).map(ListenerPlan.Terminal.http)
+            return httpPlan(http, of: configuration, clusters, diagnostics).map(ListenerPlan.Terminal.http)
         }
     }
 
-    private func httpPlan(
-        _ http: HTTPConfiguration, _ clusters: [String: Cluster], _ diagnostics: Diagnostics
-    ) -> HTTPServerPlan? {
-        let filters = http.filters.compactMap { filter -> HTTPFilterPlan? in
-            if let registration = httpFilters[filter.name] { return registration.prepare(filter.config, diagnostics) }
-            diagnostics.report(
-                "unknown HTTP filter \(filter.name.quotedForMessage)",
-                expected: "one of \(httpFilters.keys.sorted().joined(separator: ", "))",
-                suggestion: diagnostics.suggestion(for: filter.name, among: httpFilters.keys.sorted()),
-                at: filter.origin.position)
-            return nil
+    /// nil after an error.
+    func plans(
+        of configurations: [AccessLogConfiguration], exchanges: Bool, _ diagnostics: Diagnostics
+    ) -> [AccessLogPlan]? {
+        let plans = configurations.compactMap { configuration -> AccessLogPlan? in
+            let target = accessLogs.target(
+                configuration.path, at: configuration.origin.position, diagnostics)
+            // A format is looked at even where the file cannot be opened.
+            return AccessLogPlan(configuration, exchanges: exchanges, target: target, diagnostics)
         }
-        let table = RouteTable(http)
-        // A cluster that is not there was reported when references were checked, or has errors of its own.
-        let found = table.clusterNames.compactMap { clusters[$0] }
-        guard filters.count == http.filters.count, found.count == table.clusterNames.count else { return nil }
-        return HTTPServerPlan(http, table: table, filters: filters, clusters: found)
+        return plans.count == configurations.count ? plans : nil
     }
 
     private func reportAfterTerminal(_ filter: NetworkFilterConfiguration, _ diagnostics: Diagnostics) {
@@ -252,10 +264,19 @@ package struct SnapshotCompiler {
             expected: "the terminal filter to be the last", at: filter.origin.position)
     }
 
-    private func reportFull(_ origin: ConfigOrigin, _ diagnostics: Diagnostics) {
+    func reportFull(_ origin: ConfigOrigin, _ diagnostics: Diagnostics) {
         diagnostics.report(
             "too many listeners, clusters and endpoints: their stats do not fit into \(StatsBlock.cellsMax) cells",
             expected: "fewer of them", at: origin.position)
+    }
+}
+
+extension TCPKeepAlive {
+    init(_ configuration: TCPKeepAliveConfiguration) {
+        self.init(
+            idleSeconds: Int32(configuration.idle.nanoseconds / 1_000_000_000),
+            intervalSeconds: Int32(configuration.interval.nanoseconds / 1_000_000_000),
+            count: Int32(configuration.count))
     }
 }
 

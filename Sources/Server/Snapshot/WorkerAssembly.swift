@@ -8,6 +8,7 @@ internal import Upstream
 final class WorkerAssembly {
     private let worker: Worker
     private let registry: StatsRegistry
+    private let serving: ServingState
     private var snapshot: Snapshot?
     private var clusters: [String: WorkerCluster] = [:]
     /// By cluster, made when the first route names it.
@@ -16,12 +17,15 @@ final class WorkerAssembly {
     private var httpChains: [String: HTTPChain] = [:]
     /// By the key of the listener's sockets.
     private var listeners: [String: ListenerID] = [:]
+    /// All that were open when the process began to drain.
+    private var draining: [ListenerID] = []
     /// On the worker that serves the admin interface. No configuration changes it.
     var adminListener: ListenerID?
 
-    init(worker: Worker, registry: StatsRegistry) {
+    init(worker: Worker, registry: StatsRegistry, serving: ServingState) {
         self.worker = worker
         self.registry = registry
+        self.serving = serving
     }
 
     static func of(_ worker: Worker) -> WorkerAssembly {
@@ -56,10 +60,13 @@ final class WorkerAssembly {
                 }
                 worker.updateListener(
                     id, counters: counters, limit: limit(of: plan), chain: chain(for: plan), tls: plan.tls?.context)
+                worker.setKeepAlive(plan.keepAlive, of: id)
             } else if let socket = sockets[key] {
-                listeners[key] = worker.addListener(
+                let id = worker.addListener(
                     socket: socket.descriptor, isShared: socket.isShared, counters: counters, limit: limit(of: plan),
                     chain: chain(for: plan), tls: plan.tls?.context)
+                worker.setKeepAlive(plan.keepAlive, of: id)
+                listeners[key] = id
             }
         }
         snapshot = next
@@ -72,6 +79,7 @@ final class WorkerAssembly {
     ///
     /// - Parameter onClosed: called once on the worker when the last of them accepts no more.
     func removeAllListeners(onClosed: @escaping @Sendable () -> Void) {
+        draining = Array(listeners.values)
         var left = listeners.count
         if left == 0 { onClosed() }
         for id in listeners.values {
@@ -81,6 +89,11 @@ final class WorkerAssembly {
             }
         }
         listeners = [:]
+    }
+
+    /// The time to finish is over.
+    func closeDrainingConnections() {
+        for id in draining { worker.closeConnections(of: id, .drained) }
     }
 
     func removeAdminListener() {
@@ -108,8 +121,14 @@ final class WorkerAssembly {
 
     private func pool(of cluster: Cluster) -> HTTPConnectionPool {
         if let pool = pools[cluster.name] { return pool }
-        let pool = HTTPConnectionPool(
-            cluster: workerCluster(cluster), settings: HTTPConnectionPool.Settings(cluster.pool), worker: worker)
+        let settings = HTTPConnectionPool.Settings(cluster.pool)
+        let pool: HTTPConnectionPool =
+            switch cluster.upstreamProtocol {
+            case .http1:
+                HTTP1ConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
+            case .http2:
+                HTTP2ConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
+            }
         pools[cluster.name] = pool
         return pool
     }
@@ -128,7 +147,7 @@ final class WorkerAssembly {
         case (.tcpProxy(let oldPlan), .tcpProxy(let newPlan)):
             return zip(oldPlan.clusters, newPlan.clusters).allSatisfy { $0.cluster === $1.cluster }
         case (.http(let oldPlan), .http(let newPlan)):
-            return zip(oldPlan.clusters, newPlan.clusters).allSatisfy { $0 === $1 }
+            return oldPlan.isEquivalent(to: newPlan)
         default:
             return true
         }
@@ -152,7 +171,8 @@ final class WorkerAssembly {
 
     private func factory(for http: HTTPServerPlan, of plan: ListenerPlan) -> NetworkFilterFactory {
         let chain = http.makeChain(
-            on: worker, pools: http.clusters.map(pool), counters: registry.scope(plan.stats, worker: worker.index))
+            on: worker, pools: http.clusters.map(pool), counters: registry.scope(plan.stats, worker: worker.index),
+            registry: registry, serving: serving)
         httpChains[plan.socketKey]?.successor = chain
         httpChains[plan.socketKey] = chain
         return HTTPConnectionManagerFactory(chain: chain)
@@ -166,7 +186,10 @@ final class WorkerAssembly {
         return TCPProxyFactory(
             settings: TCPProxySettings(
                 clusters: entries, idleTimeoutNs: plan.idleTimeoutNs, connectAttempts: plan.connectAttempts,
-                seed: random.next()))
+                seed: random.next(),
+                accessLogs: plan.accessLogs.map {
+                    $0.makeLog(on: worker, counters: registry.scope($0.target.stats, worker: worker.index))
+                }))
     }
 }
 

@@ -42,7 +42,7 @@ struct TLSCompiler: Sendable {
     var opensKeyLogs = true
 
     /// Protocols that an `http:` listener can be asked for.
-    private static let httpProtocols = ["http/1.1"]
+    private static let httpProtocols = ["h2", "http/1.1"]
 
     func rotateTicketKeys() { tickets?.rotate() }
 

@@ -13,12 +13,26 @@ package final class Cluster: Sendable {
     package let pool: PoolConfiguration
     /// nil for bytes as they come.
     package let tls: TLSClientContext?
+    package let upstreamProtocol: UpstreamProtocol
+    /// nil where the kernel asks nobody.
+    package let keepAlive: TCPKeepAlive?
+    package let healthCheck: HealthCheck?
+    package let outlierDetection: OutlierDetection?
+    /// Of `endpoints`; nil when nobody checks them.
+    package let health: ClusterHealth?
+    /// Where a smaller share of the endpoints is healthy, all of them are used.
+    package let panicThreshold: Percent
     package let stats: StatsRegistry.Range
 
+    /// - Parameter previous: the cluster that this one replaces. What is known about the health of endpoints that both
+    ///   have stays known.
     package init(
         name: String, endpoints: [Endpoint], policy: LoadBalancingPolicy, connectTimeoutNs: UInt64,
         connectionsMax: UInt64?, pool: PoolConfiguration = PoolConfiguration(),
-        tls: TLSClientContext? = nil, stats: StatsRegistry.Range
+        upstreamProtocol: UpstreamProtocol = .http1, tls: TLSClientContext? = nil, keepAlive: TCPKeepAlive? = nil,
+        healthCheck: HealthCheck? = nil, outlierDetection: OutlierDetection? = nil,
+        panicThreshold: Percent = ClusterConfiguration.defaultPanicThreshold, replacing previous: Cluster? = nil,
+        stats: StatsRegistry.Range
     ) {
         self.name = name
         self.endpoints = endpoints
@@ -27,7 +41,35 @@ package final class Cluster: Sendable {
         self.connectionsMax = connectionsMax
         self.pool = pool
         self.tls = tls
+        self.upstreamProtocol = upstreamProtocol
+        self.keepAlive = keepAlive
+        self.healthCheck = healthCheck
+        self.outlierDetection = outlierDetection
+        self.panicThreshold = panicThreshold
         self.stats = stats
+        guard healthCheck != nil || outlierDetection != nil else {
+            health = nil
+            return
+        }
+        let checks = previous?.knownHealth(\.healthCheck) ?? [:]
+        let outliers = previous?.knownHealth(\.outlierDetection) ?? [:]
+        health = ClusterHealth(
+            endpoints.map { endpoint in
+                var health = EndpointHealth.healthy
+                if healthCheck != nil {
+                    health = (checks[endpoint.name] ?? .unknown).intersection(.checks)
+                }
+                if outlierDetection != nil {
+                    health.formUnion((outliers[endpoint.name] ?? .healthy).intersection(.ejected))
+                }
+                return health
+            })
+    }
+
+    /// By the name of the endpoint; empty where the cluster does not have what finds it out.
+    private func knownHealth<Source>(_ source: KeyPath<Cluster, Source?>) -> [String: EndpointHealth] {
+        guard self[keyPath: source] != nil, let health else { return [:] }
+        return Dictionary(uniqueKeysWithValues: endpoints.enumerated().map { ($1.name, health[$0]) })
     }
 }
 
@@ -51,17 +93,32 @@ package final class Endpoint: Sendable {
 /// What is counted for each cluster, after `ConnectionStat`.
 package enum ClusterStat: Int, Sendable {
     /// Connections refused because the cluster was at its limit.
-    case overflowed = 44
+    case overflowed = 56
     /// Connects that another endpoint was tried after.
     case retries
     /// Connections that were established.
     case connects
+    /// Health checks by what came of them. Counted by the thread that checks.
+    case healthChecksPassed, healthChecksAnsweredBadly, healthChecksUnconnected, healthChecksTimedOut
+    /// Connections and requests that were balanced over all endpoints because too few were healthy.
+    case panicPicks
     /// Time from the start of a connect to its end, for those that came about.
-    case connectTime = 48
+    case connectTime = 64
 
-    // HTTP, after the connect times.
+    /// Times that an endpoint failed too often in a row on a worker, after the connect times.
+    case strikes = 176
+    /// Endpoints that were taken out, and those that were not because too many were out. Counted by the thread that
+    /// checks.
+    case ejections, ejectionsOverflowed
+
+    /// Copies of requests for other clusters, by what came of them: answered, or not; given up because the cluster did
+    /// not take them fast enough or the original broke off; not begun.
+    case mirrorsCompleted = 184
+    case mirrorsFailed, mirrorsCutOff, mirrorsRefused
+
+    // HTTP.
     /// Requests that wait for a connection.
-    case pendingRequests = 176
+    case pendingRequests = 192
     case requestsActive
     /// One cell a class of status, 1xx to 5xx.
     case responses1xx, responses2xx, responses3xx, responses4xx, responses5xx
@@ -69,9 +126,20 @@ package enum ClusterStat: Int, Sendable {
     case retriesSucceeded, retriesFailed, retriesOverflowed
     case retriesActive
     case timeouts
-    case requestTime = 192
+    /// Health checks that this process had no descriptor for.
+    case healthChecksSkipped
+    /// Endpoints that became what they had not been.
+    case becameHealthy, becameUnhealthy
+    case requestTime = 208
+    /// One cell a status of gRPC, 0 to 16.
+    case grpcResponses = 320
 
-    package static let cellCount = requestTime.rawValue + Histogram.cellCount
+    package static let grpcStatusCount = 17
+    package static let cellCount = grpcResponses.rawValue + grpcStatusCount
+
+    package static func grpc(status: Int) -> StatCell {
+        StatCell(rawValue: grpcResponses.rawValue + min(status, grpcStatusCount - 1))
+    }
 }
 
 /// What is counted for each endpoint. The first cells are `ConnectionStat`'s `opened` and `active`.
@@ -81,6 +149,11 @@ package enum EndpointStat: Int, Sendable {
     case connectFailures = 2
     /// Requests in flight, and connections whose bytes are proxied: what load balancing looks at.
     case load = 3
+    /// Responses of 500 and more and what went for one, without a better one between, on this worker. For outlier
+    /// detection.
+    case failuresInARow = 4
+    /// Times that there were too many of them.
+    case strikes = 5
 
-    package static let cellCount = 4
+    package static let cellCount = 6
 }

@@ -10,11 +10,14 @@ package final class WorkerCluster {
     /// One for each endpoint of a cluster that speaks TLS.
     private let sessions: [TLSClientSessions]
     private var balancer: any LoadBalancer
+    /// Failures in a row that are a strike; 0 when nobody counts them.
+    private let failuresMax: UInt64
 
     /// - Parameter seed: where the load balancer starts. Drawn at random by default: workers start at different
     ///   places, so that a few connections on each do not all meet on the first endpoint.
     package init(_ cluster: Cluster, registry: StatsRegistry, worker: Int, seed: UInt64 = .random(in: 0 ... .max)) {
         self.cluster = cluster
+        failuresMax = cluster.outlierDetection?.failuresMax ?? 0
         counters = registry.scope(cluster.stats, worker: worker)
         scopes = registry.scopes(cluster.stats)
         limit = cluster.connectionsMax.map { ConnectionLimit(max: $0, scopes: registry.scopes(cluster.stats)) }
@@ -24,7 +27,14 @@ package final class WorkerCluster {
                 cluster.endpoints.map { _ in TLSClientSessions(context: context) }
             } ?? []
         let load = EndpointLoad(endpoints: cluster.endpoints, registry: registry)
-        balancer = makeLoadBalancer(cluster.policy, weights: cluster.endpoints.map(\.weight), load: load, seed: seed)
+        let weights = cluster.endpoints.map(\.weight)
+        if let health = cluster.health {
+            balancer = HealthyEndpoints(
+                cluster.policy, weights: weights, load: load, health: health, panicThreshold: cluster.panicThreshold,
+                seed: seed, onPanic: { [counters] in counters.add(to: ClusterStat.panicPicks) })
+        } else {
+            balancer = makeLoadBalancer(cluster.policy, weights: weights, load: load, seed: seed)
+        }
     }
 
     package enum Refusal: Sendable {
@@ -58,6 +68,12 @@ package final class WorkerCluster {
     /// The load balancer's choice among endpoints that are not in `tried`.
     package func pick(excluding tried: TriedEndpoints) -> Int? { balancer.pick(excluding: tried) }
 
+    /// The same, but when all that could be picked were tried, one of those.
+    package func pick(avoiding tried: TriedEndpoints) -> Int? {
+        if let index = pick(excluding: tried) { return index }
+        return tried.isEmpty ? nil : pick(excluding: TriedEndpoints())
+    }
+
     /// Starts a connection to an endpoint. It is no load by itself (`addLoad`).
     package func connect(to index: Int, on worker: Worker, handler: ConnectionHandler) -> Attempt {
         if let limit, !limit.claim(for: counters) { return .refused(.overflow) }
@@ -66,7 +82,7 @@ package final class WorkerCluster {
         guard
             let connection = worker.connect(
                 to: endpoint.address, handler: handler, counters: counters, timeoutNs: cluster.connectTimeoutNs,
-                tls: sessions.isEmpty ? nil : sessions[index])
+                keepAlive: cluster.keepAlive, tls: sessions.isEmpty ? nil : sessions[index])
         else { return .refused(.exhausted) }
         endpointScopes[index].add(to: EndpointStat.opened)
         endpointScopes[index].add(to: EndpointStat.active)
@@ -91,7 +107,31 @@ package final class WorkerCluster {
     package func release(endpoint: Int, _ reason: CloseReason, asLoad: Bool = true) {
         if asLoad { removeLoad(from: endpoint) }
         endpointScopes[endpoint].subtract(from: EndpointStat.active)
-        if reason.isConnectFailure { endpointScopes[endpoint].add(to: EndpointStat.connectFailures) }
+        if reason.isConnectFailure {
+            endpointScopes[endpoint].add(to: EndpointStat.connectFailures)
+            noteFailure(of: endpoint)
+        }
+    }
+
+    // MARK: Outlier detection
+
+    package var detectsOutliers: Bool { failuresMax > 0 }
+
+    /// The endpoint did what it was asked for.
+    package func noteSuccess(of endpoint: Int) {
+        if detectsOutliers { endpointScopes[endpoint].set(0, in: EndpointStat.failuresInARow) }
+    }
+
+    /// The endpoint did not: a status of 500 or more, no response in time, or none at all.
+    package func noteFailure(of endpoint: Int) {
+        guard detectsOutliers else { return }
+        let scope = endpointScopes[endpoint]
+        let failures = scope.read(EndpointStat.failuresInARow) + 1
+        guard failures >= failuresMax else { return scope.set(failures, in: EndpointStat.failuresInARow) }
+        scope.set(0, in: EndpointStat.failuresInARow)
+        // The endpoint's first: who sees the cluster's looks for it.
+        scope.add(to: EndpointStat.strikes)
+        counters.add(to: ClusterStat.strikes)
     }
 }
 
@@ -103,4 +143,11 @@ package struct TriedEndpoints {
     package mutating func insert(_ index: Int) { indices.append(index) }
     package func contains(_ index: Int) -> Bool { indices.contains(index) }
     package var isEmpty: Bool { indices.isEmpty }
+
+    /// The same endpoints under other numbers; those that have none are left out.
+    func map(_ number: (Int) -> Int?) -> TriedEndpoints {
+        var mapped = TriedEndpoints()
+        mapped.indices = indices.compactMap(number)
+        return mapped
+    }
 }

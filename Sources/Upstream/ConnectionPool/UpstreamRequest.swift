@@ -7,6 +7,9 @@ public import HTTP
 /// All hooks run on the worker. `onResponseEnd` and `onReset` are the last ones; after either the request is
 /// nothing to the connection any more and may be started again.
 open class UpstreamRequest: TimerTask {
+    /// What the connection keeps with the request to find its own state of it: a number that means nothing to others.
+    package final var connectionSlot: UInt32 = 0
+
     /// A request that had to wait has got a connection, which may still be connecting.
     open func onStarted(_ upstream: UpstreamConnection) {}
     /// The connection is there: write the head, and then the body as it comes.
@@ -15,8 +18,9 @@ open class UpstreamRequest: TimerTask {
     /// returns.
     open func onResponseHead(_ head: inout ResponseHead) {}
     open func onResponseBody(_ data: consuming Lease) {}
-    /// Trailers, right before the end. Those that may not be forwarded are marked and are not written.
-    open func onResponseTrailers(_ fields: borrowing HeaderTable) {}
+    /// Trailers, right before the end, which may be changed. Those that may not be forwarded are marked and are not
+    /// written.
+    open func onResponseTrailers(_ fields: inout HeaderTable) {}
     /// The response is complete.
     open func onResponseEnd() {}
     /// Nothing more will come.
@@ -33,6 +37,9 @@ public enum UpstreamReset: Equatable, Sendable {
     /// - `wasReused`: other requests had been answered on it, so the endpoint may have closed it while it was
     ///   idle, before it saw this one.
     case closedBeforeResponse(wasReused: Bool)
+    /// The endpoint has not begun to process the request, and says so (RFC 9113 §8.7): it can be sent again whatever
+    /// it asks for.
+    case refused
     /// The endpoint closed or reset the connection in the middle of a response.
     case truncated
     /// The endpoint did not speak HTTP.
@@ -41,4 +48,13 @@ public enum UpstreamReset: Equatable, Sendable {
     case tunnelClosed(CloseReason)
     /// The cluster is at a limit, or has no endpoint to try, or the process is out of descriptors.
     case overflow, noEndpoint, exhausted
+
+    /// Whether outlier detection holds it against the endpoint. Connects that failed are counted where connections are.
+    package var isFailureOfEndpoint: Bool {
+        switch self {
+        case .closedBeforeResponse(let wasReused): !wasReused
+        case .truncated, .protocolError: true
+        case .connectFailed, .refused, .tunnelClosed, .overflow, .noEndpoint, .exhausted: false
+        }
+    }
 }

@@ -15,8 +15,8 @@ struct RoundRobin: LoadBalancer {
         position = weights.isEmpty ? 0 : Int(seed % UInt64(weights.count))
         credits = isUniform ? [] : Array(repeating: 0, count: weights.count)
         guard !isUniform else { return }
-        // Start anywhere in the cycle.
-        for _ in 0..<Int(seed % UInt64(weights.count * 4)) { _ = pick(excluding: TriedEndpoints()) }
+        // Start somewhere in the cycle, not far: each step looks at all endpoints.
+        for _ in 0..<Int(seed % UInt64(min(weights.count * 4, 64))) { _ = pick(excluding: TriedEndpoints()) }
     }
 
     mutating func pick(excluding tried: TriedEndpoints) -> Int? {

@@ -64,9 +64,35 @@ private let addressForms = "IP:PORT, [IPv6]:PORT, localhost:PORT or unix:PATH"
             ]
         ),
         (
-            "endpoints: [\"10.0.0.1:1\"]\nhealth_check: {}",
+            "endpoints: [\"10.0.0.1:1\"]\nhealth_checks: {}\npanic_threshold: 0",
             [
-                "4:5: unknown key \"health_check\" in cluster; expected one of name, endpoints, load_balancing, connect_timeout, pool, tls"
+                "4:5: unknown key \"health_checks\" in cluster; expected one of name, endpoints, load_balancing, connect_timeout, pool, health_check, panic_threshold (did you mean \"health_check\"?)",
+                "5:22: \"panic_threshold\" is \"0\", a number without %; expected a share from 0% to 100%, such as 1% or 0.5%",
+            ]
+        ),
+        (
+            "endpoints: [\"10.0.0.1:1\"]\nhealth_check: { interval: 1ms, timeout: 0, healthy: 0, unhealthy: 1001, jitter: 10, retries: 1 }",
+            [
+                "4:19: missing key \"http\" or \"tcp\" in health_check; expected one of them",
+                "4:31: \"interval\" is \"1ms\", which is out of range; expected a duration from 10ms to 1d, such as 250ms, 5s or 1m",
+                "4:45: \"timeout\" is \"0\", which is out of range; expected a duration from 1ms to 10m, such as 250ms, 5s or 1m",
+                "4:57: \"healthy\" is \"0\"; expected a whole number from 1 to 1000",
+                "4:71: \"unhealthy\" is \"1001\"; expected a whole number from 1 to 1000",
+                "4:85: \"jitter\" is \"10\", a number without %; expected a share from 0% to 100%, such as 1% or 0.5%",
+                "4:89: unknown key \"retries\" in health_check; expected one of http, tcp, interval, timeout, healthy, unhealthy, jitter, unhealthy_interval, no_traffic_interval",
+            ]
+        ),
+        (
+            "endpoints: [\"10.0.0.1:1\"]\nhealth_check: { http: { expected_statuses: [199, 204-200, 2xx], method: POST }, tcp: { send: \"hex:0\", expect: \"\" } }",
+            [
+                "4:27: missing key \"path\" in http; expected a path such as /index.html, with or without a query",
+                "4:49: an item of \"expected_statuses\" is \"199\"; expected a status from 200 to 599, or a range such as 200-299",
+                "4:54: an item of \"expected_statuses\" is \"204-200\", whose end is before its start; expected a status from 200 to 599, or a range such as 200-299",
+                "4:63: an item of \"expected_statuses\" is \"2xx\"; expected a status from 200 to 599, or a range such as 200-299",
+                "4:77: \"method\" is \"POST\"; expected one of GET, HEAD, OPTIONS",
+                "4:85: both \"http\" and \"tcp\" in health_check; expected one of them",
+                "4:98: \"send\" is \"hex:0\", which has something else than pairs of hexadecimal digits; expected text of 1 to 1024 bytes, or bytes such as hex:0d0a",
+                "4:115: \"expect\" is \"\"; expected text of 1 to 1024 bytes, or bytes such as hex:0d0a",
             ]
         ),
     ] as [(String, [String])])

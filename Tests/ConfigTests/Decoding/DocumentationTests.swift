@@ -12,7 +12,7 @@ private let documentation: String = {
     let examples = documentation.components(separatedBy: "```yaml\n").dropFirst().map {
         $0.components(separatedBy: "```")[0]
     }
-    #expect(examples.count == 8)
+    #expect(examples.count == 9)
     for var example in examples {
         if !example.contains("listeners:") {
             example += "listeners: [{ name: l, address: \":1\", network_filters: [x] }]\n"
@@ -36,7 +36,7 @@ private let documentation: String = {
     ("handshake_timeout", "`1ms` to `1h`", "`\(ListenerTLSConfiguration.defaultHandshakeTimeout)`"),
     ("verify_san", "1 to \(ConfigLimits.subjectNames.upperBound)", "`sni`"),
     ("ciphers", "1 to \(ConfigLimits.tlsNames.upperBound)", "|"),
-    ("alpn", "1 to \(ConfigLimits.applicationProtocols.upperBound)", "[http/1.1]"),
+    ("alpn", "1 to \(ConfigLimits.applicationProtocols.upperBound)", "[h2, http/1.1]"),
     ("network_filters", "1 to \(ConfigLimits.networkFilters.upperBound)", "none"),
     ("weighted", "1 to \(ConfigLimits.weightedClusters.upperBound)", "1 to \(ConfigLimits.weight.upperBound)"),
     (
@@ -52,6 +52,10 @@ private let documentation: String = {
     ("max_requests_per_connection", "1 to \(ConfigLimits.requestsPerConnection.upperBound)", "no limit"),
     ("limits.url_bytes", "`256B` to `1MiB`", "`\(HTTPLimits.defaultURLBytes)`"),
     ("limits.body_bytes", "`1B` to `16TiB`", "no limit"),
+    ("access_log", "1 to \(ConfigLimits.accessLogs.upperBound)", "none"),
+    ("access_log[].path", "\(ConfigLimits.filePathBytesMax) bytes", "required"),
+    ("access_log[].format", "`text`, `json`", "`text`"),
+    ("access_log[].filter", "1 to \(ConfigLimits.accessLogFilters.upperBound)", "everything"),
     ("filters", "1 to \(ConfigLimits.httpFilters.upperBound)", "none"),
     ("routes", "1 to \(ConfigLimits.routes.upperBound)", "|"),
     ("hosts", "1 to \(ConfigLimits.hosts.upperBound)", "|"),
@@ -60,6 +64,8 @@ private let documentation: String = {
     ("match.headers", "1 to \(ConfigLimits.fieldMatches.upperBound)", "|"),
     ("timeout", "`1ms` to `1d`", "`15s`"),
     ("upgrade", "1 to \(ConfigLimits.upgrades.upperBound)", "`false`"),
+    ("mirror", "1 to \(ConfigLimits.mirrors.upperBound)", "none"),
+    ("mirror.fraction", "`0%` to `100%`", "`100%`"),
     ("retry.on", "1 to \(ConfigLimits.retryOn.upperBound)", "required"),
     ("retry.attempts", "1 to \(ConfigLimits.retryAttempts.upperBound)", "`\(RetryConfiguration.defaultAttempts)`"),
     ("retry.back_off", "`1ms` to `1m`", "`\(RetryConfiguration.defaultBackOff)`"),
@@ -73,11 +79,26 @@ private let documentation: String = {
     ("endpoints", "1 to \(ConfigLimits.endpoints.upperBound)", "required"),
     ("endpoints[].weight", "1 to \(ConfigLimits.weight.upperBound)", "`\(EndpointConfiguration.defaultWeight)`"),
     ("connect_timeout", "`1ms` to `1h`", "`\(ClusterConfiguration.defaultConnectTimeout)`"),
+    ("panic_threshold", "`0%` to `100%`", "`\(ClusterConfiguration.defaultPanicThreshold)`"),
+    ("interval", "`10ms` to `1d`", "`\(HealthCheckConfiguration.defaultInterval)`"),
+    ("unhealthy_interval", "`10ms` to `1d`", "`interval`"),
+    ("timeout", "`1ms` to `10m`", "`\(HealthCheckConfiguration.defaultTimeout)`"),
+    ("jitter", "`0%` to `100%`", "`\(HealthCheckConfiguration.defaultJitter)`"),
+    (
+        "healthy", "1 to \(ConfigLimits.healthCheckThreshold.upperBound)",
+        "`\(HealthCheckConfiguration.defaultHealthy)`"
+    ),
+    (
+        "unhealthy", "1 to \(ConfigLimits.healthCheckThreshold.upperBound)",
+        "`\(HealthCheckConfiguration.defaultUnhealthy)`"
+    ),
+    ("http.expected_statuses", "1 to \(ConfigLimits.healthCheckStatuses)", "`[200]`"),
+    ("tcp.expect", "1 to \(ConfigLimits.healthCheckPayloadBytesMax) bytes", "nothing"),
 ])
-func theDocumentationHasTheRangesAndDefaultsOfTheCode(_ key: String, _ range: String, _ standard: String) throws {
-    let row = try #require(documentation.split(separator: "\n").first { $0.hasPrefix("| `\(key)` |") })
-    #expect(row.contains(range))
-    #expect(row.contains(standard))
+func theDocumentationHasTheRangesAndDefaultsOfTheCode(_ key: String, _ range: String, _ standard: String) {
+    // Two sections may have a key of the same name.
+    let rows = documentation.split(separator: "\n").filter { $0.hasPrefix("| `\(key)` |") }
+    #expect(rows.contains { $0.contains(range) && $0.contains(standard) }, "\(rows)")
 }
 
 @Test func surrogatesInJSONAreTheDocumentedGap() {

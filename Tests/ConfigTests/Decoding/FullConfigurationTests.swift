@@ -70,7 +70,7 @@ private let fullText = """
                   timeout: 5s
                   idle_timeout: 0
                   upgrade: [websocket]
-                  retry: { on: [connect-failure, 5xx, 409, 503], attempts: 2, per_try_timeout: 1s, back_off: 10ms }
+                  retry: { on: [connect-failure, 5xx, 409, 503], attempts: 2, per_try_timeout: 1s, back_off: 10ms, budget: 20% }
                   request_headers: { set: { x-e: "1" }, add: { X-F: "2" }, remove: [x-g] }
                   response_headers: { remove: [server] }
                 - { match: { path: /ws }, cluster: pg, upgrade: true, rewrite: { path: /socket }, idle_timeout: 1h }
@@ -93,9 +93,28 @@ private let fullText = """
           max_retries: 0
           idle_timeout: 0
           max_requests_per_connection: 5000
+        panic_threshold: 0%
+        health_check:
+          tcp: { send: "PING\\r\\n", expect: hex:2b504f4E47 }
+          interval: 10s
+          unhealthy_interval: 1s
+          no_traffic_interval: 1m
+          timeout: 500ms
+          jitter: 0.5%
+          healthy: 3
+          unhealthy: 1
       - name: canary
         endpoints: ["[2001:db8::1]:5432", localhost:5432]
         load_balancing: random
+        health_check:
+          http:
+            path: /healthz?full
+            method: HEAD
+            host: db.example.com:80
+            headers: { x-probe: "1" }
+            expected_statuses: [200-299, 304]
+            retriable_statuses: [429]
+            reuse_connection: false
     """
 
 private let full = Configuration(
@@ -167,7 +186,13 @@ private let full = Configuration(
             loadBalancing: .leastRequest, connectTimeout: .seconds(1),
             pool: PoolConfiguration(
                 maxConnections: 100, maxPending: 10, maxRequests: 200, maxRetries: 0, idleTimeout: nil,
-                maxRequestsPerConnection: 5000)),
+                maxRequestsPerConnection: 5000),
+            healthCheck: HealthCheckConfiguration(
+                question: .tcp(
+                    TCPHealthCheckConfiguration(send: Array("PING\r\n".utf8), expect: Array("+PONG".utf8))),
+                interval: .seconds(10), unhealthyInterval: .seconds(1), noTrafficInterval: .minutes(1),
+                timeout: .milliseconds(500), jitter: Percent(partsPerMillion: 5_000), healthy: 3, unhealthy: 1),
+            panicThreshold: Percent(partsPerMillion: 0)),
         ClusterConfiguration(
             name: "canary",
             endpoints: [
@@ -175,7 +200,14 @@ private let full = Configuration(
                     address: .ip(.v6(0x2001_0DB8_0000_0000_0000_0000_0000_0001), port: 5432)),
                 EndpointConfiguration(address: .ip(.v4(0x7F00_0001), port: 5432)),
             ],
-            loadBalancing: .random),
+            loadBalancing: .random,
+            healthCheck: HealthCheckConfiguration(
+                question: .http(
+                    HTTPHealthCheckConfiguration(
+                        method: .head, path: "/healthz?full", host: "db.example.com:80",
+                        headers: [HeaderConfiguration(name: "x-probe", value: "1")],
+                        expectedStatuses: [200...299, 304...304], retriableStatuses: [429...429],
+                        reusesConnection: false)))),
     ])
 
 private let fullHTTP = HTTPConfiguration(
@@ -246,7 +278,7 @@ private let usersForward = ForwardConfiguration(
     upgrade: .protocols(["websocket"]),
     retry: RetryConfiguration(
         conditions: [.connectFailure, .serverError], statuses: [409, 503], attempts: 2, perTryTimeout: .seconds(1),
-        backOff: .milliseconds(10)),
+        backOff: .milliseconds(10), budget: Percent(partsPerMillion: 200_000)),
     requestHeaders: HeaderEditConfiguration(
         set: [HeaderConfiguration(name: "x-e", value: "1")], add: [HeaderConfiguration(name: "X-F", value: "2")],
         remove: ["x-g"]))

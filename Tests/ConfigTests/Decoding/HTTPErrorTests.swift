@@ -15,7 +15,7 @@ private func errors(inHTTP text: String) -> [String] {
         (
             "host: []\n\(answer)",
             [
-                "5:7: unknown key \"host\" in http; expected one of use_remote_address, xff_num_trusted_hops, server_name, idle_timeout, request_timeout, stream_idle_timeout, max_requests_per_connection, limits, normalize_path, merge_slashes, escaped_slashes, generate_request_id, preserve_external_request_id, always_set_request_id_in_response, filters, routes, hosts (did you mean \"hosts\"?)"
+                "5:7: unknown key \"host\" in http; expected one of use_remote_address, xff_num_trusted_hops, server_name, idle_timeout, request_timeout, stream_idle_timeout, max_requests_per_connection, limits, normalize_path, merge_slashes, escaped_slashes, generate_request_id, preserve_external_request_id, always_set_request_id_in_response, access_log, filters, routes, hosts (did you mean \"hosts\"?)"
             ]
         ),
         (
@@ -65,7 +65,7 @@ private func errors(inHTTP text: String) -> [String] {
                 "5:43: \"headers\" is \"0\"; expected a whole number from 1 to 10000",
                 "5:57: \"url_bytes\" is \"1\", which is out of range; expected a size from 256B to 1MiB, such as 512B, 16KiB or 1MiB",
                 "5:72: \"body_bytes\" is \"0\", which is out of range; expected a size from 1B to 16TiB, such as 512B, 16KiB or 1MiB",
-                "5:75: unknown key \"body\" in limits; expected one of header_bytes, headers, url_bytes, body_bytes",
+                "5:75: unknown key \"body\" in limits; expected one of header_bytes, headers, url_bytes, body_bytes, buffer_bytes",
             ]
         ),
         (

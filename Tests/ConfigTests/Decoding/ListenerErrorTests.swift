@@ -101,7 +101,7 @@ private let listenerKeys = "name, address, max_connections, access, tls, network
             [
                 "4:40: \"idle_timeout\" is \"31d\", which is out of range; expected 0 for off, or a duration from 1ms to 30d, such as 250ms, 5s or 1m",
                 "4:63: \"connect_attempts\" is \"11\"; expected a whole number from 1 to 10",
-                "4:67: unknown key \"retry\" in tcp; expected one of cluster, weighted, idle_timeout, connect_attempts",
+                "4:67: unknown key \"retry\" in tcp; expected one of cluster, weighted, idle_timeout, connect_attempts, access_log",
             ]
         ),
     ] as [(String, [String])])

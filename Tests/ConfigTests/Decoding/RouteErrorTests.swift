@@ -8,8 +8,9 @@ private func errors(inRoute text: String) -> [String] {
         clusters: "clusters: [{ name: web, endpoints: [\"10.0.0.1:1\"] }]\n")
 }
 
-private let forwardingOnly = "it beside \"cluster\" or \"weighted\""
-private let condition = "the exact value, present, or an object with one of present, exact, prefix, suffix, contains"
+private let forwardingOnly = "it beside \"cluster\", \"weighted\" or \"cluster_header\""
+private let condition =
+    "the exact value, present, or an object with one of present, exact, prefix, suffix, contains, regex"
 private let name = "a header name: letters, digits and -"
 
 @Test(
@@ -21,7 +22,7 @@ private let name = "a header name: letters, digits and -"
         (
             "match: {}",
             [
-                "6:11: missing key \"cluster\", \"weighted\", \"redirect\" or \"respond\" in route; expected one of them"
+                "6:11: missing key \"cluster\", \"weighted\", \"cluster_header\", \"redirect\" or \"respond\" in route; expected one of them"
             ]
         ),
         (
@@ -63,10 +64,10 @@ private let name = "a header name: letters, digits and -"
             ]
         ),
         (
-            "{ match: {}, cluster: web, name: \"a b\", mirror: {} }",
+            "{ match: {}, cluster: web, name: \"a b\", mirrors: {} }",
             [
                 "6:44: \"name\" is \"a b\"; expected 1 to 64 letters, digits, _, . or -",
-                "6:51: unknown key \"mirror\" in route; expected one of name, match, cluster, weighted, redirect, respond, rewrite, timeout, idle_timeout, upgrade, retry, request_headers, response_headers",
+                "6:51: unknown key \"mirrors\" in route; expected one of name, match, cluster, weighted, cluster_header, redirect, respond, rewrite, timeout, idle_timeout, upgrade, retry, mirror, request_headers, response_headers (did you mean \"mirror\"?)",
             ]
         ),
         (
@@ -108,9 +109,9 @@ func aWrongRouteIsExplained(_ text: String, _ expected: [String]) {
             ]
         ),
         (
-            "{ path_regex: /a }",
+            "{ path_glob: /a }",
             [
-                "6:22: unknown key \"path_regex\" in match; expected one of path, path_prefix, methods, headers, query, cookies"
+                "6:22: unknown key \"path_glob\" in match; expected one of path, path_prefix, path_regex, path_template, methods, headers, query, cookies"
             ]
         ),
         ("{ methods: [] }", ["6:31: \"methods\" has 0 items; expected at least 1"]),
@@ -148,14 +149,14 @@ func aWrongRouteIsExplained(_ text: String, _ expected: [String]) {
         (
             "{ headers: { a: {} } }",
             [
-                "6:36: missing key \"present\", \"exact\", \"prefix\", \"suffix\" or \"contains\" in the condition; expected one of them"
+                "6:36: missing key \"present\", \"exact\", \"prefix\", \"suffix\", \"contains\" or \"regex\" in the condition; expected one of them"
             ]
         ),
         (
             "{ headers: { a: { exact: x, prefix: y, regex: z } } }",
             [
                 "6:48: both \"exact\" and \"prefix\" in the condition; expected one of them",
-                "6:59: unknown key \"regex\" in the condition; expected one of present, exact, prefix, suffix, contains, invert",
+                "6:59: both \"exact\" and \"regex\" in the condition; expected one of them",
             ]
         ),
         (
@@ -175,7 +176,9 @@ func aWrongMatchIsExplained(_ match: String, _ expected: [String]) {
     arguments: [
         (
             "rewrite: {}",
-            ["6:49: missing key \"path_prefix\", \"path\" or \"host\" in rewrite; expected at least one of them"]
+            [
+                "6:49: missing key \"path_prefix\", \"path\", \"path_regex\", \"path_template\" or \"host\" in rewrite; expected at least one of them"
+            ]
         ),
         (
             "rewrite: { path: /a, path_prefix: /b }",
@@ -190,13 +193,14 @@ func aWrongMatchIsExplained(_ match: String, _ expected: [String]) {
         ),
         ("rewrite: { host: \"[::1]:8080\" }", []), ("rewrite: { host: \"[::1]\" }", []),
         (
-            "retry: { attempts: 0, per_try_timeout: 0, back_off: 2m, tries: 1 }",
+            "retry: { attempts: 0, per_try_timeout: 0, back_off: 2m, budget: 2, tries: 1 }",
             [
                 "6:47: missing key \"on\" in retry; expected a list, each item one of connect-failure, refused-stream, reset, 5xx, gateway-error, or a status from 400 to 599",
                 "6:59: \"attempts\" is \"0\"; expected a whole number from 1 to 10",
                 "6:79: \"per_try_timeout\" is \"0\", which is out of range; expected a duration from 1ms to 1d, such as 250ms, 5s or 1m",
                 "6:92: \"back_off\" is \"2m\", which is out of range; expected a duration from 1ms to 1m, such as 250ms, 5s or 1m",
-                "6:96: unknown key \"tries\" in retry; expected one of on, attempts, per_try_timeout, back_off",
+                "6:104: \"budget\" is \"2\", a number without %; expected a share from 0% to 100%, such as 1% or 0.5%",
+                "6:107: unknown key \"tries\" in retry; expected one of on, attempts, per_try_timeout, back_off, budget",
             ]
         ),
         (
@@ -237,11 +241,11 @@ func wrongForwardingIsExplained(_ text: String, _ expected: [String]) {
 @Test func prefixesAreReplacedOnlyWhereOneMatches() {
     #expect(
         errors(inRoute: "{ match: { path: /a }, rewrite: { path_prefix: /b }, cluster: web }") == [
-            "6:45: \"path_prefix\" in a route whose match has no \"path_prefix\"; expected \"path\", or a match with a prefix"
+            "6:45: \"path_prefix\" in a route whose match has no \"path_prefix\"; expected \"path\", or a match with \"path_prefix\""
         ])
     #expect(
         errors(inRoute: "{ match: {}, redirect: { prefix_rewrite: /b } }") == [
-            "6:36: \"prefix_rewrite\" in a route whose match has no \"path_prefix\"; expected \"path\", or a match with a prefix"
+            "6:36: \"prefix_rewrite\" in a route whose match has no \"path_prefix\"; expected \"path\", or a match with \"path_prefix\""
         ])
     // A match with an error of its own may well have been meant to have one.
     #expect(errors(inRoute: "{ match: { path_prefix: a }, redirect: { prefix_rewrite: /b } }").count == 1)
@@ -252,13 +256,13 @@ func wrongForwardingIsExplained(_ text: String, _ expected: [String]) {
         (
             "{}",
             [
-                "6:34: missing key \"path\", \"prefix_rewrite\", \"host\", \"scheme\" or \"port\" in redirect; expected at least one of them"
+                "6:34: missing key \"path\", \"prefix_rewrite\", \"path_regex\", \"path_template\", \"host\", \"scheme\" or \"port\" in redirect; expected at least one of them"
             ]
         ),
         (
             "{ strip_query: true }",
             [
-                "6:34: missing key \"path\", \"prefix_rewrite\", \"host\", \"scheme\" or \"port\" in redirect; expected at least one of them"
+                "6:34: missing key \"path\", \"prefix_rewrite\", \"path_regex\", \"path_template\", \"host\", \"scheme\" or \"port\" in redirect; expected at least one of them"
             ]
         ),
         (
@@ -269,7 +273,7 @@ func wrongForwardingIsExplained(_ text: String, _ expected: [String]) {
                 "6:76: \"scheme\" is \"ftp\"; expected one of http, https",
                 "6:87: \"port\" is \"0\"; expected a whole number from 1 to 65535",
                 "6:98: \"status\" is \"304\"; expected one of 301, 302, 303, 307, 308",
-                "6:103: unknown key \"to\" in redirect; expected one of path, prefix_rewrite, host, scheme, port, status, strip_query",
+                "6:103: unknown key \"to\" in redirect; expected one of prefix_rewrite, path, path_regex, path_template, host, scheme, port, status, strip_query",
             ]
         ),
         ("{ path: /a, status: 300 }", ["6:54: \"status\" is \"300\"; expected one of 301, 302, 303, 307, 308"]),

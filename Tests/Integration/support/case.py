@@ -104,6 +104,24 @@ class Case(unittest.TestCase):
         self.addCleanup(end)
         return process
 
+    def nginx(self, server: str, http: str = "") -> int:
+        """An nginx with one server; the port that it listens on. `http` goes beside the server."""
+        port = free_port()
+        folder = self.folder / f"nginx-{port}"
+        folder.mkdir()
+        temporary = "".join(
+            f"{kind}_temp_path {folder}/{kind}; " for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"])
+        (folder / "nginx.conf").write_text(
+            f"daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;\n"
+            f"events {{ worker_connections 4096; }}\n"
+            f"http {{ access_log off; {temporary} {http}\n"
+            f"server {{ listen 127.0.0.1:{port} backlog=4096; {server} }} }}\n")
+        folder.chmod(0o755)  # for its worker, which is somebody else when root starts it
+        self.folder.chmod(0o755)
+        self.server("nginx", "-c", str(folder / "nginx.conf"))
+        self.wait_listening(port)
+        return port
+
     # Waiting.
 
     def eventually(self, check, message: str = "it did not come about"):

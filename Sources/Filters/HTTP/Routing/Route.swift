@@ -1,4 +1,5 @@
 package import Config
+package import HTTP
 
 /// What becomes of the requests that a route is for. Immutable; keeps everything it hands out in place.
 package final class Route: Sendable {
@@ -6,6 +7,8 @@ package final class Route: Sendable {
         /// To one cluster, by its number in `RouteTable.clusterNames`.
         case cluster(Int)
         case weighted(WeightedClusters)
+        /// To the cluster that this request header names.
+        case clusterHeader(HeaderKey)
         case redirect(RouteRedirect)
         case respond(RouteResponse)
     }
@@ -22,16 +25,19 @@ package final class Route: Sendable {
     package let upgrades: RouteUpgrades
     /// nil for no retries.
     package let retry: RetryPolicy?
+    /// Clusters that get copies of requests.
+    let mirrors: RouteArray<RouteMirror>
     package let requestHeaders: HeaderEdits
     package let responseHeaders: HeaderEdits
     private let memory: RouteMemory
 
     /// - Parameters:
     ///   - idleTimeoutNs: that of the listener
+    ///   - regexes: numbers the patterns
     ///   - clusterIndex: the number of a cluster's name
     init(
         _ configuration: RouteConfiguration, index: Int, idleTimeoutNs: UInt64, in memory: RouteMemory,
-        clusterIndex: (String) -> Int
+        regexes: inout RegexNumbers, clusterIndex: (String) -> Int
     ) {
         self.index = index
         self.configuration = configuration
@@ -41,18 +47,26 @@ package final class Route: Sendable {
         case .forward(let configuration):
             forward = configuration
             let clusters = configuration.clusters.map { (clusterIndex($0.cluster.name), $0.weight) }
-            precondition(!clusters.isEmpty, "a route that forwards has a cluster")
-            action = clusters.count == 1 ? .cluster(clusters[0].0) : .weighted(WeightedClusters(clusters, in: memory))
+            if let header = configuration.clusterHeader {
+                guard let key = HeaderKey(header) else { preconditionFailure("a configuration has valid header names") }
+                action = .clusterHeader(key)
+            } else {
+                precondition(!clusters.isEmpty, "a route that forwards has a cluster")
+                action =
+                    clusters.count == 1 ? .cluster(clusters[0].0) : .weighted(WeightedClusters(clusters, in: memory))
+            }
         case .redirect(let redirect):
-            action = .redirect(RouteRedirect(redirect, of: configuration.match.path, in: memory))
+            action = .redirect(RouteRedirect(redirect, of: configuration.match.path, in: memory, regexes: &regexes))
         case .respond(let response):
             action = .respond(RouteResponse(response, in: memory))
         }
         timeoutNs = forward.timeout?.nanoseconds ?? 0
         self.idleTimeoutNs = forward.idleTimeout?.nanoseconds ?? idleTimeoutNs
-        rewrite = RouteRewrite(forward.rewrite, of: configuration.match.path, in: memory)
+        rewrite = RouteRewrite(forward.rewrite, of: configuration.match.path, in: memory, regexes: &regexes)
         upgrades = RouteUpgrades(forward.upgrade, in: memory)
         retry = forward.retry.map(RetryPolicy.init)
+        mirrors = memory.store(
+            forward.mirrors.map { RouteMirror(cluster: clusterIndex($0.cluster.name), fraction: $0.fraction) })
         requestHeaders = HeaderEdits(forward.requestHeaders, in: memory)
         responseHeaders = HeaderEdits(configuration.responseHeaders, in: memory)
     }
@@ -62,15 +76,4 @@ package final class Route: Sendable {
 
     /// Where it was written.
     package var position: ConfigPosition { configuration.origin.position }
-
-    /// The number of the cluster for one request; nil when it is answered here.
-    ///
-    /// - Parameter random: even over its whole range
-    package func clusterIndex(random: UInt64) -> Int? {
-        switch action {
-        case .cluster(let index): index
-        case .weighted(let clusters): clusters.pick(random)
-        case .redirect, .respond: nil
-        }
-    }
 }

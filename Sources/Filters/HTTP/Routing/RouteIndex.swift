@@ -7,10 +7,10 @@ struct RouteList: Sendable {
 }
 
 /// Byte strings with something each, found by hash: open addressing, at most half full.
-struct RouteIndex: Sendable {
+struct RouteIndex<Value: Sendable>: Sendable {
     private struct Entry: Sendable {
         let key: RouteText
-        let value: RouteList
+        let value: Value
     }
 
     private let entries: RouteArray<Entry>
@@ -18,7 +18,7 @@ struct RouteIndex: Sendable {
     private let slots: RouteArray<UInt32>
 
     /// The keys differ from each other.
-    init(_ values: [(key: RouteText, value: RouteList)], in memory: RouteMemory) {
+    init(_ values: [(key: RouteText, value: Value)], in memory: RouteMemory) {
         var capacity = 2
         while capacity < values.count * 2 { capacity *= 2 }
         var slots = [UInt32](repeating: 0, count: values.isEmpty ? 0 : capacity)
@@ -31,7 +31,7 @@ struct RouteIndex: Sendable {
         entries = memory.store(values.map { Entry(key: $0.key, value: $0.value) })
     }
 
-    func find(_ key: ByteSlice) -> RouteList? {
+    func find(_ key: ByteSlice) -> Value? {
         guard !slots.isEmpty else { return nil }
         let mask = slots.count &- 1
         var slot = Int(truncatingIfNeeded: RouteHash.hash(key)) & mask

@@ -1,4 +1,4 @@
-internal import Config
+package import Config
 package import HTTP
 
 /// When and how a request is tried again, as Envoy does it.
@@ -10,12 +10,16 @@ package struct RetryPolicy: Sendable {
     /// The n-th wait is a random time below `backOffBaseNs * (2^n - 1)`, and below `backOffMaxNs`.
     package let backOffBaseNs: UInt64
     package let backOffMaxNs: UInt64
+    /// Retries in flight as a share of the cluster's requests; nil for the cluster's own limit.
+    package let budget: Percent?
     package let onConnectFailure: Bool
     package let onRefusedStream: Bool
     /// Any end without a response, connect failures and refused streams included.
     package let onReset: Bool
     /// A bit for each status from 400 to 655.
     private let statuses: InlineArray<4, UInt64>
+    /// A bit for each status of gRPC.
+    private let grpcStatuses: UInt32
 
     /// Envoy's cap, `max_interval`.
     private static let backOffMaxFactor: UInt64 = 10
@@ -26,6 +30,7 @@ package struct RetryPolicy: Sendable {
         perTryTimeoutNs = configuration.perTryTimeout?.nanoseconds ?? 0
         backOffBaseNs = configuration.backOff.nanoseconds
         backOffMaxNs = backOffBaseNs * Self.backOffMaxFactor
+        budget = configuration.budget
         let conditions = configuration.conditions
         // No response at all would have become a 5xx.
         onReset = !conditions.isDisjoint(with: [.reset, .serverError, .gatewayError])
@@ -39,7 +44,15 @@ package struct RetryPolicy: Sendable {
         if conditions.contains(.serverError) { (500...599).forEach(add) }
         if conditions.contains(.gatewayError) { [502, 503, 504].forEach(add) }
         self.statuses = statuses
+        let grpc: KeyValuePairs<Int, RetryConditions> = [
+            1: .cancelled, 4: .deadlineExceeded, 8: .resourceExhausted, 13: .internal, 14: .unavailable,
+        ]
+        grpcStatuses = grpc.reduce(0) { conditions.contains($1.value) ? $0 | 1 << UInt32($1.key) : $0 }
     }
+
+    /// Whether a response that says this status of gRPC in its head, and has nothing else, is thrown away for another
+    /// try.
+    package func retries(grpcStatus: Int) -> Bool { grpcStatuses &>> UInt32(grpcStatus) & 1 != 0 }
 
     /// Whether a response with this status is thrown away for another try.
     package func retries(_ status: HTTPStatus) -> Bool {
@@ -118,6 +131,21 @@ package struct WeightedClusters: Sendable {
         }
         return shares[low].cluster
     }
+}
+
+/// A cluster that gets copies of a share of a route's requests.
+struct RouteMirror: Sendable {
+    /// Its number in `RouteTable.clusterNames`.
+    let cluster: Int
+    private let partsPerMillion: UInt64
+
+    init(cluster: Int, fraction: Percent) {
+        self.cluster = cluster
+        partsPerMillion = UInt64(fraction.partsPerMillion)
+    }
+
+    /// - Parameter random: even over its whole range
+    func takes(_ random: UInt64) -> Bool { random.multipliedFullWidth(by: 1_000_000).high < partsPerMillion }
 }
 
 /// A response that the configuration holds.

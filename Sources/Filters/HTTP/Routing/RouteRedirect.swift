@@ -10,9 +10,12 @@ package struct RouteRedirect: Sendable {
     private let port: UInt16?
     private let dropsQuery: Bool
 
-    init(_ configuration: RedirectConfiguration, of match: PathMatch, in memory: RouteMemory) {
+    init(
+        _ configuration: RedirectConfiguration, of match: PathMatch, in memory: RouteMemory,
+        regexes: inout RegexNumbers
+    ) {
         status = HTTPStatus(rawValue: UInt16(configuration.status))
-        path = PathReplacement(configuration.path, of: match, in: memory)
+        path = PathReplacement(configuration.path, of: match, in: memory, regexes: &regexes)
         host = configuration.host.map(memory.store)
         scheme = configuration.scheme.map { $0 == .https ? .https : .http }
         port = configuration.port
@@ -27,7 +30,8 @@ package struct RouteRedirect: Sendable {
     ///   - out: has room, or measures how much is needed
     /// - Returns: false, with nothing of use written, for a request without a host that is given none: 400 then
     package func writeLocation(
-        for head: borrowing RequestHead, scheme requestScheme: RequestHead.Scheme, to out: inout ByteWriter
+        for head: borrowing RequestHead, scheme requestScheme: RequestHead.Scheme, _ regexes: RouteRegexes,
+        to out: inout ByteWriter
     ) -> Bool {
         let isSecure = requestScheme == .https
         let goesSecure = scheme.map { $0 == .https } ?? isSecure
@@ -39,7 +43,7 @@ package struct RouteRedirect: Sendable {
             out.append(UInt8(ascii: ":"))
             out.append(decimal: UInt64(port))
         }
-        path.write(for: head.path, to: &out)
+        path.write(for: head.path, regexes, to: &out)
         if !dropsQuery, let query = head.query {
             out.append(UInt8(ascii: "?"))
             out.append(query)

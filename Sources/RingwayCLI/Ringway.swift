@@ -1,17 +1,35 @@
-import ArgumentParser
-import Server
+internal import ArgumentParser
+public import Server
+
+/// The whole program: what `ringway` does is one call of `main`, and a program of somebody else does the same with
+/// filters of its own.
+///
+/// ```swift
+/// Ringway.main(Extensions(httpFilters: [HTTPFilterRegistration(StampFilter.self)]))
+/// ```
+public enum Ringway {
+    /// Does what the arguments of this process say: `run FILE`, `check FILE` and the others that `--help` lists. Ends
+    /// the process with one of the documented exit codes.
+    ///
+    /// - Parameter extensions: what configuration can name
+    public static func main(_ extensions: Extensions = Extensions()) -> Never {
+        RingwayCommand.$extensions.withValue(extensions) { RingwayCommand.start() }
+    }
+}
 
 /// The command line: arguments in, exit codes out. What the commands do is in Server.
-@main
-struct Ringway: ParsableCommand {
+struct RingwayCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ringway",
         abstract: "An edge and sidecar proxy on io_uring.",
-        subcommands: [Run.self, Proxy.self, Check.self, Doctor.self, Version.self])
+        subcommands: [Run.self, Proxy.self, Check.self, Explain.self, Doctor.self, Version.self])
+
+    /// Commands are made by the parser: this is how they come to know of more than their arguments.
+    @TaskLocal static var extensions = Extensions()
 
     /// Wrong usage exits with 64 (EX_USAGE), as ArgumentParser does by itself; a command that fails throws the
     /// exit code that it means.
-    static func main() {
+    static func start() -> Never {
         do {
             var command = try parseAsRoot()
             try command.run()
@@ -23,6 +41,7 @@ struct Ringway: ParsableCommand {
             }
             exit(withError: error)
         }
+        exit()
     }
 }
 
@@ -63,7 +82,9 @@ struct Run: ParsableCommand {
 
     mutating func run() throws {
         let chosen = try overrides(workers: workers, admin: admin, io: io)
-        throw ExitCode(RunCommand.run(path: config, overrides: chosen, logging: try log.logging()))
+        throw ExitCode(
+            RunCommand.run(
+                path: config, overrides: chosen, logging: try log.logging(), extensions: RingwayCommand.extensions))
     }
 }
 
@@ -102,7 +123,48 @@ struct Check: ParsableCommand {
     @Argument(help: "The configuration file.")
     var config: String
 
-    mutating func run() throws { throw ExitCode(CheckCommand.check(path: config)) }
+    mutating func run() throws {
+        throw ExitCode(CheckCommand.check(path: config, extensions: RingwayCommand.extensions))
+    }
+}
+
+struct Explain: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Say what becomes of a request, and why: ringway explain GET http://localhost:8080/users/1")
+
+    @Argument(help: "The method.")
+    var method: String
+
+    @Argument(help: "A URL, or a path that starts with a slash.")
+    var url: String
+
+    @Option(name: [.customShort("H"), .long], help: "A header of the request, NAME: VALUE. May be repeated.")
+    var header: [String] = []
+
+    @Option(help: "The listener's name. Without it, the one at the URL's port, or the only one.")
+    var listener: String?
+
+    @Option(help: "A configuration file to ask instead of the running proxy.")
+    var config: String?
+
+    @Option(help: "Where the running proxy's admin interface listens. (default: 127.0.0.1:9901)")
+    var admin: String?
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    mutating func validate() throws {
+        if config != nil, admin != nil { throw ValidationError("either --config or --admin") }
+    }
+
+    mutating func run() throws {
+        let options = ExplainCommand.Options(
+            method: method, url: url, headers: header, listener: listener, json: json)
+        if let config {
+            throw ExitCode(ExplainCommand.run(options, config: config, extensions: RingwayCommand.extensions))
+        }
+        throw ExitCode(ExplainCommand.run(options, admin: admin))
+    }
 }
 
 struct Doctor: ParsableCommand {

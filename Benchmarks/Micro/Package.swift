@@ -1,0 +1,45 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The settings of the package in ../.., so that what is measured is what ships.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+let package = Package(
+    name: "micro",
+    dependencies: [.package(url: "https://github.com/jpsim/Yams", exact: "6.2.2")],
+    targets: [
+        // Links to the sources rather than a dependency on the package: declarations at package level are in reach.
+        .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+        .target(name: "CIOUring", dependencies: ["Cliburing"], linkerSettings: [.linkedLibrary("uring")]),
+        .target(name: "HTTP", swiftSettings: strict),
+        .target(name: "Config", dependencies: [.product(name: "Yams", package: "Yams")], swiftSettings: strict),
+        // With a backend in memory beside its own, whose methods only this module can override.
+        .target(name: "Engine", dependencies: ["CIOUring"], swiftSettings: strict),
+        .target(name: "Upstream", dependencies: ["Engine", "HTTP", "Config"], swiftSettings: strict),
+        .target(name: "Filters", dependencies: ["Engine", "HTTP", "Upstream", "Config"], swiftSettings: strict),
+        .target(name: "AllocationCount"),
+        .target(
+            name: "Operations", dependencies: ["Engine", "HTTP", "Upstream", "Filters", "Config"],
+            swiftSettings: strict),
+        // Repeats one operation, for an instruction counter to watch, and says what it allocated.
+        .executableTarget(name: "repeat", dependencies: ["Operations", "AllocationCount"], swiftSettings: strict),
+    ]
+)
+
+// Times for people, through a package that nothing else here needs.
+if Context.environment["RINGWAY_MICRO_TIMES"] != nil {
+    // Without what counts allocations and references: that is done elsewhere, and it needs more packages.
+    package.dependencies.append(.package(url: "https://github.com/ordo-one/benchmark", exact: "1.38.1", traits: []))
+    package.targets.append(
+        .executableTarget(
+            name: "Times", dependencies: ["Operations", .product(name: "Benchmark", package: "benchmark")],
+            path: "Benchmarks/Times", swiftSettings: strict,
+            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]))
+}

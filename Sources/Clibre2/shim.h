@@ -1,0 +1,1 @@
+/* RE2 speaks C++: Sources/CRE2 includes it and gives Swift a face in C. */

@@ -1,0 +1,125 @@
+internal import Engine
+internal import HTTP
+internal import Upstream
+
+extension CommandContext {
+    /// Writes nothing where there is no value.
+    func write(_ fact: Fact, to value: inout ValueWriter) {
+        switch fact {
+        case .protocol: if let stream, info.hasHead { value.append(stream.request.version.text) }
+        case .responseCode: value.append(UInt64(status))
+        case .responseCodeDetails: if let details { value.append(details) }
+        case .responseFlags: if flag != .none { value.append(flag.label) }
+        case .responseFlagsLong: if flag != .none { value.append(flag.longLabel) }
+        case .bytesReceived: value.append(info.bytesReceived)
+        case .bytesSent: value.append(info.bytesSent)
+        case .duration: value.append((nowNs &- startedNs) / 1_000_000)
+        case .requestDuration: writeMs(from: startedNs, to: info.requestEndedNs, &value)
+        case .responseDuration: writeMs(from: startedNs, to: info.upstreamHeadNs, &value)
+        case .responseTxDuration: writeMs(from: info.upstreamHeadNs, to: nowNs, &value)
+        case .upstreamHost, .upstreamRemoteAddress: if let endpoint { value.append(utf8: endpoint.name) }
+        case .upstreamRemoteAddressWithoutPort: if let endpoint { writeHost(of: endpoint, &value) }
+        case .upstreamRemotePort: writeUpstreamPort(&value)
+        case .upstreamCluster: if let cluster { value.append(utf8: cluster.name) }
+        case .upstreamRequestAttemptCount: if attempts > 0 { value.append(attempts) }
+        case .upstreamTransportFailureReason: if let reason = info.transportFailure { value.append(utf8: reason.label) }
+        case .downstreamRemoteAddress:
+            if let forwardedAddress {
+                writeForwarded(forwardedAddress, &value)
+            } else {
+                write(addresses?.remote?.text, &value)
+            }
+        case .downstreamRemoteAddressWithoutPort:
+            if let forwardedAddress { value.append(forwardedAddress) } else { write(addresses?.remote?.host, &value) }
+        case .downstreamRemotePort:
+            if forwardedAddress != nil { value.append(0) } else { write(addresses?.remote?.port, &value) }
+        case .downstreamDirectRemoteAddress: write(addresses?.remote?.text, &value)
+        case .downstreamDirectRemoteAddressWithoutPort: write(addresses?.remote?.host, &value)
+        case .downstreamDirectRemotePort: write(addresses?.remote?.port, &value)
+        case .downstreamLocalAddress: write(addresses?.local?.text, &value)
+        case .downstreamLocalAddressWithoutPort: write(addresses?.local?.host, &value)
+        case .downstreamLocalPort: write(addresses?.local?.port, &value)
+        case .routeName: if let routeName { value.append(utf8: routeName) }
+        case .connectionID: value.append(connection)
+        case .connectionTerminationDetails: if let closeReason { value.append(utf8: closeReason.label) }
+        }
+    }
+
+    private var endpoint: Endpoint? {
+        guard let cluster, cluster.endpoints.indices.contains(Int(info.endpoint)) else { return nil }
+        return cluster.endpoints[Int(info.endpoint)]
+    }
+
+    private func writeMs(from startNs: UInt64, to endNs: UInt64, _ value: inout ValueWriter) {
+        guard startNs > 0, endNs >= startNs else { return }
+        value.append((endNs - startNs) / 1_000_000)
+    }
+
+    private func write(_ bytes: [UInt8]?, _ value: inout ValueWriter) {
+        guard let bytes else { return }
+        ByteSlice.withBytes(of: bytes) { value.append($0) }
+    }
+
+    private func write(_ port: UInt16?, _ value: inout ValueWriter) {
+        if let port { value.append(UInt64(port)) }
+    }
+
+    /// An address that a header told, which says nothing of a port; Envoy makes it 0.
+    private func writeForwarded(_ address: ByteSlice, _ value: inout ValueWriter) {
+        let isV6 = address.firstIndex(of: UInt8(ascii: ":")) != nil && address.first != UInt8(ascii: "[")
+        if isV6 { value.append("[") }
+        value.append(address)
+        value.append(isV6 ? "]:0" : ":0")
+    }
+
+    /// `1.2.3.4:80` without `:80`, `[::1]:80` without brackets; the path of a Unix socket as it is.
+    private func writeHost(of endpoint: Endpoint, _ value: inout ValueWriter) {
+        guard !endpoint.address.isUnix, let colon = endpoint.name.utf8.lastIndex(of: UInt8(ascii: ":")) else {
+            return value.append(utf8: endpoint.name)
+        }
+        var host = endpoint.name[..<colon]
+        if host.first == "[" { host = host.dropFirst().dropLast() }
+        value.append(utf8: String(host))
+    }
+
+    private func writeUpstreamPort(_ value: inout ValueWriter) {
+        if let endpoint, !endpoint.address.isUnix { value.append(UInt64(endpoint.address.port)) }
+    }
+
+    /// False when the request has no such field.
+    func writeRequest(_ name: FieldName, of format: CommandFormat, to value: inout ValueWriter) -> Bool {
+        guard let stream, info.hasHead else { return false }
+        switch name {
+        case .method: value.append(stream.request.methodText)
+        case .path: return writePath(of: stream, to: &value)
+        case .authority:
+            guard !stream.request.authority.isEmpty else { return false }
+            value.append(stream.request.authority)
+        case .scheme:
+            guard let scheme = stream.request.headers[.xForwardedProto] else { return false }
+            value.append(scheme)
+        case .known(let name):
+            guard let field = stream.request.headers[name] else { return false }
+            value.append(field)
+        case .other(let index):
+            guard let field = stream.request.headers[format.otherNames[index].key] else { return false }
+            value.append(field)
+        }
+        return true
+    }
+
+    /// With the query, as Envoy's `:path`.
+    private func writePath(of stream: HTTPStream, to value: inout ValueWriter) -> Bool {
+        if stream.request.targetForm == .asterisk {
+            value.append("*")
+            return true
+        }
+        guard !stream.request.path.isEmpty else { return false }
+        value.append(stream.request.path)
+        if let query = stream.request.query {
+            value.append("?")
+            value.append(query)
+        }
+        return true
+    }
+}

@@ -1,0 +1,150 @@
+internal import Engine
+internal import HTTP
+internal import HTTP2
+internal import Upstream
+
+/// What the client says: events of the session become requests on their streams.
+extension HTTP2ServerCodec {
+    func take(_ event: HTTP2Event, _ data: borrowing Lease, at base: Int) {
+        guard case .body(let stream, let offset, let length) = event else { return take(event) }
+        let slot = Int(stream.slot)
+        guard let exchange = entries[slot]?.stream else { return session.consume(stream, length) }
+        entries[slot]?.lastActiveNs = worker.nowNs
+        entries[slot]?.unconsumed += length
+        if holdsNothing(slot), wantsBody(exchange, slot) {
+            exchange.requestBody(worker.slice(data, offset: base + offset, count: length))
+            giveBack(stream)
+            return
+        }
+        data.withBytes { span in
+            unsafe span.withUnsafeBytes { bytes in
+                let part = unsafe bytes[(base + offset)..<(base + offset + length)]
+                unsafe entries[slot]?.held.append(contentsOf: part)
+            }
+        }
+    }
+
+    func take(_ event: HTTP2Event) {
+        switch event {
+        case .head(let stream, let endsStream): begin(stream, endsStream: endsStream)
+        case .body: break  // comes with the bytes it is in
+        case .trailers(let stream): takeTrailers(stream)
+        case .end(let stream): requestEnded(stream)
+        case .malformed(let stream, let error): refuse(stream, error)
+        case .closed(let stream, let code): closed(stream, code)
+        case .drained(let stream): entries[Int(stream.slot)]?.stream?.clientBlocked(false)
+        case .pong: finishDrain()
+        case .goAway, .settings: break
+        }
+    }
+
+    private func begin(_ stream: HTTP2Stream, endsStream: Bool) {
+        let slot = Int(stream.slot)
+        while entries.count <= slot { entries.append(nil) }
+        let newest = unsafe manager.currentChain()
+        let exchange = newest.takeStream()
+        exchange.begin(self)
+        exchange.codecSlot = stream.slot
+        entries[slot] = Entry(stream: exchange, chain: newest, lastActiveNs: worker.nowNs)
+        requestCount += 1
+        if session.streamCount == 1 { connection.setIdleTimeout(ns: 0) }
+        if let max = newest.settings.requestsPerConnectionMax, requestCount >= max { onDrain() }
+        switch session.finishRequest(stream, into: &exchange.request) {
+        case .failure(let error): refuse(stream, error)
+        case .success(let bytes):
+            exchange.keepHead(bytes)
+            entries[slot]?.isConnect = exchange.request.method == .connect
+            exchange.headArrived(isComplete: endsStream)
+        }
+    }
+
+    private func takeTrailers(_ stream: HTTP2Stream) {
+        let slot = Int(stream.slot)
+        guard let exchange = entries[slot]?.stream else { return }
+        trailers.reset()
+        switch session.finishTrailers(stream, into: &trailers) {
+        case .failure(let error): refuse(stream, error)
+        case .success:
+            if holdsNothing(slot), wantsBody(exchange, slot) {
+                exchange.requestTrailers(&trailers)
+            } else {
+                entries[slot]?.heldTrailers = HeldTrailers(trailers.copy())
+            }
+        }
+    }
+
+    private func requestEnded(_ stream: HTTP2Stream) {
+        let slot = Int(stream.slot)
+        guard let exchange = entries[slot]?.stream, !exchange.requestEnded else { return }
+        if holdsNothing(slot), entries[slot]?.heldTrailers == nil, wantsBody(exchange, slot) {
+            endRequest(exchange, slot)
+        } else {
+            entries[slot]?.holdsEnd = true
+        }
+    }
+
+    func endRequest(_ exchange: HTTPStream, _ slot: Int) {
+        if entries[slot]?.isTunnel ?? false {
+            unsafe exchange.route.upstream?.finishWriting(for: exchange)
+        } else {
+            exchange.requestEnd()
+        }
+    }
+
+    /// What the client says is not a request that can be served. Where it is a matter of size or of policy the client
+    /// is told; what breaks the protocol ends the stream (RFC 9113 §8.1.1).
+    private func refuse(_ stream: HTTP2Stream, _ error: HTTP1Error) {
+        let slot = Int(stream.slot)
+        guard let entry = entries[slot], let exchange = entry.stream else {
+            return session.reset(stream, .protocolError)
+        }
+        entry.chain.counters.add(to: HTTPStat.refused(error))
+        if error.status != .badRequest, !exchange.responseStarted {
+            exchange.respond(error.status, flag: .downstreamProtocolError, text: error.label)
+        } else {
+            session.reset(stream, .protocolError)
+            end(exchange, at: slot, .downstreamProtocolError)
+        }
+    }
+
+    private func closed(_ stream: HTTP2Stream, _ code: HTTP2ErrorCode) {
+        let slot = Int(stream.slot)
+        transport.drop(stream)
+        guard slot < entries.count, let entry = entries[slot] else { return }
+        entries[slot] = nil
+        if let exchange = entry.stream {
+            if entry.isTunnel {
+                unsafe exchange.route.upstream?.downstreamClosed(.remoteReset, of: exchange)
+                unsafe exchange.route.upstream = nil
+            }
+            end(exchange, at: slot, .downstreamRemoteReset)
+        }
+        guard session.streamCount == 0, phase == .serving else { return }
+        connection.setIdleTimeout(ns: chain.settings.idleTimeoutNs)
+    }
+
+    func end(_ exchange: HTTPStream, at slot: Int, _ flag: ResponseFlag) {
+        if entries.indices.contains(slot) { entries[slot]?.stream = nil }
+        if exchange.flag == .none { exchange.flag = flag }
+        exchange.end()
+    }
+
+    // MARK: Request bodies
+
+    func wantsBody(_ exchange: HTTPStream, _ slot: Int) -> Bool {
+        // Bytes behind CONNECT belong to the tunnel: before it is there they would be taken for something else.
+        guard let entry = entries[slot], !entry.isConnect || entry.isTunnel else { return false }
+        return exchange.wantsRequestBody
+    }
+
+    func holdsNothing(_ slot: Int) -> Bool { entries[slot]?.held.isEmpty ?? true }
+
+    /// Opens the stream's window again as far as what came has gone on.
+    func giveBack(_ stream: HTTP2Stream) {
+        let slot = Int(stream.slot)
+        guard let entry = entries[slot], !entry.isBodyBlocked, entry.held.isEmpty, entry.unconsumed > 0 else { return }
+        entries[slot]?.unconsumed = 0
+        session.consume(stream, entry.unconsumed)
+        connection.requestFlush()
+    }
+}

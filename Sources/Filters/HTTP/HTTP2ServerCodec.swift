@@ -1,0 +1,371 @@
+internal import Engine
+internal import HTTP
+internal import HTTP2
+internal import Upstream
+
+/// The server's side of HTTP/2 on one connection (RFC 9113): many streams at once, each an `HTTPStream` of its own.
+///
+/// What comes is handed on where it lies; what a stream does not want yet is copied and kept, bounded by the stream's
+/// window, so that one that stands still never stops the others. What goes is written at the end of the turn.
+final class HTTP2ServerCodec: ServerCodec {
+    /// What the codec knows of one stream, from its head until the session has closed it.
+    struct Entry {
+        /// The exchange; nil once it is over here, while the rest of its response is sent.
+        var stream: HTTPStream?
+        /// Keeps what the exchange was begun with.
+        var chain: HTTPChain
+        /// Came before it was wanted. At most a window.
+        var held: [UInt8] = []
+        var heldTrailers: HeldTrailers?
+        /// The request's end waits behind what is held.
+        var holdsEnd = false
+        /// Received and not yet given back to the window.
+        var unconsumed = 0
+        var isBodyBlocked = false
+        /// A response with a body was begun.
+        var sendsBody = false
+        var isConnect = false
+        var isTunnel = false
+        var idleTimeoutNs: UInt64 = 0
+        var lastActiveNs: UInt64
+    }
+
+    final class HeldTrailers {
+        var table: HeaderTable
+        init(_ table: consuming HeaderTable) { self.table = table }
+    }
+
+    enum Phase { case serving, announced, draining, closing }
+
+    let transport: HTTP2Transport
+    var session: HTTP2Session { transport.session }
+    let chain: HTTPChain
+    var entries: [Entry?] = []
+    var phase = Phase.serving
+    var trailers = HeaderTable(capacity: 16)
+    var requestCount: UInt64 = 0
+    private var refusedCount: UInt64 = 0
+    private var isBlocked = false
+    private lazy var timers = HTTP2ServerTimers(self)
+    private var sweepTimer = TaskTimer.none
+    private var goAwayTimer = TaskTimer.none
+
+    /// Nil without memory.
+    init?(_ manager: HTTPConnectionManager, _ chain: HTTPChain) {
+        self.chain = chain
+        guard let session = HTTP2Session(server: true, settings: chain.settings.http2) else { return nil }
+        transport = HTTP2Transport(session, worker: manager.connection.worker, output: chain.http2Output)
+        super.init(manager)
+        chain.counters.add(to: HTTPStat.http2Connections)
+        connection.requestFlush()
+    }
+
+    // MARK: From the connection
+
+    override func onData(_ data: consuming Lease) {
+        guard phase != .closing else { return worker.discard(data) }
+        // The bytes stay where they are as long as the lease is held, which is to the end of this.
+        let bytes = data.withBytes { span in ByteSlice.withBytes(of: span) { $0 } }
+        var offset = 0
+        while offset < bytes.count, phase != .closing {
+            let chunk = bytes[offset..<bytes.count]
+            let length = session.receive(chunk, nowNs: worker.nowNs)
+            while let event = session.nextEvent() { take(event, data, at: offset) }
+            if session.failure != nil { break }
+            offset += length
+        }
+        worker.discard(data)
+        afterReceiving()
+    }
+
+    /// Bytes that were received before it was known that they are HTTP/2.
+    func onBytes(_ bytes: [UInt8]) { ByteSlice.withBytes(of: bytes) { $0.withSpan { onData(worker.copy($0)) } } }
+
+    private func afterReceiving() {
+        if session.streamsRefused > refusedCount {
+            chain.counters.add(session.streamsRefused - refusedCount, to: HTTPStat.http2StreamsRefused)
+            refusedCount = session.streamsRefused
+        }
+        guard phase != .closing else { return }
+        if let failure = session.failure { return fail(failure) }
+        connection.requestFlush()
+    }
+
+    override func onFlush() {
+        guard phase != .closing, !isBlocked else { return }
+        flush()
+        if let failure = session.failure { return fail(failure) }
+        // A request may be on its way until the answer to the announcement has come.
+        if session.isFinished, phase != .announced { close(phase == .serving ? .finished : .drained) }
+        // More than one turn's worth waits, and nothing else may call.
+        if session.wantsToWrite, !isBlocked { connection.requestFlush() }
+    }
+
+    private func flush() {
+        transport.flush { unsafe manager.forwardWrite($0) }
+        while let event = session.nextEvent() { take(event) }
+    }
+
+    private func fail(_ failure: HTTP2Failure) {
+        switch failure {
+        case .abuse(let abuse):
+            chain.counters.add(to: HTTPStat.abuse(abuse))
+            session.terminate(.enhanceYourCalm)
+        case .protocolError: break  // the library has said so
+        case .internalError: session.terminate(.internalError)
+        }
+        phase = .closing
+        transport.flush { unsafe manager.forwardWrite($0) }
+        endStreams(.downstreamProtocolError)
+        connection.closeWhenSent(failure == .internalError ? .limit : .protocolError)
+    }
+
+    /// All is said.
+    func close(_ reason: CloseReason) {
+        guard phase != .closing else { return }
+        phase = .closing
+        transport.flush { unsafe manager.forwardWrite($0) }
+        endStreams(.downstreamConnectionTermination)
+        connection.closeWhenSent(reason)
+    }
+
+    override func onBlocked(_ isBlocked: Bool) {
+        self.isBlocked = isBlocked
+        if !isBlocked { connection.requestFlush() }
+    }
+
+    /// The client sends nothing more: neither requests nor windows.
+    override func onEnd() { close(.finished) }
+
+    override func onIdle() {
+        guard session.streamCount == 0 else { return }
+        session.terminate(.noError)
+        close(.idleTimeout)
+    }
+
+    /// RFC 9113 §6.8: asks for no more streams, and refuses those that come after the answer to that has had the time
+    /// to arrive. What was begun is finished.
+    override func onDrain() {
+        guard phase == .serving else { return }
+        phase = .announced
+        session.announceGoAway()
+        session.ping()
+        goAwayTimer = worker.schedule(timers, tag: HTTP2ServerTimers.goAway, afterNs: Self.goAwayNs)
+        connection.requestFlush()
+    }
+
+    /// How long to wait for the round trip that ends with no stream on its way any more.
+    private static let goAwayNs: UInt64 = 1_000_000_000
+
+    func finishDrain() {
+        guard phase == .announced else { return }
+        phase = .draining
+        worker.cancel(goAwayTimer)
+        session.goAway()
+        connection.requestFlush()
+    }
+
+    override func onClose(_ reason: CloseReason) {
+        phase = .closing
+        worker.cancel(sweepTimer)
+        worker.cancel(goAwayTimer)
+        for slot in entries.indices {
+            guard let stream = entries[slot]?.stream else { continue }
+            entries[slot]?.stream = nil
+            if stream.route.isTunnel {
+                unsafe stream.route.upstream?.downstreamClosed(reason, of: stream)
+                unsafe stream.route.upstream = nil
+            } else if stream.flag == .none {
+                stream.flag = .downstreamConnectionTermination
+            }
+            stream.end()
+        }
+        entries = []
+        transport.dropAll()
+        chain.counters.subtract(from: HTTPStat.http2Connections)
+    }
+
+    func endStreams(_ flag: ResponseFlag) {
+        for slot in entries.indices {
+            guard let stream = entries[slot]?.stream else { continue }
+            end(stream, at: slot, flag)
+        }
+    }
+
+    // MARK: From streams: requests
+
+    override func requestBodyWanted(by stream: HTTPStream) {
+        let slot = Int(stream.codecSlot)
+        guard let entry = entries[slot], entry.stream === stream, wantsBody(stream, slot) else { return }
+        if !entry.held.isEmpty {
+            entries[slot]?.held = []
+            ByteSlice.withBytes(of: entry.held) { $0.withSpan { stream.requestBody(worker.copy($0)) } }
+            guard entries[slot]?.stream === stream else { return }
+            giveBack(HTTP2Stream(slot: stream.codecSlot))
+        }
+        if let trailers = entry.heldTrailers {
+            entries[slot]?.heldTrailers = nil
+            stream.requestTrailers(&trailers.table)
+            guard entries[slot]?.stream === stream else { return }
+        }
+        if entry.holdsEnd {
+            entries[slot]?.holdsEnd = false
+            endRequest(stream, slot)
+        }
+    }
+
+    override func blockRequestBody(_ isBlocked: Bool, of stream: HTTPStream) {
+        let slot = Int(stream.codecSlot)
+        guard entries[slot]?.stream === stream else { return }
+        entries[slot]?.isBodyBlocked = isBlocked
+        if !isBlocked { giveBack(HTTP2Stream(slot: stream.codecSlot)) }
+    }
+
+    override func requestTimedOut(_ stream: HTTPStream) {
+        guard !stream.requestEnded else { return }
+        stream.respond(.requestTimeout, flag: .none, text: "the request did not come in time\n")
+    }
+
+    // MARK: Timeouts
+
+    override func setIdleTimeout(ns: UInt64, of stream: HTTPStream) {
+        let slot = Int(stream.codecSlot)
+        guard entries[slot]?.stream === stream else { return }
+        entries[slot]?.idleTimeoutNs = ns
+        if ns > 0, sweepTimer == .none { startSweep() }
+    }
+
+    /// Looks at all streams of the connection a few times within the shortest time-out; a timer for each would be armed
+    /// and cancelled with every request.
+    private func startSweep() {
+        var shortestNs = UInt64.max
+        for entry in entries { if let ns = entry?.idleTimeoutNs, ns > 0 { shortestNs = min(shortestNs, ns) } }
+        guard shortestNs < .max else { return }
+        let ns = min(max(shortestNs / 4, 10_000_000), 5_000_000_000)
+        sweepTimer = worker.schedule(timers, tag: HTTP2ServerTimers.sweep, afterNs: ns)
+    }
+
+    func sweep() {
+        sweepTimer = .none
+        guard phase != .closing else { return }
+        for slot in entries.indices {
+            guard let entry = entries[slot], entry.idleTimeoutNs > 0,
+                worker.nowNs - max(entry.lastActiveNs, transport.lastSentNs(slot)) >= entry.idleTimeoutNs
+            else { continue }
+            if let exchange = entry.stream, exchange.idleTimedOut() { continue }
+            session.reset(HTTP2Stream(slot: UInt32(slot)), .cancel)
+            if let exchange = entries[slot]?.stream { end(exchange, at: slot, .streamIdleTimeout) }
+        }
+        connection.requestFlush()
+        startSweep()
+    }
+
+    func noteActivity(_ slot: Int) { entries[slot]?.lastActiveNs = worker.nowNs }
+
+    // MARK: From streams: responses
+
+    /// The stream's place on the connection; nil when the client has gone.
+    private func place(of stream: HTTPStream) -> HTTP2Stream? {
+        let slot = Int(stream.codecSlot)
+        guard entries.indices.contains(slot), entries[slot]?.stream === stream else { return nil }
+        noteActivity(slot)
+        return HTTP2Stream(slot: stream.codecSlot)
+    }
+
+    override func sendInformational(_ head: inout ResponseHead, of stream: HTTPStream) {
+        guard let place = place(of: stream) else { return }
+        session.sendInformational(place, head)
+        connection.requestFlush()
+    }
+
+    override func sendHead(_ head: inout ResponseHead, of stream: HTTPStream) {
+        guard let place = place(of: stream) else { return }
+        let hasBody = head.switchesProtocol || self.hasBody(head, of: stream)
+        entries[Int(place.slot)]?.sendsBody = hasBody
+        session.sendResponse(place, head, hasBody: hasBody)
+        connection.requestFlush()
+    }
+
+    private func hasBody(_ head: borrowing ResponseHead, of stream: HTTPStream) -> Bool {
+        if stream.request.method == .head || head.status.neverHasBody { return false }
+        switch head.bodyLength {
+        case .none, .exactly(0): return false
+        case .exactly, .unknown: return true
+        }
+    }
+
+    override func sendBody(_ data: consuming Lease, of stream: HTTPStream) {
+        guard let place = place(of: stream), entries[Int(place.slot)]?.sendsBody ?? false else {
+            return worker.discard(data)
+        }
+        if transport.queue(data, on: place) { stream.clientBlocked(true) }
+        connection.requestFlush()
+    }
+
+    override func sendTrailers(_ fields: borrowing HeaderTable, of stream: HTTPStream) {
+        guard let place = place(of: stream) else { return }
+        session.queueTrailers(place, fields)
+    }
+
+    /// The exchange is over for us; the session sends what is queued, and stops a request that is not complete
+    /// (RFC 9113 §8.1).
+    override func sendEnd(of stream: HTTPStream) {
+        guard let place = place(of: stream) else { return }
+        session.endBody(place)
+        entries[Int(place.slot)]?.stream = nil
+        entries[Int(place.slot)]?.held = []
+        connection.requestFlush()
+        stream.end()
+    }
+
+    override func abort(_ stream: HTTPStream) {
+        guard let place = place(of: stream) else { return }
+        let isTimeout = stream.flag == .streamIdleTimeout || stream.flag == .upstreamRequestTimeout
+        session.reset(place, isTimeout ? .cancel : .internalError)
+        transport.drop(place)
+        entries[Int(place.slot)]?.stream = nil
+        connection.requestFlush()
+        stream.end()
+    }
+
+    // MARK: Tunnels
+
+    override func startTunnel(_ stream: HTTPStream, to upstream: UpstreamConnection) {
+        guard let place = place(of: stream) else { return }
+        entries[Int(place.slot)]?.isTunnel = true
+        setIdleTimeout(ns: unsafe stream.route.route?.idleTimeoutNs ?? 0, of: stream)
+        requestBodyWanted(by: stream)
+    }
+
+    override func tunnelEnded(_ stream: HTTPStream) {
+        guard let place = place(of: stream) else { return }
+        session.endBody(place)
+        connection.requestFlush()
+    }
+
+    override func tunnelClosed(_ stream: HTTPStream, _ reason: CloseReason) {
+        guard let place = place(of: stream) else { return }
+        if reason == .finished { session.endBody(place) } else { session.reset(place, .connectError) }
+        entries[Int(place.slot)]?.stream = nil
+        connection.requestFlush()
+        stream.end()
+    }
+}
+
+/// The timers of a connection.
+final class HTTP2ServerTimers: TimerTask {
+    static let sweep = 0
+    static let goAway = 1
+
+    /// Cancels its timers before it goes.
+    private unowned(unsafe) let codec: HTTP2ServerCodec
+
+    init(_ codec: HTTP2ServerCodec) {
+        unsafe self.codec = codec
+        super.init()
+    }
+
+    override func onTimer(_ tag: Int, on worker: Worker) {
+        if tag == Self.sweep { unsafe codec.sweep() } else { unsafe codec.finishDrain() }
+    }
+}

@@ -1,0 +1,113 @@
+internal import Engine
+internal import HTTP
+
+/// A request on its way from the codec through the filters to the router.
+extension HTTPStream {
+    // MARK: From the codec
+
+    /// The head is complete. What follows, if anything, comes with `requestBody`, `requestTrailers` and `requestEnd`.
+    ///
+    /// - Parameter isComplete: nothing follows
+    func headArrived(isComplete: Bool) {
+        // A body may take as long as it keeps coming: uploads are long, and a client that stops in the middle of one
+        // meets the stream's idle timeout.
+        cancelRequestTimer()
+        if isComplete {
+            hot.value.requestEnded = true
+            hot.value.info.requestEndedNs = worker.nowNs
+        }
+        let settings = unsafe chain.settings
+        if let normalizer = settings.normalizer, let refusal = request.normalizePath(normalizer) {
+            unsafe chain.counters.add(to: HTTPStat.refused(refusal))
+            hot.value.info.details = refusal.label
+            respond(.badRequest, flag: .downstreamProtocolError, text: "the path is not valid\n")
+            return
+        }
+        withCodec {
+            $0.setIdleTimeout(ns: settings.streamIdleTimeoutNs, of: self)
+            unsafe ForwardingHeaders.apply(to: &request, on: $0.manager, chain)
+        }
+        runRequestFilters()
+    }
+
+    /// The codec may hand on the body that has arrived; otherwise it is left in the client's socket.
+    var wantsRequestBody: Bool {
+        if hot.value.requestFlow.isStopped { return false }
+        if hot.value.requestFlow.resting >= 0 {
+            return unsafe hot.value.filters.interests(at: hot.value.requestFlow.resting).contains(.requestBody)
+        }
+        return route.isReady
+    }
+
+    func requestBody(_ data: consuming Lease) {
+        hot.value.info.bytesReceived &+= UInt64(data.count)
+        if unsafe hot.value.filters.interests.contains(.requestBody) {
+            pass(data, .request, from: 0)
+        } else {
+            unsafe chain.router.requestBody(self, data)
+        }
+    }
+
+    func requestTrailers(_ fields: inout HeaderTable) { pass(&fields, .request, from: 0) }
+
+    func requestEnd() {
+        hot.value.requestEnded = true
+        hot.value.info.requestEndedNs = worker.nowNs
+        passEnd(.request, from: 0)
+    }
+
+    /// Some of the body, or its end, waits at a filter or for the router.
+    var holdsRequestBody: Bool { hot.value.requestFlow.held.contains { $0 != nil } }
+
+    /// The router can send the body on.
+    func upstreamReady() {
+        let use = hot.value.use
+        if !hot.value.requestFlow.held.isEmpty { flush(.request) }
+        if isCurrent(use), !hot.value.requestEnded { withCodec { $0.requestBodyWanted(by: self) } }
+    }
+
+    // MARK: Filters
+
+    /// Lets the request go on after a filter has paused it, with what was held back.
+    public func resumeRequest() {
+        guard !hot.value.isEnded else { return }
+        let use = hot.value.use
+        hot.value.requestFlow.isStopped = false
+        let wasResting = hot.value.requestFlow.resting >= 0
+        hot.value.requestFlow.resting = -1
+        release(.request)
+        if wasResting { runRequestFilters() }
+        if isCurrent(use) { flush(.request) }
+        if isCurrent(use), wantsRequestBody { withCodec { $0.requestBodyWanted(by: self) } }
+    }
+
+    /// Tells a client that waits for it to send the body (100, RFC 9110 §10.1.1), for filters that want the body before
+    /// the request goes on. The endpoint is not asked for it again.
+    public func sendContinue() {
+        guard request.expectsContinue, !hot.value.isEnded, !hot.value.hasResponse else { return }
+        request.expectationMet()
+        ownHead.value.reset()
+        ownHead.value.status = .continue
+        withCodec { $0.sendInformational(&ownHead.value, of: self) }
+    }
+
+    /// Runs the head through the filters that it has not passed, and then to the router.
+    private func runRequestFilters() {
+        let use = hot.value.use
+        while hot.value.filtersPassed < (unsafe hot.value.filters.count) {
+            let index = hot.value.filtersPassed
+            hot.value.filtersPassed += 1
+            switch unsafe hot.value.filters[index].onRequestHeaders(self) {
+            case .proceed: break
+            case .pause:
+                if isCurrent(use), !hot.value.hasResponse { hot.value.requestFlow.resting = index }
+                return
+            case .respond(let response, let flag):
+                respond(response, flag: flag)
+                return
+            }
+            if !isCurrent(use) || hot.value.hasResponse { return }
+        }
+        unsafe chain.router.route(self)
+    }
+}

@@ -1,0 +1,148 @@
+package import Engine
+
+/// One worker's HTTP/1.1 connections to the endpoints of a cluster: one request each at a time, kept alive in between.
+///
+/// Idle ones are used last in, first out: the one used last is the least likely to have been closed, and those
+/// at the bottom reach the idle timeout. Each idle connection has its receive armed, so one that the endpoint
+/// closes leaves the pool at once.
+///
+/// Where connections are limited, requests that wait on one worker may need a place that another worker's idle
+/// connection has; both look for each other every few milliseconds.
+package final class HTTP1ConnectionPool: HTTPConnectionPool {
+    /// How long a request may wait for a place that another worker gives up.
+    private static let watchNs: UInt64 = 10_000_000
+
+    private var idle: [[HTTP1UpstreamConnection]]
+    private var idleCount = 0
+    /// Requests that wait for a connection, because the cluster is at its connection limit. First in, first out.
+    private var pending: [UpstreamRequest] = []
+    private var isWatching = false
+
+    package override init(cluster: WorkerCluster, settings: Settings, worker: Worker) {
+        idle = Array(repeating: [], count: cluster.cluster.endpoints.count)
+        super.init(cluster: cluster, settings: settings, worker: worker)
+    }
+
+    package override func start(_ request: UpstreamRequest, excluding tried: TriedEndpoints, fresh: Bool) -> Start {
+        guard admitsRequest() else { return .refused(.overflow) }
+        let start = tryStart(request, excluding: tried, fresh: fresh)
+        guard case .refused(.overflow) = start else { return start }
+        guard cluster.sum(ClusterStat.pendingRequests) < settings.pendingMax else {
+            cluster.counters.add(to: ClusterStat.overflowed)
+            return start
+        }
+        pending.append(request)
+        cluster.counters.add(to: ClusterStat.pendingRequests)
+        watch()
+        return .pending
+    }
+
+    /// `.refused(.overflow)` when there is neither an idle connection nor room for another one.
+    private func tryStart(_ request: UpstreamRequest, excluding tried: TriedEndpoints, fresh: Bool) -> Start {
+        guard let endpoint = cluster.pick(avoiding: tried) else { return .refused(.noEndpoint) }
+        if !fresh {
+            while let connection = idle[endpoint].popLast() {
+                idleCount -= 1
+                // One that closes at the end of this turn is still here.
+                guard connection.isOpen else { continue }
+                requestStarted(endpoint)
+                connection.begin(request)
+                return .started(connection)
+            }
+        }
+        let connection = HTTP1UpstreamConnection(pool: self, endpoint: endpoint, request: request)
+        switch cluster.connect(to: endpoint, on: worker, handler: connection) {
+        case .connecting(let socket, _):
+            requestStarted(endpoint)
+            connection.started(socket)
+            return .started(connection)
+        case .refused(.overflow): return .refused(.overflow)
+        case .refused(.noEndpoint): return .refused(.noEndpoint)
+        case .refused(.exhausted): return .refused(.exhausted)
+        }
+    }
+
+    package override func withdraw(_ request: UpstreamRequest) {
+        guard let index = pending.firstIndex(where: { $0 === request }) else { return }
+        pending.remove(at: index)
+        cluster.counters.subtract(from: ClusterStat.pendingRequests)
+    }
+
+    package override func close() {
+        super.close()
+        for index in idle.indices {
+            for connection in idle[index] { connection.retire() }
+            idle[index] = []
+        }
+        idleCount = 0
+    }
+
+    // MARK: From connections
+
+    /// A connection is free for the next request.
+    func putBack(_ connection: HTTP1UpstreamConnection) {
+        if let max = settings.requestsPerConnectionMax, connection.requestCount >= max {
+            connection.retire()
+        } else if !pending.isEmpty {
+            requestStarted(connection.endpoint)
+            connection.begin(nextPending())
+        } else {
+            idle[connection.endpoint].append(connection)
+            idleCount += 1
+            if cluster.limitsConnections { watch() }
+        }
+    }
+
+    func forget(_ connection: UpstreamConnection, _ reason: CloseReason) {
+        cluster.release(endpoint: connection.endpoint, reason, asLoad: false)
+        if let index = idle[connection.endpoint].lastIndex(where: { $0 === connection }) {
+            idle[connection.endpoint].remove(at: index)
+            idleCount -= 1
+        }
+        // There is room for one more connection now.
+        startPending()
+    }
+
+    private func nextPending() -> UpstreamRequest {
+        cluster.counters.subtract(from: ClusterStat.pendingRequests)
+        return pending.removeFirst()
+    }
+
+    private func startPending() {
+        while let next = pending.first {
+            switch tryStart(next, excluding: TriedEndpoints(), fresh: false) {
+            case .started(let connection):
+                withdraw(next)
+                next.onStarted(connection)
+            case .pending, .refused(.overflow): return
+            case .refused(let reset):
+                withdraw(next)
+                next.onReset(reset)
+            }
+        }
+    }
+
+    // MARK: Sharing connections between workers
+
+    private func watch() {
+        guard !isWatching else { return }
+        isWatching = true
+        _ = worker.schedule(self, afterNs: Self.watchNs)
+    }
+
+    package override func onTimer(_ tag: Int, on worker: Worker) {
+        isWatching = false
+        startPending()
+        if pending.isEmpty, idleCount > 0, cluster.sum(ClusterStat.pendingRequests) > 0 { closeOneIdle() }
+        if !pending.isEmpty || (idleCount > 0 && cluster.limitsConnections) { watch() }
+    }
+
+    /// The one that was used longest ago, of the first endpoint that has any.
+    private func closeOneIdle() {
+        for index in idle.indices where !idle[index].isEmpty {
+            idle[index].removeFirst().retire()
+            idleCount -= 1
+            return
+        }
+    }
+}

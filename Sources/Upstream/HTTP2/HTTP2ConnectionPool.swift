@@ -1,0 +1,126 @@
+package import Engine
+internal import HTTP
+internal import HTTP2
+
+/// One worker's HTTP/2 connections to the endpoints of a cluster: many requests share one.
+///
+/// A request takes the connection of its endpoint with the fewest streams that has room for one more, also one that is
+/// still connecting; only when none has room is another made, so there are as many connections as the endpoint's limit
+/// of streams asks for. A connection that the endpoint is leaving (GOAWAY) takes no more and ends with its last stream.
+package final class HTTP2ConnectionPool: HTTPConnectionPool {
+    /// Streams on one connection at most, however many the endpoint takes: beyond that a second connection spreads the
+    /// work over the endpoint's own threads.
+    static let streamsPerConnectionMax = 100
+    /// How often a worker looks for a place when the cluster is at its limit of connections.
+    private static let watchNs: UInt64 = 10_000_000
+
+    /// All that may take requests, by endpoint.
+    private var open: [[HTTP2UpstreamConnection]]
+    /// Requests for which no connection has room. First in, first out.
+    private var pending: [UpstreamRequest] = []
+    private var isWatching = false
+    let output = HTTP2Output()
+    let http2: HTTP2Settings
+
+    package override init(cluster: WorkerCluster, settings: Settings, worker: Worker) {
+        open = Array(repeating: [], count: cluster.cluster.endpoints.count)
+        http2 = HTTP2Settings(limits: settings.limits)
+        super.init(cluster: cluster, settings: settings, worker: worker)
+    }
+
+    package override func start(_ request: UpstreamRequest, excluding tried: TriedEndpoints, fresh: Bool) -> Start {
+        guard admitsRequest() else { return .refused(.overflow) }
+        let start = tryStart(request, excluding: tried)
+        guard case .refused(.overflow) = start else { return start }
+        guard cluster.sum(ClusterStat.pendingRequests) < settings.pendingMax else {
+            cluster.counters.add(to: ClusterStat.overflowed)
+            return start
+        }
+        pending.append(request)
+        cluster.counters.add(to: ClusterStat.pendingRequests)
+        watch()
+        return .pending
+    }
+
+    private func tryStart(_ request: UpstreamRequest, excluding tried: TriedEndpoints) -> Start {
+        guard let endpoint = cluster.pick(excluding: tried) else { return .refused(.noEndpoint) }
+        var best: HTTP2UpstreamConnection?
+        for connection in open[endpoint] where connection.hasRoom {
+            if connection.requestCount < (best?.requestCount ?? .max) { best = connection }
+        }
+        if let best {
+            requestStarted(endpoint)
+            best.start(request)
+            return .started(best)
+        }
+        guard let connection = HTTP2UpstreamConnection(pool: self, endpoint: endpoint) else {
+            return .refused(.exhausted)
+        }
+        switch cluster.connect(to: endpoint, on: worker, handler: connection) {
+        case .connecting(let socket, _):
+            open[endpoint].append(connection)
+            requestStarted(endpoint)
+            connection.connecting(socket)
+            connection.start(request)
+            return .started(connection)
+        case .refused(.overflow): return .refused(.overflow)
+        case .refused(.noEndpoint): return .refused(.noEndpoint)
+        case .refused(.exhausted): return .refused(.exhausted)
+        }
+    }
+
+    package override func withdraw(_ request: UpstreamRequest) {
+        guard let index = pending.firstIndex(where: { $0 === request }) else { return }
+        pending.remove(at: index)
+        cluster.counters.subtract(from: ClusterStat.pendingRequests)
+    }
+
+    package override func close() {
+        super.close()
+        let all = open
+        open = Array(repeating: [], count: open.count)
+        for connections in all { for connection in connections { connection.retire() } }
+    }
+
+    // MARK: From connections
+
+    /// The connection takes no more requests.
+    func leave(_ connection: HTTP2UpstreamConnection) {
+        open[connection.endpoint].removeAll { $0 === connection }
+    }
+
+    func forget(_ connection: HTTP2UpstreamConnection, _ reason: CloseReason) {
+        cluster.release(endpoint: connection.endpoint, reason, asLoad: false)
+        leave(connection)
+        startPending()
+    }
+
+    /// A stream has ended, or the endpoint takes more of them.
+    func hasRoom() { if !pending.isEmpty { startPending() } }
+
+    private func startPending() {
+        while let next = pending.first {
+            switch tryStart(next, excluding: TriedEndpoints()) {
+            case .started(let connection):
+                withdraw(next)
+                next.onStarted(connection)
+            case .pending, .refused(.overflow): return
+            case .refused(let reset):
+                withdraw(next)
+                next.onReset(reset)
+            }
+        }
+    }
+
+    private func watch() {
+        guard !isWatching else { return }
+        isWatching = true
+        _ = worker.schedule(self, afterNs: Self.watchNs)
+    }
+
+    package override func onTimer(_ tag: Int, on worker: Worker) {
+        isWatching = false
+        startPending()
+        if !pending.isEmpty { watch() }
+    }
+}

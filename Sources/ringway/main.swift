@@ -1,0 +1,3 @@
+import RingwayCLI
+
+Ringway.main()
