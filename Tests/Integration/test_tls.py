@@ -357,10 +357,17 @@ class Certificates(TLSCase):
             agreed("x", "y")
         self.eventually_equal(lambda: self.closes(proxy, "tls_no_shared_protocol"), 1)
 
-    def test_http_listeners_offer_http_1_1(self):
+    def test_http_listeners_offer_http_2_and_1_1(self):
         self.proxy(self.peer(http_script("x")), http=True)
+        for offered, agreed in ((["h2", "http/1.1"], "h2"), (["http/1.1", "h2"], "h2"), (["http/1.1"], "http/1.1")):
+            context = self.context()
+            context.set_alpn_protocols(offered)
+            self.assertEqual(self.client(context).selected_alpn_protocol(), agreed)
+
+    def test_http_listeners_offer_what_is_configured(self):
+        self.proxy(self.peer(http_script("x")), http=True, tls={"alpn": ["http/1.1"]})
         context = self.context()
-        context.set_alpn_protocols(["http/1.1"])
+        context.set_alpn_protocols(["h2", "http/1.1"])
         self.assertEqual(self.client(context).selected_alpn_protocol(), "http/1.1")
 
     def test_an_ocsp_response_is_stapled(self):
@@ -541,6 +548,17 @@ class HTTPS(TLSCase):
         self.assertEqual((done.stdout, done.stderr), ("hello" * 20, ""))
         self.assertEqual(proxy.metrics()("ringway_listener_connections_total", listener="edge"), 1)
 
+    @unittest.skipUnless(shutil.which("curl"), "curl is not installed")
+    def test_curl_speaks_http_2_over_tls(self):
+        body = os.urandom(1 << 20).hex()
+        self.proxy(self.peer(http_script(body)), http=True)
+        done = subprocess.run(
+            ["curl", "-sS", "--http2", "-w", " %{http_version}", "--cacert", str(self.authority.cert),
+             f"https://localhost:{self.port}/"],
+            capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+        self.assertEqual((done.stdout, done.stderr), (body + " 2", ""))
+
     def test_redirects_stay_on_https(self):
         edge = {
             "name": "edge",
@@ -573,8 +591,8 @@ class HTTPS(TLSCase):
         for protocol in ("TLSv1.2", "TLSv1.3"):
             self.assertRegex(report, rf"{re.escape(protocol)}\s+enabled")
         self.assertRegex(report, r"Session renegotiation not supported")
-        self.assertRegex(report, r"Compression disabled")
-        self.assertNotRegex(report, r"vulnerable to heartbleed(?<!not vulnerable to heartbleed)")
+        self.assertRegex(report, r"Compression disabled|does not support compression")
+        self.assertNotRegex(report, r"(?<!not )vulnerable to heartbleed")
         ciphers = re.findall(r"(?:Preferred|Accepted)\s+TLSv1\.[23]\s+(\d+) bits\s+(\S+)", report)
         self.assertTrue(ciphers)
         for bits, name in ciphers:
