@@ -145,6 +145,31 @@ public final class HTTPStream: UpstreamRequest {
 
     public var ticket: Ticket { Ticket(self) }
 
+    /// Names this exchange to another thread, which is how an answer comes back from there.
+    public struct RemoteTicket: @unchecked Sendable {
+        // The stream in it is looked at on its worker only.
+        private let ticket: Ticket
+        private let mailbox: Mailbox
+
+        fileprivate init(_ ticket: Ticket, _ mailbox: Mailbox) {
+            self.ticket = ticket
+            self.mailbox = mailbox
+        }
+
+        /// Runs `body` on the exchange's worker, unless the exchange is over by then. Nothing bounds how many wait
+        /// there: send one for each thing that was asked.
+        public func send(_ body: @escaping @Sendable (HTTPStream) -> Void) {
+            mailbox.send { [self] _ in
+                if let stream = ticket.current { body(stream) }
+            }
+        }
+    }
+
+    public var remoteTicket: RemoteTicket {
+        guard let mailbox = worker.mailbox else { preconditionFailure("a worker has a mailbox") }
+        return RemoteTicket(ticket, mailbox)
+    }
+
     /// Calls `filter.onTimer` in `ns` nanoseconds, unless the exchange is over by then. A filter has one timer in a
     /// stream; starting it again sets it anew.
     public func startTimer(for filter: HTTPFilter, afterNs ns: UInt64) {

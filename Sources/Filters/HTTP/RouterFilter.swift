@@ -110,12 +110,15 @@ package final class RouterFilter {
             stream.respond(.requestHeaderFieldsTooLarge, flag: .none, text: "too many header bytes\n")
             return
         }
-        if !route.mirrors.isEmpty, !stream.route.offersTunnel { mirror(stream, route) }
         attempt(stream, fresh: false)
     }
 
-    /// Starts copies for other clusters. They see what the endpoint will see.
+    /// Starts copies for other clusters. They see what the endpoint sees.
+    ///
+    /// Not before the request has its connection: copies that held connections while their requests wait for some
+    /// could keep them waiting.
     private func mirror(_ stream: HTTPStream, _ route: Route) {
+        stream.route.isMirrored = true
         let store = mirrorStore ?? RequestMirrorStore(worker: stream.worker, headersMax: settings.limits.headersMax)
         mirrorStore = store
         let isComplete = stream.requestEnded && !stream.holdsRequestBody
@@ -221,6 +224,11 @@ package final class RouterFilter {
         if !kept.isEmpty {
             ByteSlice.withBytes(of: kept) { $0.withSpan { upstream.write(stream.worker.copy($0), of: stream) } }
             if hasEnd { upstream.end(stream) }
+        }
+        if let route = unsafe stream.route.route, !route.mirrors.isEmpty, !stream.route.offersTunnel,
+            !stream.route.isMirrored
+        {
+            mirror(stream, route)
         }
         if !hasEnd { stream.upstreamReady() }
     }
@@ -552,6 +560,8 @@ struct RouterState {
     unowned(unsafe) var upstream: UpstreamConnection?
     /// The first of the copies that want the rest of the request. They are there until they are detached.
     unowned(unsafe) var mirror: RequestMirror?
+    /// Copies were started, or it was decided that there are none.
+    var isMirrored = false
     /// The request's head was written there.
     var isReady = false
     var isPending = false
