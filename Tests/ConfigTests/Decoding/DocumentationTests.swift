@@ -32,6 +32,11 @@ private let documentation: String = {
     ("listeners", "1 to \(ConfigLimits.listeners.upperBound)", "required"),
     ("max_connections", "1 to \(ConfigLimits.connections.upperBound)", "no limit"),
     ("access.allow", "1 to \(ConfigLimits.accessRanges.upperBound)", "everybody"),
+    ("certificates", "1 to \(ConfigLimits.certificates.upperBound)", "required"),
+    ("handshake_timeout", "`1ms` to `1h`", "`\(ListenerTLSConfiguration.defaultHandshakeTimeout)`"),
+    ("verify_san", "1 to \(ConfigLimits.subjectNames.upperBound)", "`sni`"),
+    ("ciphers", "1 to \(ConfigLimits.tlsNames.upperBound)", "|"),
+    ("alpn", "1 to \(ConfigLimits.applicationProtocols.upperBound)", "[h2, http/1.1]"),
     ("network_filters", "1 to \(ConfigLimits.networkFilters.upperBound)", "none"),
     ("weighted", "1 to \(ConfigLimits.weightedClusters.upperBound)", "1 to \(ConfigLimits.weight.upperBound)"),
     (
