@@ -300,7 +300,7 @@ public final class HTTPStream: UpstreamRequest {
             counters.add(to: HTTPStat.responses(hot.value.status))
             counters.record(worker.nowNs - hot.value.startedNs, in: HTTPStat.requestTime)
         }
-        if let logs = accessLogs {
+        if let logs = accessLogs, !hot.value.info.isNothing {
             if !hot.value.responseStarted, hot.value.flag == .none { hot.value.flag = .downstreamConnectionTermination }
             // A tunnel of HTTP/2 is one stream of many, and its bytes were counted as they passed.
             if routing.value.isTunnel, request.version != .http2 { hot.value.info.tunnelEnds(on: connection) }
