@@ -20,6 +20,7 @@ package enum StandardExtensions {
         HTTPFilterRegistration(ExternalAuthorizationFilter.self),
         HTTPFilterRegistration(HealthCheckFilter.self),
         HTTPFilterRegistration(LocalRateLimitFilter.self),
+        HTTPFilterRegistration(RBACFilter.self),
     ]
 }
 

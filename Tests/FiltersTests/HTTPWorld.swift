@@ -67,9 +67,11 @@ final class HTTPWorld {
         let settings = HTTPChainSettings(http)
         for filter in options.filters { filter.attach(clusters: [pool], counters: nil, serving: ServingState()) }
         let (counters, _) = simulation.makeScope(.listener, "edge", cells: HTTPStat.cellCount)
+        let table = RouteTable(http)
+        let router = RouterFilter(
+            table: table, regexes: table.regexes(ofWorker: 0), pools: [pool], settings: settings, seed: options.seed)
         let chain = HTTPChain(
-            settings: settings, filters: options.filters,
-            router: RouterFilter(table: RouteTable(http), pools: [pool], settings: settings, seed: options.seed),
+            settings: settings, filters: options.filters, router: router,
             counters: counters, worker: simulation.worker)
         self.simulation = simulation
         self.servers = servers

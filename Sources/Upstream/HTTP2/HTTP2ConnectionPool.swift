@@ -43,7 +43,7 @@ package final class HTTP2ConnectionPool: HTTPConnectionPool {
     }
 
     private func tryStart(_ request: UpstreamRequest, excluding tried: TriedEndpoints) -> Start {
-        guard let endpoint = cluster.pick(excluding: tried) else { return .refused(.noEndpoint) }
+        guard let endpoint = cluster.pick(avoiding: tried) else { return .refused(.noEndpoint) }
         var best: HTTP2UpstreamConnection?
         for connection in open[endpoint] where connection.hasRoom {
             if connection.requestCount < (best?.requestCount ?? .max) { best = connection }

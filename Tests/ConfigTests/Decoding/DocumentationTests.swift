@@ -12,7 +12,7 @@ private let documentation: String = {
     let examples = documentation.components(separatedBy: "```yaml\n").dropFirst().map {
         $0.components(separatedBy: "```")[0]
     }
-    #expect(examples.count == 8)
+    #expect(examples.count == 9)
     for var example in examples {
         if !example.contains("listeners:") {
             example += "listeners: [{ name: l, address: \":1\", network_filters: [x] }]\n"
@@ -87,6 +87,16 @@ private let documentation: String = {
         "unhealthy", "1 to \(ConfigLimits.healthCheckThreshold.upperBound)",
         "`\(HealthCheckConfiguration.defaultUnhealthy)`"
     ),
+    (
+        "consecutive_5xx", "1 to \(ConfigLimits.healthCheckThreshold.upperBound)",
+        "`\(OutlierDetectionConfiguration.defaultConsecutive5xx)`"
+    ),
+    ("base_ejection", "`100ms` to `1d`", "`\(OutlierDetectionConfiguration.defaultBaseEjection)`"),
+    ("max_ejection_time", "`100ms` to `1d`", "`\(OutlierDetectionConfiguration.defaultMaxEjectionTime)`"),
+    ("max_ejected", "`0%` to `100%`", "`\(OutlierDetectionConfiguration.defaultMaxEjected)`"),
+    ("idle", "`1s` to `32767s`", "`\(TCPKeepAliveConfiguration.defaultIdle)`"),
+    ("interval", "`1s` to `32767s`", "`\(TCPKeepAliveConfiguration.defaultInterval)`"),
+    ("count", "1 to \(ConfigLimits.keepAliveCount.upperBound)", "`\(TCPKeepAliveConfiguration.defaultCount)`"),
     ("http.expected_statuses", "1 to \(ConfigLimits.healthCheckStatuses)", "`[200]`"),
     ("tcp.expect", "1 to \(ConfigLimits.healthCheckPayloadBytesMax) bytes", "nothing"),
 ])
