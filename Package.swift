@@ -5,6 +5,7 @@ import PackageDescription
 // scripts/install-dependencies reads the `.apt` lines, so this list is the only one.
 let systemLibraries: [Target] = [
     .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
     // Without pkg-config, whose -pthread SwiftPM warns about.
     .systemLibrary(name: "Clibre2", providers: [.apt(["libre2-dev"])]),
@@ -48,12 +49,15 @@ let package = Package(
             name: "CIOUring", dependencies: ["Cliburing"], cSettings: strictC,
             linkerSettings: [.linkedLibrary("uring")]),
         .target(
+            name: "CTLS", dependencies: ["COpenSSL"], cSettings: strictC,
+            linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+        .target(
             name: "CRE2", dependencies: ["Clibre2"], cxxSettings: strictCXX, linkerSettings: [.linkedLibrary("re2")]),
         .target(name: "HTTP", swiftSettings: strict),
         .target(name: "HTTP2", dependencies: ["CNghttp2", "HTTP"], swiftSettings: strict),
         .target(
             name: "Config", dependencies: ["CRE2", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
-        .target(name: "Engine", dependencies: ["CIOUring"], swiftSettings: strict),
+        .target(name: "Engine", dependencies: ["CIOUring", "CTLS"], swiftSettings: strict),
         .target(name: "Upstream", dependencies: ["Engine", "HTTP", "HTTP2", "Config"], swiftSettings: strict),
         .target(
             name: "Filters", dependencies: ["CRE2", "Engine", "HTTP", "HTTP2", "Upstream", "Config"],

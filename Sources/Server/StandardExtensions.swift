@@ -14,6 +14,7 @@ package enum StandardExtensions {
         HTTPFilterRegistration(BodyLimitFilter.self),
         HTTPFilterRegistration(BufferFilter.self),
         HTTPFilterRegistration(CORSFilter.self),
+        HTTPFilterRegistration(FaultFilter.self),
         HTTPFilterRegistration(HeaderMutationFilter.self),
         HTTPFilterRegistration(CSRFFilter.self),
         HTTPFilterRegistration(DirectResponseFilter.self),

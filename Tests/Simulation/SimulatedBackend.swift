@@ -178,6 +178,13 @@ package final class SimulatedBackend: IOBackend {
         return openFile(.stream)?.descriptor ?? -EMFILE
     }
 
+    package override func sendNow(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int) {
+        guard let file = file(socket, for: "send"), let endpoint = file.endpoint else { return }
+        if file.send != nil { violations.append("a direct send beside one in flight on \(socket)") }
+        unsafe endpoint.transmitQueue.write(from: bytes, count: min(count, endpoint.transmitQueue.free))
+        network.transmit(endpoint)
+    }
+
     package override func shutdownWrite(_ socket: Int32) {
         trace?("\(network.nowNs) shutdown \(socket)")
         guard let file = file(socket, for: "shutdown"), let endpoint = file.endpoint else { return }

@@ -14,6 +14,7 @@ extension ConfigurationDecoder {
                 "connect_timeout", .duration(in: ConfigLimits.connectTimeout),
                 default: ClusterConfiguration.defaultConnectTimeout),
             pool: object.value("pool", .object("pool", pool), default: PoolConfiguration()),
+            tls: object.optional("tls", .object("tls", clusterTLS)),
             upstreamProtocol: object.value(
                 "protocol", .choice(["http1": .http1, "http2": .http2]), default: .http1),
             tcpKeepAlive: object.optional("tcp_keepalive", .tcpKeepAlive),

@@ -14,6 +14,7 @@ extension ConfigurationDecoder {
             maxConnections: object.optional("max_connections", .int(in: ConfigLimits.connections)),
             tcpKeepAlive: object.optional("tcp_keepalive", .tcpKeepAlive),
             access: object.value("access", .object("access", access), default: AccessConfiguration()),
+            tls: object.optional("tls", .object("tls", listenerTLS)),
             networkFilters: object.value(
                 "network_filters",
                 .list(of: .filter(NetworkFilterConfiguration.init), count: ConfigLimits.networkFilters), default: []),

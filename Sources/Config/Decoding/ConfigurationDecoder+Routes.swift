@@ -43,7 +43,7 @@ extension ConfigurationDecoder {
             origin: ConfigOrigin(object.position))
     }
 
-    fileprivate func match(_ object: ConfigObject) -> RouteMatch? {
+    func match(_ object: ConfigObject) -> RouteMatch? {
         let paths = [
             "path": object.optional("path", .path).map(PathMatch.exact),
             "path_prefix": object.optional("path_prefix", .path).map(PathMatch.prefix),
@@ -137,13 +137,6 @@ extension ConfigurationDecoder {
 private struct FieldCondition {
     var condition: ValueCondition
     var isInverted: Bool
-}
-
-extension RouteMatch {
-    /// For filters that tell requests apart as routes do.
-    package static func format(_ diagnostics: Diagnostics) -> ConfigFormat<RouteMatch> {
-        .object("match", ConfigurationDecoder(diagnostics: diagnostics).match)
-    }
 }
 
 /// A domain with its place, until all of them are known to differ.

@@ -8,6 +8,8 @@ package struct ClusterConfiguration: Sendable, Equatable {
     /// From the first SYN to the established connection.
     package var connectTimeout: TimeSpan
     package var pool: PoolConfiguration
+    /// nil for bytes as they come.
+    package var tls: ClusterTLSConfiguration?
     /// Of requests; a cluster behind `tcp_proxy` has none.
     package var upstreamProtocol: UpstreamProtocol
     /// Of connections to the endpoints; nil for none.
@@ -28,6 +30,7 @@ package struct ClusterConfiguration: Sendable, Equatable {
         loadBalancing: LoadBalancingPolicy = .roundRobin,
         connectTimeout: TimeSpan = ClusterConfiguration.defaultConnectTimeout,
         pool: PoolConfiguration = PoolConfiguration(),
+        tls: ClusterTLSConfiguration? = nil,
         upstreamProtocol: UpstreamProtocol = .http1,
         tcpKeepAlive: TCPKeepAliveConfiguration? = nil,
         healthCheck: HealthCheckConfiguration? = nil,
@@ -40,6 +43,7 @@ package struct ClusterConfiguration: Sendable, Equatable {
         self.loadBalancing = loadBalancing
         self.connectTimeout = connectTimeout
         self.pool = pool
+        self.tls = tls
         self.upstreamProtocol = upstreamProtocol
         self.tcpKeepAlive = tcpKeepAlive
         self.healthCheck = healthCheck

@@ -14,6 +14,13 @@ package enum ConfigLimits {
     package static let webSocketMessageBytes = ByteSize(bytes: 1) ... .gibibytes(1)
     package static let weight = 1...1_000_000
 
+    package static let certificates = 1...1000
+    package static let handshakeTimeout = TimeSpan.milliseconds(1) ... .hours(1)
+    package static let applicationProtocols = 1...32
+    /// Of ciphers, of cipher suites and of groups.
+    package static let tlsNames = 1...64
+    package static let subjectNames = 1...256
+
     package static let weightedClusters = 1...1000
     package static let connectAttempts = 1...10
     /// Of idle time-outs and the like, where 0 means off.

@@ -8,6 +8,8 @@ package struct ListenerConfiguration: Sendable, Equatable {
     /// Of accepted connections; nil for none.
     package var tcpKeepAlive: TCPKeepAliveConfiguration?
     package var access: AccessConfiguration
+    /// nil for bytes as they come.
+    package var tls: ListenerTLSConfiguration?
     /// In the order of the chain, before `proxy`.
     package var networkFilters: [NetworkFilterConfiguration]
     /// The last of the chain; nil when the last of `networkFilters` takes that part.
@@ -20,6 +22,7 @@ package struct ListenerConfiguration: Sendable, Equatable {
         maxConnections: Int? = nil,
         tcpKeepAlive: TCPKeepAliveConfiguration? = nil,
         access: AccessConfiguration = AccessConfiguration(),
+        tls: ListenerTLSConfiguration? = nil,
         networkFilters: [NetworkFilterConfiguration] = [],
         proxy: ProxyConfiguration? = nil,
         origin: ConfigOrigin = ConfigOrigin()
@@ -29,6 +32,7 @@ package struct ListenerConfiguration: Sendable, Equatable {
         self.maxConnections = maxConnections
         self.tcpKeepAlive = tcpKeepAlive
         self.access = access
+        self.tls = tls
         self.networkFilters = networkFilters
         self.proxy = proxy
         self.origin = origin

@@ -1,3 +1,4 @@
+internal import CTLS
 internal import Glibc
 
 /// The receive buffers of one worker, and memory for bytes that the proxy makes itself.
@@ -24,6 +25,10 @@ package struct BufferPool {
 
     package static let countStart = 64
     package static let heapBase: UInt32 = 0x8000_0000
+    /// Bytes of a block that takes any record of TLS.
+    static let recordBytes = RW_RECORD_BYTES
+    /// Smaller blocks come from the allocator.
+    private static let pooledBytesMin = 4 * 1024
 
     /// - Parameters:
     ///   - bufferSize: bytes a buffer.
@@ -82,6 +87,20 @@ package struct BufferPool {
     package mutating func allocate(count: Int) -> Lease {
         let (index, start) = unsafe blocks.allocate(count)
         return unsafe Lease(start: start, count: count, buffer: Self.heapBase + index)
+    }
+
+    /// A block of at least `count` bytes, at most `recordBytes`, for a record of TLS.
+    mutating func allocateRecord(_ count: Int = recordBytes) -> Lease {
+        precondition(count <= Self.recordBytes, "a record fits into a block")
+        if count < Self.pooledBytesMin { return allocate(count: count) }
+        guard let start = unsafe rw_record_alloc() else { fatalError("out of memory") }
+        return unsafe adopt(record: start)
+    }
+
+    /// The whole of a block from `rw_record_alloc`, which is the pool's from here on.
+    mutating func adopt(record start: UnsafeMutableRawPointer) -> Lease {
+        let index = unsafe blocks.adopt(record: start)
+        return unsafe Lease(start: start, count: Self.recordBytes, buffer: Self.heapBase + index)
     }
 
     /// Bytes of heap blocks that are in use.

@@ -1,3 +1,4 @@
+internal import CTLS
 internal import Glibc
 
 /// Memory for bytes that the proxy makes itself: heads, copies, what a slow reader leaves behind. Each block is counted
@@ -73,6 +74,15 @@ struct HeapBlocks {
         return unsafe (index, start)
     }
 
+    /// Takes over a block from `rw_record_alloc`, with one slice.
+    mutating func adopt(record start: UnsafeMutableRawPointer) -> UInt32 {
+        let index = takeEntry()
+        unsafe entries[Int(index)] = Entry(
+            start: start, capacity: RW_RECORD_BYTES, size: RW_RECORD_BYTES, references: 1)
+        bytes += RW_RECORD_BYTES
+        return index
+    }
+
     mutating func retain(_ index: UInt32) {
         precondition(index < entryCount, "a block that was handed out")
         unsafe entries[Int(index)].references += 1
@@ -91,7 +101,14 @@ struct HeapBlocks {
             case Self.headSize: unsafe heads.keep(start)
             default: false
             }
-        if !isKept { unsafe free(start) }
+        if isKept {
+            // Taken again soon.
+        } else if unsafe entry.pointee.capacity == RW_RECORD_BYTES {
+            // All blocks of that size come from malloc and may go to the next record.
+            unsafe rw_record_free(start)
+        } else {
+            unsafe free(start)
+        }
         unsafe entry.pointee.start = nil
         unsafe entry.pointee.nextFree = firstFree
         firstFree = index

@@ -35,6 +35,36 @@ public enum CloseReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     /// The listener was removed or the process is shutting down: the connection ended at the next good moment,
     /// or when the drain timeout had passed.
     case drained
+    /// The peer's socket ended without TLS's own end (close_notify): what came may not be all.
+    case tlsTruncated
+    /// No version of TLS that both sides speak.
+    case tlsNoSharedVersion
+    /// No cipher suite, group or signature algorithm that both sides have.
+    case tlsNoSharedCipher
+    /// No protocol of the application in common (ALPN).
+    case tlsNoSharedProtocol
+    /// The peer's certificate leads to no authority that is trusted here.
+    case tlsUnknownCA
+    /// The peer's certificate is not valid yet, or not any more.
+    case tlsCertificateExpired
+    /// The server's certificate is for other names.
+    case tlsNameMismatch
+    /// The client sent no certificate where one is required.
+    case tlsCertificateMissing
+    /// The peer's certificate was refused for another reason.
+    case tlsCertificateRejected
+    /// The peer ended the handshake or the session with an alert.
+    case tlsPeerRefused
+    /// A client spoke HTTP without TLS.
+    case tlsPlainHTTP
+    /// A client took too long for its handshake.
+    case tlsHandshakeTimeout
+    /// The peer's socket ended in the middle of the handshake.
+    case tlsHandshakeAborted
+    /// A client wanted to renegotiate.
+    case tlsRenegotiation
+    /// What the peer sent is not TLS, or was changed on its way.
+    case tlsProtocolError
 
     /// The value of the `reason` label.
     public var label: String {
@@ -56,13 +86,31 @@ public enum CloseReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .localClose: "local_close"
         case .protocolError: "protocol_error"
         case .drained: "drained"
+        case .tlsTruncated: "tls_truncated"
+        case .tlsNoSharedVersion: "tls_no_shared_version"
+        case .tlsNoSharedCipher: "tls_no_shared_cipher"
+        case .tlsNoSharedProtocol: "tls_no_shared_protocol"
+        case .tlsUnknownCA: "tls_unknown_ca"
+        case .tlsCertificateExpired: "tls_certificate_expired"
+        case .tlsNameMismatch: "tls_name_mismatch"
+        case .tlsCertificateMissing: "tls_certificate_missing"
+        case .tlsCertificateRejected: "tls_certificate_rejected"
+        case .tlsPeerRefused: "tls_peer_refused"
+        case .tlsPlainHTTP: "tls_plain_http"
+        case .tlsHandshakeTimeout: "tls_handshake_timeout"
+        case .tlsHandshakeAborted: "tls_handshake_aborted"
+        case .tlsRenegotiation: "tls_renegotiation"
+        case .tlsProtocolError: "tls_protocol_error"
         }
     }
 
     /// Whether the connection never came about.
     public var isConnectFailure: Bool {
         switch self {
-        case .connectRefused, .connectTimeout, .connectUnreachable, .connectFailed: true
+        case .connectRefused, .connectTimeout, .connectUnreachable, .connectFailed, .tlsNoSharedVersion,
+            .tlsNoSharedCipher, .tlsNoSharedProtocol, .tlsUnknownCA, .tlsCertificateExpired, .tlsNameMismatch,
+            .tlsCertificateMissing, .tlsCertificateRejected, .tlsPeerRefused, .tlsHandshakeAborted:
+            true
         default: false
         }
     }

@@ -11,8 +11,12 @@ extension Connection {
     /// - Parameter reset: end with a reset, so that the peer cannot take what it has for complete.
     public func close(_ reason: CloseReason, reset: Bool = false) {
         guard isOpen else { return }
-        state.flags.insert(.closing)
         if reset { state.flags.insert(.resetOnClose) }
+        if unsafe state.secure != nil {
+            sendLastWords()
+            guard isOpen else { return }
+        }
+        state.flags.insert(.closing)
         state.closeReason = reason
         cancelTimer()
         worker.putIntoEndingList(self)
@@ -23,9 +27,14 @@ extension Connection {
     /// acknowledged everything. Both waits have a bound: `flushNs` while bytes are queued, then `lingerNs`.
     public func closeWhenSent(_ reason: CloseReason, reset: Bool = false) {
         guard isOpen, !state.flags.contains(.closeWhenSent) else { return }
-        if state.flags.contains(.connecting) {
+        if !state.flags.isDisjoint(with: [.connecting, .handshaking]) {
             close(reason, reset: reset)
             return
+        }
+        if unsafe state.secure != nil {
+            // Without the peer's knowing that it is the end where what it has is not all.
+            if reset { seal() } else { endSession() }
+            guard isOpen else { return }
         }
         state.flags.insert(.closeWhenSent)
         if reset { state.flags.insert(.resetOnClose) }
@@ -131,6 +140,7 @@ extension Connection {
         state.queue.removeAll(in: &worker.core.value.segments) { buffer in
             worker.core.value.buffers.release(buffer, on: worker.backend)
         }
+        if unsafe state.secure != nil { releaseSession() }
         releasePipe()
     }
 }

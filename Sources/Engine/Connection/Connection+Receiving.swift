@@ -5,9 +5,13 @@ extension Connection {
     /// Reads until told otherwise. Connections start unread, so that nothing arrives before somebody can
     /// take it.
     public func startReading() {
-        guard isOpen, !state.flags.contains(.connecting) else { return }
+        guard isOpen, state.flags.isDisjoint(with: [.connecting, .handshaking]) else { return }
         state.flags.remove(.readPaused)
         armReceive()
+        if let session = unsafe state.secure {
+            unsafe session.pointee.isStarted = true
+            if unsafe session.pointee.hasWaiting { scheduleSession() }
+        }
     }
 
     /// Stops reading soon: what the kernel has taken off the socket already still arrives, which the number
@@ -22,6 +26,10 @@ extension Connection {
     /// Ends a pause. Without effect when reading is not paused.
     public func resumeReading() {
         guard isOpen, state.flags.contains(.readPaused) else { return }
+        if let session = unsafe state.secure {
+            guard unsafe session.pointee.isStarted else { return }
+            if unsafe session.pointee.hasWaiting { scheduleSession() }
+        }
         state.flags.remove(.readPaused)
         armReceive()
     }
@@ -77,6 +85,12 @@ extension Connection {
     private func deliver(_ lease: consuming Lease) {
         state.counters.add(UInt64(lease.count), to: ConnectionStat.bytesReceived)
         state.bytesReceived &+= UInt64(lease.count)
+        if unsafe state.secure != nil { unseal(lease) } else { deliver(plain: lease) }
+    }
+
+    /// Bytes for the handler, or for the peer of a relay.
+    @inline(__always)
+    func deliver(plain lease: consuming Lease) {
         if state.flags.contains(.relaying) {
             state.lastActiveNs = worker.nowNs
             relay(lease)
@@ -95,7 +109,7 @@ extension Connection {
     private func receiveEnded(_ error: Int32) {
         switch error {
         case 0:
-            sawEnd()
+            if unsafe state.secure != nil { socketEnded() } else { sawEnd() }
         case ENOBUFS:
             worker.park(self)
         case ECANCELED:

@@ -18,6 +18,7 @@ extension Connection {
     // Sets of flags that every message is held against; a literal in place allocates in debug builds.
     private static let unwritable: ConnectionState.Flags = [.finishing, .writeEnded, .closeWhenSent]
     private static let unsendable: ConnectionState.Flags = [.sending, .connecting, .closing]
+    private static let unfinishable: ConnectionState.Flags = [.sending, .connecting, .handshaking, .closing]
     private static let sendInFlight: ConnectionState.Flags = [.sending, .sendCancelled]
 
     /// Queues `data` and sends it at the end of the turn. On a connection that is closing it is discarded.
@@ -26,6 +27,7 @@ extension Connection {
             worker.discard(data)
             return
         }
+        if let session = unsafe state.secure { return unsafe writePlain(data, session) }
         if data.count <= Self.joinedMax, joinsLast(data) {
             worker.discard(data)
             return
@@ -39,7 +41,13 @@ extension Connection {
         }
         state.flags.remove(.copiedOut)
         markDirty()
-        let isAbove = state.queue.bytes > Self.highWaterBytes || state.queue.segments > Self.highWaterSegments
+        noteQueued(bytes: state.queue.bytes, segments: state.queue.segments)
+    }
+
+    /// Tells the producer to stop when too much is queued.
+    @inline(__always)
+    func noteQueued(bytes: Int, segments: UInt32) {
+        let isAbove = bytes > Self.highWaterBytes || segments > Self.highWaterSegments
         if isAbove, !state.flags.contains(.aboveHighWatermark) {
             state.flags.insert(.aboveHighWatermark)
             if let source = relaySource { source.pauseReading() } else { notify { $0.onAboveHighWatermark(self) } }
@@ -76,6 +84,7 @@ extension Connection {
     public func finishWriting() {
         guard isOpen, state.flags.isDisjoint(with: [.finishing, .writeEnded]) else { return }
         state.flags.insert(.finishing)
+        if unsafe state.secure != nil { endSession() }
         finishIfSent()
     }
 
@@ -94,6 +103,7 @@ extension Connection {
 
     /// Submits a send of all that is queued, unless one is in flight.
     func flush() {
+        if unsafe state.secure != nil { seal() }
         guard state.flags.isDisjoint(with: Self.unsendable), !state.queue.isEmpty else { return }
         state.flags.insert(.sending)
         state.inFlight += 1
@@ -136,7 +146,9 @@ extension Connection {
             worker.endWhenIdle(self)
             return
         }
-        if completion.result < 0, !(completion.result == -ECANCELED && wasCancelled) {
+        // EAGAIN: the kernel has polled for a slow reader so often that it gives up (128 times, APOLL_MAX_RETRY). It is
+        // asked again; it would have answered with what it had sent, so nothing was.
+        if completion.result < 0, completion.result != -EAGAIN, !(completion.result == -ECANCELED && wasCancelled) {
             close(.of(error: -completion.result))
             return
         }
@@ -168,7 +180,7 @@ extension Connection {
 
     func finishIfSent() {
         guard state.flags.contains(.finishing), !state.flags.contains(.writeEnded), state.queue.isEmpty,
-            !state.flags.contains(.sending), !state.flags.contains(.connecting), !state.flags.contains(.closing)
+            state.flags.isDisjoint(with: Self.unfinishable)
         else { return }
         state.flags.insert(.writeEnded)
         // When the peer has ended its stream as well, closing says the same with one call less.

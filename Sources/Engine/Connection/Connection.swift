@@ -99,7 +99,7 @@ public struct Connection: Equatable {
         guard isOpen else { return }
         state.idleTimeoutNs = ns
         state.lastActiveNs = worker.nowNs
-        guard !state.flags.contains(.connecting), !state.flags.contains(.lingering) else { return }
+        guard state.flags.isDisjoint(with: [.connecting, .handshaking, .lingering]) else { return }
         // A timer that fires early looks at the time that is set then; one that would be late is set anew.
         if ns > 0, state.timer == .none || state.timerAtNs > worker.nowNs + ns { setTimer(atNs: worker.nowNs + ns) }
     }
@@ -121,6 +121,8 @@ public struct Connection: Equatable {
         if flags.contains(.closing) { return }
         if flags.contains(.connecting) {
             close(.connectTimeout)
+        } else if flags.contains(.handshaking) {
+            handshakeTimedOut()
         } else if flags.contains(.lingering) {
             lingerTimerFired()
         } else if state.idleTimeoutNs > 0 {

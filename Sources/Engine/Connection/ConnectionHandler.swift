@@ -6,7 +6,11 @@
 open class ConnectionHandler {
     public init() {}
 
-    /// An upstream connection is established; or a downstream connection was accepted.
+    /// A downstream connection was accepted. With TLS this is before the handshake: here it can be refused before it
+    /// costs anything. `onConnected` follows, unless the connection is closed or fails before.
+    open func onAccepted(_ connection: Connection) {}
+
+    /// The connection is established, its TLS handshake included: bytes can go both ways.
     open func onConnected(_ connection: Connection) {}
 
     /// Bytes arrived. The handler owns the lease: it writes it to a connection or discards it.

@@ -41,6 +41,8 @@ package struct ConnectionState: BitwiseCopyable {
     package var bytesReceived: UInt64 = 0
     /// Bytes that the kernel has taken.
     package var bytesSent: UInt64 = 0
+    /// TLS on this connection; nil without.
+    var secure: UnsafeMutablePointer<TLSSession>?
 
     package static let none = UInt32.max
 
@@ -85,5 +87,7 @@ package struct ConnectionState: BitwiseCopyable {
         package static let copiedOut = Flags(rawValue: 1 << 25)
         /// The handler wants to be asked for what is to be sent (`onFlush`).
         package static let flushWanted = Flags(rawValue: 1 << 30)
+        /// The TLS handshake is not finished: no handler has heard of the connection.
+        package static let handshaking = Flags(rawValue: 1 << 26)
     }
 }

@@ -5,7 +5,8 @@
 /// with the bytes (proxies, answers) and forwards nothing. Each hook's default passes the event on. A filter
 /// that holds an event back (to wait for a timer, or an answer) passes it on later by itself.
 ///
-///     accept ─▶ onConnected ─▶ … ─▶ terminal filter
+///     accept ─▶ onAccepted  ─▶ … ─▶ terminal filter
+///     (TLS)  ─▶ onConnected ─▶ … ─▶ terminal filter
 ///     bytes  ─▶ onData      ─▶ … ─▶ terminal filter     (observesData only)
 ///     bytes  ◀─ onWrite     ◀─ … ◀─ terminal filter     (observesWrites only)
 ///
@@ -29,6 +30,7 @@ open class NetworkFilter: ConnectionHandler {
     /// Whether this filter wants to see bytes to downstream.
     open var observesWrites: Bool { false }
 
+    open override func onAccepted(_ connection: Connection) { next?.onAccepted(connection) }
     open override func onConnected(_ connection: Connection) { next?.onConnected(connection) }
 
     open override func onData(_ data: consuming Lease, on connection: Connection) { forward(data) }

@@ -14,6 +14,7 @@ struct ListenerState {
     var counters: StatsScope
     var limit: ConnectionLimit?
     var chain: NetworkFilterChain
+    var tls: TLSServerContext?
     /// Called once when it is closed after `removeListener`.
     var onClosed: (() -> Void)?
 }
@@ -32,7 +33,8 @@ extension Worker {
 
     /// Starts accepting from `socket`, which listens already. The worker closes it with the listener.
     package func addListener(
-        socket: Int32, isShared: Bool, counters: StatsScope, limit: ConnectionLimit?, chain: NetworkFilterChain
+        socket: Int32, isShared: Bool, counters: StatsScope, limit: ConnectionLimit?, chain: NetworkFilterChain,
+        tls: TLSServerContext? = nil
     ) -> ListenerID {
         let free = core.value.listeners.firstIndex { !$0.isInUse }
         let generation = free.map { core.value.listeners[$0].generation &+ 1 } ?? 0
@@ -40,7 +42,7 @@ extension Worker {
         core.value.nextListenerSerial += 1
         let listener = ListenerState(
             socket: socket, generation: generation & OperationID.generationMask, serial: serial, isInUse: true,
-            isShared: isShared, counters: counters, limit: limit, chain: chain)
+            isShared: isShared, counters: counters, limit: limit, chain: chain, tls: tls)
         let slot = free ?? core.value.listeners.count
         if free == nil { core.value.listeners.append(listener) } else { core.value.listeners[slot] = listener }
         armAccept(slot)
@@ -49,11 +51,18 @@ extension Worker {
 
     /// New connections get `chain`'s filters from now on; open ones keep theirs.
     package func updateListener(
-        _ id: ListenerID, counters: StatsScope, limit: ConnectionLimit?, chain: NetworkFilterChain
+        _ id: ListenerID, counters: StatsScope, limit: ConnectionLimit?, chain: NetworkFilterChain,
+        tls: TLSServerContext? = nil
     ) {
         core.value.listeners[Int(id.slot)].counters = counters
         core.value.listeners[Int(id.slot)].limit = limit
         core.value.listeners[Int(id.slot)].chain = chain
+        core.value.listeners[Int(id.slot)].tls = tls
+    }
+
+    /// New connections get other certificates or rules from now on; nothing else of the listener changes.
+    package func updateListener(_ id: ListenerID, tls: TLSServerContext?) {
+        core.value.listeners[Int(id.slot)].tls = tls
     }
 
     /// For connections that are accepted from now on; nil for none.
@@ -163,7 +172,13 @@ extension Worker {
         }
         let first = core.value.listeners[slot].chain.makeFilters(for: connection)
         connection.setHandler(first)
-        connection.notify { $0.onConnected(connection) }
+        connection.notify { $0.onAccepted(connection) }
+        guard connection.isOpen else { return }
+        if let tls = core.value.listeners[slot].tls {
+            connection.secure(tls)
+        } else {
+            connection.notify { $0.onConnected(connection) }
+        }
     }
 
     private func acceptFailed(_ error: Int32, _ slot: Int) {

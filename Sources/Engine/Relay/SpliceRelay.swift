@@ -36,7 +36,10 @@ extension Connection {
 
     private func wantSplicing() {
         state.streamScore = 0
-        guard state.flags.isDisjoint(with: Self.unspliceable) else { return }
+        // What TLS takes or gives has to pass through here.
+        guard state.flags.isDisjoint(with: Self.unspliceable), unsafe state.secure == nil,
+            unsafe peer?.state.secure == nil
+        else { return }
         state.flags.insert(.spliceWanted)
         if state.flags.contains(.receiving) { cancelReceive() } else { startSplicingWhenDrained() }
     }

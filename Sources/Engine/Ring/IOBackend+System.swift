@@ -17,6 +17,10 @@ open class SystemIOBackend: IOBackend {
         return descriptor
     }
 
+    package override func sendNow(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int) {
+        _ = unsafe Glibc.send(socket, bytes, count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+    }
+
     package override func setKeepAlive(_ keepAlive: TCPKeepAlive?, on socket: Int32) {
         TCPKeepAlive.set(keepAlive, on: socket)
     }

@@ -55,6 +55,8 @@ open class IOBackend {
 
     /// A stream socket for `address`'s family, non-blocking, without Nagle's delay; or a negative errno.
     package func openSocket(for address: NetworkAddress) -> Int32 { fatalError("abstract") }
+    /// Sends as much of a few last bytes as the socket takes at once; nobody hears how much.
+    package func sendNow(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int) { fatalError("abstract") }
     /// nil turns it off. Does nothing where there is no kernel to do it, and on Unix sockets.
     package func setKeepAlive(_ keepAlive: TCPKeepAlive?, on socket: Int32) {}
     package func shutdownWrite(_ socket: Int32) { fatalError("abstract") }

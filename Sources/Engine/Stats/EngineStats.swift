@@ -10,6 +10,9 @@ package enum ConnectionStat: Int, CaseIterable, Sendable {
     case readPauses
     /// Bytes that moved by splice, without passing through user space (part of received and sent).
     case bytesSpliced
+    /// Finished TLS handshakes by version, and those of both that resumed a session.
+    case tls12Handshakes, tls13Handshakes
+    case tlsResumptions
     /// Places below a limit that are about to be taken (`ConnectionLimit`).
     case claimed
 

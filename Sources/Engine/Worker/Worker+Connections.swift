@@ -9,10 +9,11 @@ extension Worker {
     ///   - counters: where the connection is counted; its first cells are `ConnectionStat`.
     ///   - timeoutNs: after this the connect is given up, with `.connectTimeout`.
     ///   - keepAlive: when a silent peer is asked whether it is still there; nil for never.
+    ///   - tls: speak TLS, and resume what is kept there. The handshake is part of the connect.
     /// - Returns: nil when this process is out of descriptors or slots; nothing was counted then.
     package func connect(
         to address: NetworkAddress, handler: ConnectionHandler, counters: StatsScope, timeoutNs: UInt64,
-        keepAlive: TCPKeepAlive? = nil
+        keepAlive: TCPKeepAlive? = nil, tls: TLSClientSessions? = nil
     ) -> Connection? {
         let socket = io { $0.openSocket(for: address) }
         guard socket >= 0 else { return nil }
@@ -23,6 +24,7 @@ extension Worker {
         connection.state.inFlight += 1
         io { $0.connect(socket, to: address, connection.id(.connect)) }
         connection.setTimer(atNs: nowNs + timeoutNs)
+        if let tls { connection.secure(tls) }
         return connection
     }
 
@@ -97,6 +99,7 @@ extension Connection {
         }
         state.flags.remove(.connecting)
         state.lastActiveNs = worker.nowNs
+        if unsafe state.secure != nil { return startClientHandshake() }
         cancelTimer()
         if state.idleTimeoutNs > 0 { setTimer(atNs: worker.nowNs + state.idleTimeoutNs) }
         if !state.queue.isEmpty { markDirty() }

@@ -75,7 +75,8 @@ public struct Worker {
         let own = core.value.own
         let beforeNs = io { $0.nowNs() }
         own.add(beforeNs - nowNs, to: WorkerStat.busyNs)
-        var wakeNs = core.value.dirty.isEmpty ? core.value.timers.nextWakeNs : beforeNs
+        let isIdle = core.value.dirty.isEmpty && core.value.sessions.isEmpty
+        var wakeNs = isIdle ? core.value.timers.nextWakeNs : beforeNs
         // Sends that stand still are looked for again although nothing else may happen until then.
         if !core.value.parked.isEmpty { wakeNs = min(wakeNs ?? .max, beforeNs + Self.stalledSendNs) }
         let timeoutNs = wakeNs.map { $0 > beforeNs ? $0 - beforeNs : 0 }
@@ -128,6 +129,7 @@ public struct Worker {
 
     /// What was put off while completions were handled.
     private func finishTurn() {
+        if !core.value.sessions.isEmpty { advanceSessions() }
         // Endings come first and last: closing one connection may write to or close another.
         endConnections()
         for _ in 0..<core.value.dirty.count {

@@ -21,6 +21,9 @@ package struct WorkerCore {
     var dirty = IndexQueue<UInt32>()
     /// Connections that are closing and have a step to take.
     var ending = IndexQueue<UInt32>()
+    /// Connections whose TLS session has a step to take, first come first served.
+    var sessions = IndexQueue<OperationID>()
+    var tlsMemory: TLSMemory?
     /// Receivers that wait for a buffer, first come first served.
     var parked = IndexQueue<OperationID>()
 

@@ -31,9 +31,18 @@ enum ForwardingHeaders {
         }
         let trustsProto = !settings.useRemoteAddress || settings.trustedHops > 0
         if !trustsProto || !head.headers.contains(.xForwardedProto) {
-            head.headers.set(.xForwardedProto, ByteSlice("http"))
+            head.headers.set(.xForwardedProto, ByteSlice(manager.connection.isSecure ? "https" : "http"))
         }
+        setClientCertificate(of: &head, manager)
         if settings.requestID.isGenerated { addRequestID(to: &head, chain) }
+    }
+
+    /// Envoy's SANITIZE_SET: whatever the client says about certificates goes, and what its own one says comes.
+    private static func setClientCertificate(of head: inout RequestHead, _ manager: HTTPConnectionManager) {
+        if head.headers.contains(.xForwardedClientCert) { head.headers.remove(.xForwardedClientCert) }
+        let text = manager.clientCertificateText
+        guard !text.isEmpty else { return }
+        ByteSlice.withBytes(of: text) { _ = head.headers.set(.xForwardedClientCert, $0) }
     }
 
     private static func addPeer(to head: inout RequestHead, _ manager: HTTPConnectionManager, trustedHops: Int) {

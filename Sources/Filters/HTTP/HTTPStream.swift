@@ -304,7 +304,8 @@ public final class HTTPStream: UpstreamRequest {
         }
         if let logs = accessLogs {
             if !hot.value.responseStarted, hot.value.flag == .none { hot.value.flag = .downstreamConnectionTermination }
-            if routing.value.isTunnel { hot.value.info.tunnelEnds(on: connection) }
+            // A tunnel of HTTP/2 is one stream of many, and its bytes were counted as they passed.
+            if routing.value.isTunnel, request.version != .http2 { hot.value.info.tunnelEnds(on: connection) }
             logs.write(self)
         }
         routing.value.clear()

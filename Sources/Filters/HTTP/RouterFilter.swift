@@ -443,7 +443,8 @@ package final class RouterFilter {
     private func isRetriable(_ reason: UpstreamReset, _ retry: RetryPolicy) -> Bool {
         switch reason {
         case .connectFailed: retry.onConnectFailure
-        case .closedBeforeResponse, .refused, .truncated, .protocolError: retry.onReset
+        case .refused: retry.onRefusedStream
+        case .closedBeforeResponse, .truncated, .protocolError: retry.onReset
         case .overflow, .noEndpoint, .exhausted, .tunnelClosed: false
         }
     }

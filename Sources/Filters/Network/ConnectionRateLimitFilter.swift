@@ -30,9 +30,9 @@ public final class ConnectionRateLimitFilter: NetworkFilter, ConfigurableNetwork
         super.init(connection: connection)
     }
 
-    public override func onConnected(_ connection: Connection) {
+    public override func onAccepted(_ connection: Connection) {
         if settings.take(nowNs: connection.worker.nowNs) {
-            super.onConnected(connection)
+            super.onAccepted(connection)
         } else {
             connection.close(.limit, reset: true)
         }

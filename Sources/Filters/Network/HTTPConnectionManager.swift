@@ -11,6 +11,8 @@ package final class HTTPConnectionManager: NetworkFilter {
     private var codec: ServerCodec?
     /// The address of the client as text, made when the first request needs it.
     private var addressText: [UInt8]?
+    /// The value of `x-forwarded-client-cert`, made when the connection is there.
+    private(set) var clientCertificateText: [UInt8] = []
     private(set) var isDraining = false
     /// Of the client's connection, once they were asked for.
     private(set) var addresses: ConnectionAddresses?
@@ -41,6 +43,7 @@ package final class HTTPConnectionManager: NetworkFilter {
     // MARK: Connection hooks
 
     package override func onConnected(_ connection: Connection) {
+        if let certificate = connection.peerCertificate { clientCertificateText = ClientCertificate.text(certificate) }
         connection.setIdleTimeout(ns: chain.settings.idleTimeoutNs)
         connection.startReading()
     }

@@ -39,7 +39,7 @@ public final class IPAccessFilter: NetworkFilter, ConfigurableNetworkFilter {
         super.init(connection: connection)
     }
 
-    public override func onConnected(_ connection: Connection) {
+    public override func onAccepted(_ connection: Connection) {
         guard let peer = connection.peerAddress else {
             connection.close(.remoteReset)
             return
@@ -49,7 +49,7 @@ public final class IPAccessFilter: NetworkFilter, ConfigurableNetworkFilter {
         {
             connection.close(.denied, reset: true)
         } else {
-            super.onConnected(connection)
+            super.onAccepted(connection)
         }
     }
 }

@@ -97,10 +97,10 @@ package final class TCPProxyFilter: NetworkFilter {
         upstreamConnection.startReading()
     }
 
-    fileprivate func upstreamClosed(_ reason: CloseReason) {
+    fileprivate func upstreamClosed(_ reason: CloseReason, wasConnected: Bool) {
         upstream = nil
         guard connection.isOpen else { return }
-        if reason.isConnectFailure {
+        if !wasConnected {
             record?.transportFailure = reason
             record?.flag = .upstreamConnectionFailure
             if attemptsLeft > 0 {
@@ -146,6 +146,7 @@ private final class TCPUpstream: ConnectionHandler {
     private var connection: Connection?
     private var endpoint = 0
     private var startedNs: UInt64 = 0
+    private var isConnected = false
 
     init(filter: TCPProxyFilter, cluster: WorkerCluster) {
         self.filter = filter
@@ -170,7 +171,7 @@ private final class TCPUpstream: ConnectionHandler {
         switch reason {
         // Nobody watches over this side's idle time any more, so what is still queued gets a bounded time.
         case .finished: connection.closeWhenSent(.finished)
-        case .remoteReset: connection.closeWhenSent(.otherSideReset, reset: true)
+        case .remoteReset, .tlsTruncated: connection.closeWhenSent(.otherSideReset, reset: true)
         // A client that is gone did not end its stream: the upstream must not take what it has for all of it.
         case .transportTimeout, .transportError: connection.close(.otherSideClosed, reset: true)
         default: connection.close(.otherSideClosed)
@@ -178,6 +179,7 @@ private final class TCPUpstream: ConnectionHandler {
     }
 
     override func onConnected(_ connection: Connection) {
+        isConnected = true
         cluster.noteSuccess(of: endpoint)
         cluster.counters.add(to: ClusterStat.connects)
         cluster.counters.record(connection.worker.nowNs - startedNs, in: ClusterStat.connectTime)
@@ -200,7 +202,7 @@ private final class TCPUpstream: ConnectionHandler {
         cluster.release(endpoint: endpoint, reason)
         let filter = filter
         self.filter = nil
-        filter?.upstreamClosed(reason)
+        filter?.upstreamClosed(reason, wasConnected: isConnected)
     }
 }
 

@@ -50,6 +50,7 @@ public enum HeaderName: UInt8, CaseIterable, Hashable, Sendable {
     case secWebsocketKey
     case upgradeInsecureRequests
     case userAgent
+    case xForwardedClientCert
     case xForwardedFor
     case xForwardedHost
     case xForwardedPort
@@ -188,6 +189,7 @@ public enum HeaderName: UInt8, CaseIterable, Hashable, Sendable {
         case .secWebsocketKey: "sec-websocket-key"
         case .upgradeInsecureRequests: "upgrade-insecure-requests"
         case .userAgent: "user-agent"
+        case .xForwardedClientCert: "x-forwarded-client-cert"
         case .xForwardedFor: "x-forwarded-for"
         case .xForwardedHost: "x-forwarded-host"
         case .xForwardedPort: "x-forwarded-port"

@@ -25,6 +25,7 @@ struct AdminHandler {
         ),
         ("/clusters", .read, "clusters and endpoints (?format=json)", { $0.clusters($1) }),
         ("/listeners", .read, "listeners (?format=json)", { $0.listeners($1) }),
+        ("/certs", .read, "certificates in use (?format=json)", { $0.certificates($1) }),
         ("/server_info", .read, "version, uptime, workers, kernel features", { handler, _ in handler.serverInfo() }),
         ("/stats", .read, "every stat (?filter=TEXT, ?format=json)", { $0.stats($1) }),
         (
@@ -81,7 +82,7 @@ struct AdminHandler {
         guard let snapshot = control.snapshot else { return LocalResponse(.serviceUnavailable, text: "starting\n") }
         let metrics = Metrics(
             registry: control.registry, snapshot: snapshot, accessLogs: control.accessLogs.files,
-            applies: control.applies, isLive: control.phase == .live)
+            applies: control.applies, certificateReloads: control.certificateReloads, isLive: control.phase == .live)
         return LocalResponse(
             .ok, headers: [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")], body: metrics.render())
     }
@@ -288,11 +289,11 @@ struct AdminHandler {
 
 extension AdminRequest {
     fileprivate var isRead: Bool { method == .get || method == .head }
-    fileprivate var wantsJSON: Bool { query["format"] == "json" }
+    var wantsJSON: Bool { query["format"] == "json" }
 }
 
 extension LocalResponse {
-    fileprivate static func json(_ value: JSON, status: HTTPStatus = .ok, generation: UInt64? = nil) -> LocalResponse {
+    static func json(_ value: JSON, status: HTTPStatus = .ok, generation: UInt64? = nil) -> LocalResponse {
         var headers = [(name: "Content-Type", value: "application/json")]
         if let generation { headers.append(("ETag", "\"\(generation)\"")) }
         return LocalResponse(status, headers: headers, body: Array((value.text + "\n").utf8))

@@ -9,6 +9,7 @@ struct Metrics {
     let snapshot: Snapshot
     let accessLogs: [AccessLogFile]
     let applies: ApplyCounts
+    let certificateReloads: ApplyCounts
     let isLive: Bool
 
     func render() -> [UInt8] {
@@ -18,6 +19,7 @@ struct Metrics {
         writeListeners(&text)
         writeClusters(&text)
         HTTPMetrics(registry: registry, snapshot: snapshot).write(to: &text)
+        TLSMetrics(registry: registry, snapshot: snapshot, reloads: certificateReloads).write(to: &text)
         AccessLogMetrics(registry: registry, files: accessLogs).write(to: &text)
         writeTraffic(&text)
         writeWorkers(&text)

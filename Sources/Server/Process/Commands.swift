@@ -102,7 +102,8 @@ package enum CheckCommand {
         if let configuration = loaded.configuration {
             let registry = StatsRegistry(blocks: [])
             let compiler = SnapshotCompiler(
-                registry: registry, extensions: extensions, accessLogs: AccessLogFiles(registry: registry, log: nil))
+                registry: registry, extensions: extensions, accessLogs: AccessLogFiles(registry: registry, log: nil)
+            ).writesNothing
             _ = compiler.compile(
                 configuration, source: loaded.source, previous: nil, diagnostics: loaded.diagnostics)
         }

@@ -20,7 +20,7 @@ package final class Control: @unchecked Sendable {
     package let log: Logger
     let queue: ControlQueue
     private let workers: [WorkerThread]
-    private let compiler: SnapshotCompiler
+    let compiler: SnapshotCompiler
     let accessLogs: AccessLogFiles
     private let overrides: Overrides
     private let phaseValue = Atomic<Int>(Phase.starting.rawValue)
@@ -29,13 +29,15 @@ package final class Control: @unchecked Sendable {
     // From here on: touched on `queue` only, once the process has started.
     private(set) var snapshot: Snapshot?
     private(set) var applies = ApplyCounts()
+    var certificateReloads = ApplyCounts()
+    var certificateWatch = CertificateWatch()
     /// Workers that have not closed all their listeners yet, while draining.
     private var workersClosing = 0
     private var adminStats: StatsRegistry.Range?
     private var healthChecks: HealthCheckThread?
     /// Where listeners with port 0 listen, by listener key.
     private var chosenAddresses: [String: NetworkAddress] = [:]
-    private var reloadPath: String?
+    private(set) var reloadPath: String?
     private let startedNs = monotonicNowNs()
     let end: @Sendable (Int32) -> Void
 
@@ -110,6 +112,7 @@ package final class Control: @unchecked Sendable {
         applies.applied += 1
         if let adminSocket { startAdmin(adminSocket) }
         phaseValue.store(Phase.live.rawValue, ordering: .relaxed)
+        queue.async { [self] in startCertificateWatch() }
     }
 
     private func openedSockets(
@@ -190,6 +193,7 @@ package final class Control: @unchecked Sendable {
         }
         applies.applied += 1
         log.notice("configuration applied", metadata: ["generation": "\(next.generation)"])
+        warnOfExpiry()
         return .applied(generation: next.generation)
     }
 
@@ -215,7 +219,7 @@ package final class Control: @unchecked Sendable {
     }
 
     /// Hands a snapshot to the workers. Nothing can fail from here on.
-    private func swap(to next: Snapshot, sockets: ListenerSockets) {
+    func swap(to next: Snapshot, sockets: ListenerSockets) {
         removeUnixPaths(of: snapshot, keeping: next)
         let drainTimeout = next.configuration.drainTimeout.nanoseconds
         for worker in workers {

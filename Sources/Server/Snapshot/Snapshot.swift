@@ -12,19 +12,22 @@ package final class Snapshot: Sendable {
     /// What the text is called in errors: the path of a file.
     package let file: String
     package let clusters: [String: Cluster]
+    /// Of those clusters that speak TLS, by name.
+    package let clusterTLS: [String: ClusterTLS]
     package let listeners: [ListenerPlan]
     /// The paths of its access logs.
     let accessLogs: Set<String>
 
     init(
         generation: UInt64, configuration: Configuration, source: String, file: String, clusters: [String: Cluster],
-        listeners: [ListenerPlan], accessLogs: Set<String>
+        clusterTLS: [String: ClusterTLS], listeners: [ListenerPlan], accessLogs: Set<String>
     ) {
         self.generation = generation
         self.configuration = configuration
         self.source = source
         self.file = file
         self.clusters = clusters
+        self.clusterTLS = clusterTLS
         self.listeners = listeners
         self.accessLogs = accessLogs
     }
@@ -38,6 +41,8 @@ package final class ListenerPlan: Sendable {
     package let stats: StatsRegistry.Range
     package let filters: [NetworkFilterPlan]
     package let terminal: Terminal
+    /// nil for bytes as they come.
+    package let tls: ListenerTLS?
 
     /// What stands at the end of the chain.
     package enum Terminal: Sendable {
@@ -49,7 +54,7 @@ package final class ListenerPlan: Sendable {
 
     init(
         configuration: ListenerConfiguration, address: NetworkAddress, isDualStack: Bool, stats: StatsRegistry.Range,
-        filters: [NetworkFilterPlan], terminal: Terminal
+        filters: [NetworkFilterPlan], terminal: Terminal, tls: ListenerTLS?
     ) {
         self.configuration = configuration
         self.address = address
@@ -57,6 +62,7 @@ package final class ListenerPlan: Sendable {
         self.stats = stats
         self.filters = filters
         self.terminal = terminal
+        self.tls = tls
     }
 
     /// Of accepted connections.

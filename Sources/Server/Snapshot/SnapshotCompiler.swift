@@ -11,6 +11,7 @@ package struct SnapshotCompiler {
     private let filters: [String: NetworkFilterRegistration]
     let httpFilters: [String: HTTPFilterRegistration]
     private let accessLogs: AccessLogFiles
+    private var tls = TLSCompiler()
 
     package init(registry: StatsRegistry, extensions: Extensions, accessLogs: AccessLogFiles) {
         self.registry = registry
@@ -19,24 +20,41 @@ package struct SnapshotCompiler {
         httpFilters = Dictionary(extensions.httpFilters.map { ($0.name, $0) }) { $1 }
     }
 
+    /// Writes no file: for checks.
+    package var writesNothing: SnapshotCompiler {
+        var compiler = self
+        compiler.tls.opensKeyLogs = false
+        return compiler
+    }
+
+    /// Makes another key the one that session tickets are sealed with.
+    func rotateTicketKeys() { tls.rotateTicketKeys() }
+
     /// Everything that is wrong goes to `diagnostics`; nil then.
+    ///
+    /// - Parameter isSameGeneration: the configuration is that of `previous`; only files that it points to changed.
     package func compile(
-        _ configuration: Configuration, source: String, previous: Snapshot?, diagnostics: Diagnostics
+        _ configuration: Configuration, source: String, previous: Snapshot?, isSameGeneration: Bool = false,
+        diagnostics: Diagnostics
     ) -> Snapshot? {
         let errorsBefore = diagnostics.reportCount
         var clusters: [String: Cluster] = [:]
+        var clusterTLS: [String: ClusterTLS] = [:]
         for cluster in configuration.clusters {
-            clusters[cluster.name] = compile(cluster, previous: previous, diagnostics)
+            clusterTLS[cluster.name] = compileTLS(of: cluster, previous: previous, diagnostics)
+            clusters[cluster.name] = compile(cluster, clusterTLS[cluster.name], previous: previous, diagnostics)
         }
-        let listeners = configuration.listeners.compactMap { compile($0, clusters, diagnostics) }
+        let listeners = configuration.listeners.compactMap {
+            compile($0, clusters, previous: previous, diagnostics)
+        }
         guard diagnostics.reportCount == errorsBefore, !diagnostics.hasErrors else {
             // What was opened for this configuration alone.
             accessLogs.retain(only: previous?.accessLogs ?? [])
             return nil
         }
         return Snapshot(
-            generation: (previous?.generation ?? 0) + 1, configuration: configuration, source: source,
-            file: diagnostics.file, clusters: clusters, listeners: listeners,
+            generation: (previous?.generation ?? 0) + (isSameGeneration ? 0 : 1), configuration: configuration,
+            source: source, file: diagnostics.file, clusters: clusters, clusterTLS: clusterTLS, listeners: listeners,
             accessLogs: Set(configuration.listeners.flatMap(\.accessLogs).map(\.path)))
     }
 
@@ -62,10 +80,10 @@ package struct SnapshotCompiler {
     // MARK: Clusters
 
     private func compile(
-        _ configuration: ClusterConfiguration, previous: Snapshot?, _ diagnostics: Diagnostics
+        _ configuration: ClusterConfiguration, _ tls: ClusterTLS?, previous: Snapshot?, _ diagnostics: Diagnostics
     ) -> Cluster? {
         if let old = previous?.configuration.clusters.first(where: { $0.name == configuration.name }),
-            old == configuration, let cluster = previous?.clusters[configuration.name]
+            old == configuration, let cluster = previous?.clusters[configuration.name], cluster.tls === tls?.context
         {
             return cluster
         }
@@ -75,7 +93,7 @@ package struct SnapshotCompiler {
                 name: configuration.name, endpoints: endpoints, policy: configuration.loadBalancing,
                 connectTimeoutNs: configuration.connectTimeout.nanoseconds,
                 connectionsMax: configuration.pool.maxConnections.map(UInt64.init), pool: configuration.pool,
-                upstreamProtocol: configuration.upstreamProtocol,
+                upstreamProtocol: configuration.upstreamProtocol, tls: tls?.context,
                 keepAlive: configuration.tcpKeepAlive.map(TCPKeepAlive.init),
                 healthCheck: configuration.healthCheck.map { HealthCheck($0, cluster: configuration.name) },
                 outlierDetection: configuration.outlierDetection.map(OutlierDetection.init),
@@ -85,6 +103,27 @@ package struct SnapshotCompiler {
             reportFull(configuration.origin, diagnostics)
             return nil
         }
+    }
+
+    /// What is loaded already, as long as neither the configuration nor a file has changed.
+    private func compileTLS(
+        of configuration: ClusterConfiguration, previous: Snapshot?, _ diagnostics: Diagnostics
+    ) -> ClusterTLS? {
+        guard let wanted = configuration.tls else { return nil }
+        if let loaded = previous?.clusterTLS[configuration.name], loaded.files.areUnchanged,
+            previous?.configuration.clusters.first(where: { $0.name == configuration.name })?.tls == wanted
+        {
+            return loaded
+        }
+        let isNamed = wanted.serverName != nil || !wanted.subjectNames.isEmpty || !wanted.verifies
+        for endpoint in configuration.endpoints where !isNamed {
+            guard case .unix = endpoint.address else { continue }
+            diagnostics.report(
+                "endpoint \(endpoint.address) has no name that its certificate could be checked for",
+                expected: "\"sni\" or \"verify_san\" in \"tls\"", at: endpoint.origin.position)
+            return nil
+        }
+        return tls.compile(wanted, diagnostics)
     }
 
     private func compile(
@@ -109,8 +148,23 @@ package struct SnapshotCompiler {
 
     // MARK: Listeners
 
+    private func compileTLS(
+        of configuration: ListenerConfiguration, previous: Snapshot?, _ diagnostics: Diagnostics
+    ) -> ListenerTLS? {
+        guard let wanted = configuration.tls else { return nil }
+        let old = previous?.listeners.first { $0.configuration.name == configuration.name }
+        let speaksHTTP = configuration.proxy?.isHTTP ?? false
+        if let old, let loaded = old.tls, loaded.files.areUnchanged, old.configuration.tls == wanted,
+            old.configuration.proxy?.isHTTP ?? false == speaksHTTP
+        {
+            return loaded
+        }
+        return tls.compile(wanted, of: configuration.name, speaksHTTP: speaksHTTP, diagnostics)
+    }
+
     private func compile(
-        _ configuration: ListenerConfiguration, _ clusters: [String: Cluster], _ diagnostics: Diagnostics
+        _ configuration: ListenerConfiguration, _ clusters: [String: Cluster], previous: Snapshot?,
+        _ diagnostics: Diagnostics
     ) -> ListenerPlan? {
         var plans: [NetworkFilterPlan] = []
         let access = configuration.access
@@ -125,12 +179,16 @@ package struct SnapshotCompiler {
             if let plan = registration.prepare(filter.config, diagnostics) { plans.append(plan) }
             endsWithTerminal = registration.isTerminal
         }
-        guard let terminal = terminal(of: configuration, clusters, endsWithTerminal, diagnostics) else { return nil }
+        let tls = compileTLS(of: configuration, previous: previous, diagnostics)
+        guard let terminal = terminal(of: configuration, clusters, endsWithTerminal, diagnostics),
+            (configuration.tls == nil) == (tls == nil)
+        else { return nil }
         do throws(StatsRegistry.Full) {
             let stats = try registry.range(for: .init(.listener, configuration.name), count: HTTPStat.cellCount)
             return ListenerPlan(
                 configuration: configuration, address: NetworkAddress(configuration.address),
-                isDualStack: configuration.address.isWildcard, stats: stats, filters: plans, terminal: terminal)
+                isDualStack: configuration.address.isWildcard, stats: stats, filters: plans, terminal: terminal,
+                tls: tls)
         } catch {
             reportFull(configuration.origin, diagnostics)
             return nil
@@ -232,5 +290,11 @@ private final class IPAccessFactory: NetworkFilterFactory {
 
     override func makeFilter(for connection: Connection) -> NetworkFilter {
         IPAccessFilter(connection: connection, settings: settings)
+    }
+}
+
+extension ProxyConfiguration {
+    fileprivate var isHTTP: Bool {
+        if case .http = self { true } else { false }
     }
 }

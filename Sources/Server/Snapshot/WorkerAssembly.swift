@@ -54,13 +54,17 @@ final class WorkerAssembly {
             let key = plan.socketKey
             let counters = registry.scope(plan.stats, worker: worker.index)
             if let id = listeners[key] {
-                if let before = old[key], isUntouched(before, plan) { continue }
-                worker.updateListener(id, counters: counters, limit: limit(of: plan), chain: chain(for: plan))
+                if let before = old[key], isUntouched(before, plan) {
+                    if before.tls !== plan.tls { worker.updateListener(id, tls: plan.tls?.context) }
+                    continue
+                }
+                worker.updateListener(
+                    id, counters: counters, limit: limit(of: plan), chain: chain(for: plan), tls: plan.tls?.context)
                 worker.setKeepAlive(plan.keepAlive, of: id)
             } else if let socket = sockets[key] {
                 let id = worker.addListener(
                     socket: socket.descriptor, isShared: socket.isShared, counters: counters, limit: limit(of: plan),
-                    chain: chain(for: plan))
+                    chain: chain(for: plan), tls: plan.tls?.context)
                 worker.setKeepAlive(plan.keepAlive, of: id)
                 listeners[key] = id
             }

@@ -11,6 +11,8 @@ package final class Cluster: Sendable {
     /// Bound on open connections to the whole cluster, over all workers; nil for none.
     package let connectionsMax: UInt64?
     package let pool: PoolConfiguration
+    /// nil for bytes as they come.
+    package let tls: TLSClientContext?
     package let upstreamProtocol: UpstreamProtocol
     /// nil where the kernel asks nobody.
     package let keepAlive: TCPKeepAlive?
@@ -27,7 +29,7 @@ package final class Cluster: Sendable {
     package init(
         name: String, endpoints: [Endpoint], policy: LoadBalancingPolicy, connectTimeoutNs: UInt64,
         connectionsMax: UInt64?, pool: PoolConfiguration = PoolConfiguration(),
-        upstreamProtocol: UpstreamProtocol = .http1, keepAlive: TCPKeepAlive? = nil,
+        upstreamProtocol: UpstreamProtocol = .http1, tls: TLSClientContext? = nil, keepAlive: TCPKeepAlive? = nil,
         healthCheck: HealthCheck? = nil, outlierDetection: OutlierDetection? = nil,
         panicThreshold: Percent = ClusterConfiguration.defaultPanicThreshold, replacing previous: Cluster? = nil,
         stats: StatsRegistry.Range
@@ -38,6 +40,7 @@ package final class Cluster: Sendable {
         self.connectTimeoutNs = connectTimeoutNs
         self.connectionsMax = connectionsMax
         self.pool = pool
+        self.tls = tls
         self.upstreamProtocol = upstreamProtocol
         self.keepAlive = keepAlive
         self.healthCheck = healthCheck
@@ -90,7 +93,7 @@ package final class Endpoint: Sendable {
 /// What is counted for each cluster, after `ConnectionStat`.
 package enum ClusterStat: Int, Sendable {
     /// Connections refused because the cluster was at its limit.
-    case overflowed = 40
+    case overflowed = 56
     /// Connects that another endpoint was tried after.
     case retries
     /// Connections that were established.
@@ -100,22 +103,22 @@ package enum ClusterStat: Int, Sendable {
     /// Connections and requests that were balanced over all endpoints because too few were healthy.
     case panicPicks
     /// Time from the start of a connect to its end, for those that came about.
-    case connectTime = 48
+    case connectTime = 64
 
     /// Times that an endpoint failed too often in a row on a worker, after the connect times.
-    case strikes = 160
+    case strikes = 176
     /// Endpoints that were taken out, and those that were not because too many were out. Counted by the thread that
     /// checks.
     case ejections, ejectionsOverflowed
 
     /// Copies of requests for other clusters, by what came of them: answered, or not; given up because the cluster did
     /// not take them fast enough or the original broke off; not begun.
-    case mirrorsCompleted = 168
+    case mirrorsCompleted = 184
     case mirrorsFailed, mirrorsCutOff, mirrorsRefused
 
     // HTTP.
     /// Requests that wait for a connection.
-    case pendingRequests = 176
+    case pendingRequests = 192
     case requestsActive
     /// One cell a class of status, 1xx to 5xx.
     case responses1xx, responses2xx, responses3xx, responses4xx, responses5xx
@@ -127,9 +130,9 @@ package enum ClusterStat: Int, Sendable {
     case healthChecksSkipped
     /// Endpoints that became what they had not been.
     case becameHealthy, becameUnhealthy
-    case requestTime = 192
+    case requestTime = 208
     /// One cell a status of gRPC, 0 to 16.
-    case grpcResponses = 304
+    case grpcResponses = 320
 
     package static let grpcStatusCount = 17
     package static let cellCount = grpcResponses.rawValue + grpcStatusCount

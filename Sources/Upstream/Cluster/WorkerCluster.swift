@@ -7,6 +7,8 @@ package final class WorkerCluster {
     private let limit: ConnectionLimit?
     private let scopes: [StatsScope]
     private let endpointScopes: [StatsScope]
+    /// One for each endpoint of a cluster that speaks TLS.
+    private let sessions: [TLSClientSessions]
     private var balancer: any LoadBalancer
     /// Failures in a row that are a strike; 0 when nobody counts them.
     private let failuresMax: UInt64
@@ -20,6 +22,10 @@ package final class WorkerCluster {
         scopes = registry.scopes(cluster.stats)
         limit = cluster.connectionsMax.map { ConnectionLimit(max: $0, scopes: registry.scopes(cluster.stats)) }
         endpointScopes = cluster.endpoints.map { registry.scope($0.stats, worker: worker) }
+        sessions =
+            cluster.tls.map { context in
+                cluster.endpoints.map { _ in TLSClientSessions(context: context) }
+            } ?? []
         let load = EndpointLoad(endpoints: cluster.endpoints, registry: registry)
         let weights = cluster.endpoints.map(\.weight)
         if let health = cluster.health {
@@ -76,7 +82,7 @@ package final class WorkerCluster {
         guard
             let connection = worker.connect(
                 to: endpoint.address, handler: handler, counters: counters, timeoutNs: cluster.connectTimeoutNs,
-                keepAlive: cluster.keepAlive)
+                keepAlive: cluster.keepAlive, tls: sessions.isEmpty ? nil : sessions[index])
         else { return .refused(.exhausted) }
         endpointScopes[index].add(to: EndpointStat.opened)
         endpointScopes[index].add(to: EndpointStat.active)

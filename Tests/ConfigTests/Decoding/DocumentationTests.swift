@@ -32,6 +32,11 @@ private let documentation: String = {
     ("listeners", "1 to \(ConfigLimits.listeners.upperBound)", "required"),
     ("max_connections", "1 to \(ConfigLimits.connections.upperBound)", "no limit"),
     ("access.allow", "1 to \(ConfigLimits.accessRanges.upperBound)", "everybody"),
+    ("certificates", "1 to \(ConfigLimits.certificates.upperBound)", "required"),
+    ("handshake_timeout", "`1ms` to `1h`", "`\(ListenerTLSConfiguration.defaultHandshakeTimeout)`"),
+    ("verify_san", "1 to \(ConfigLimits.subjectNames.upperBound)", "`sni`"),
+    ("ciphers", "1 to \(ConfigLimits.tlsNames.upperBound)", "|"),
+    ("alpn", "1 to \(ConfigLimits.applicationProtocols.upperBound)", "[h2, http/1.1]"),
     ("network_filters", "1 to \(ConfigLimits.networkFilters.upperBound)", "none"),
     ("weighted", "1 to \(ConfigLimits.weightedClusters.upperBound)", "1 to \(ConfigLimits.weight.upperBound)"),
     (
@@ -51,6 +56,12 @@ private let documentation: String = {
     ("access_log[].path", "\(ConfigLimits.filePathBytesMax) bytes", "required"),
     ("access_log[].format", "`text`, `json`", "`text`"),
     ("access_log[].filter", "1 to \(ConfigLimits.accessLogFilters.upperBound)", "everything"),
+    (
+        "http2.max_concurrent_streams", "1 to \(ConfigLimits.concurrentStreams.upperBound)",
+        "`\(HTTP2Configuration.defaultMaxConcurrentStreams)`"
+    ),
+    ("http2.stream_window", "`64KiB` to `1GiB`", "`\(HTTP2Configuration.defaultStreamWindow)`"),
+    ("http2.connection_window", "`64KiB` to `1GiB`", "`\(HTTP2Configuration.defaultConnectionWindow)`"),
     ("filters", "1 to \(ConfigLimits.httpFilters.upperBound)", "none"),
     ("routes", "1 to \(ConfigLimits.routes.upperBound)", "|"),
     ("hosts", "1 to \(ConfigLimits.hosts.upperBound)", "|"),

@@ -4,7 +4,7 @@ import Testing
 
 private let webCluster = "clusters: [{ name: web, endpoints: [\"10.0.0.1:1\"] }]"
 private let addressForms = "IP:PORT, [IPv6]:PORT, localhost:PORT, :PORT or unix:PATH"
-private let listenerKeys = "name, address, max_connections, tcp_keepalive, access, network_filters, tcp, http"
+private let listenerKeys = "name, address, max_connections, tcp_keepalive, access, tls, network_filters, tcp, http"
 
 @Test(
     arguments: [
@@ -22,7 +22,10 @@ private let listenerKeys = "name, address, max_connections, tcp_keepalive, acces
                 "3:14: \"address\" is \"web:80\", which is a host name; expected \(addressForms)"
             ]
         ),
-        ("address: :1\ntls: {}\ntcp: web", ["4:5: unknown key \"tls\" in listener; expected one of \(listenerKeys)"]),
+        (
+            "address: :1\ntsl: {}\ntcp: web",
+            ["4:5: unknown key \"tsl\" in listener; expected one of \(listenerKeys) (did you mean \"tls\"?)"]
+        ),
         (
             "address: :1\nproxy_protocol: off\ntcp: web",
             ["4:5: unknown key \"proxy_protocol\" in listener; expected one of \(listenerKeys)"]
