@@ -18,16 +18,20 @@ extension SnapshotCompiler {
                 at: filter.origin.position)
             return nil
         }
-        let table = RouteTable(http, clusterNames: clusters.keys.sorted(), workers: registry.blocks.count)
+        // With errors routes are understood in part, and that part may be none to make a table of.
+        let table =
+            diagnostics.hasErrors
+            ? nil : RouteTable(http, clusterNames: clusters.keys.sorted(), workers: registry.blocks.count)
+        let routeClusters = table?.clusterNames ?? []
         // A cluster that is not there was reported when references were checked, or has errors of its own.
-        var found = table.clusterNames.compactMap { clusters[$0] }
-        let hasRouteClusters = found.count == table.clusterNames.count
+        var found = routeClusters.compactMap { clusters[$0] }
+        let hasRouteClusters = found.count == routeClusters.count
         let filters = plans.compactMap { plan -> HTTPServerPlan.Filter? in
             guard let numbers = numbers(of: plan.clusters, in: &found, clusters, diagnostics) else { return nil }
             return .init(plan: plan, stats: stats(of: plan, in: listener, diagnostics), clusters: numbers)
         }
         let logs = self.plans(of: http.accessLogs, exchanges: true, diagnostics)
-        guard filters.count == http.filters.count, hasRouteClusters, let logs else { return nil }
+        guard let table, filters.count == http.filters.count, hasRouteClusters, let logs else { return nil }
         return HTTPServerPlan(http, table: table, filters: filters, clusters: found, accessLogs: logs)
     }
 
