@@ -200,7 +200,9 @@ public final class HTTPStream: UpstreamRequest {
         unsafe hot.value.filters[index].onSubrequestEnd(self, subrequest, outcome)
     }
 
+    @inline(__always)
     func cancelSubrequests() {
+        if subrequests.isEmpty { return }
         for subrequest in subrequests { subrequest?.cancel() }
     }
 

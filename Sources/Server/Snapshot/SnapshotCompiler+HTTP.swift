@@ -10,18 +10,24 @@ extension SnapshotCompiler {
         _ diagnostics: Diagnostics
     ) -> HTTPServerPlan? {
         let plans = http.filters.compactMap { plan(of: $0, diagnostics) }
-        let table = RouteTable(http, clusterNames: clusters.keys.sorted(), workers: registry.blocks.count)
+        // With errors routes are understood in part, and that part may be none to make a table of.
+        let table =
+            diagnostics.hasErrors
+            ? nil : RouteTable(http, clusterNames: clusters.keys.sorted(), workers: registry.blocks.count)
+        let routeClusters = table?.clusterNames ?? []
         // A cluster that is not there was reported when references were checked, or has errors of its own.
-        var found = table.clusterNames.compactMap { clusters[$0] }
-        let hasRouteClusters = found.count == table.clusterNames.count
+        var found = routeClusters.compactMap { clusters[$0] }
+        let hasRouteClusters = found.count == routeClusters.count
         let makeFilter = { (plan: HTTPFilterPlan) -> HTTPServerPlan.Filter? in
             guard let numbers = numbers(of: plan.clusters, in: &found, clusters, diagnostics) else { return nil }
             return .init(plan: plan, stats: stats(of: plan, in: listener, diagnostics), clusters: numbers)
         }
         let filters = plans.compactMap(makeFilter)
-        let routeFilters = routeFilters(of: table, http, diagnostics, makeFilter)
+        let routeFilters = routeFilters(of: http, diagnostics, makeFilter)
         let logs = self.plans(of: http.accessLogs, exchanges: true, diagnostics)
-        guard filters.count == http.filters.count, hasRouteClusters, let logs, let routeFilters else { return nil }
+        guard let table, filters.count == http.filters.count, hasRouteClusters, let logs, let routeFilters else {
+            return nil
+        }
         return HTTPServerPlan(
             http, table: table, filters: filters, routeFilters: routeFilters, clusters: found, accessLogs: logs)
     }
@@ -40,15 +46,16 @@ extension SnapshotCompiler {
 
     /// The filters that routes have in place of the listener's, by the number of the route. nil after an error.
     private func routeFilters(
-        of table: RouteTable, _ http: HTTPConfiguration, _ diagnostics: Diagnostics,
+        of http: HTTPConfiguration, _ diagnostics: Diagnostics,
         _ makeFilter: (HTTPFilterPlan) -> HTTPServerPlan.Filter?
     ) -> [HTTPServerPlan.RouteFilters]? {
         let names = http.filters.map(\.name)
         var result: [HTTPServerPlan.RouteFilters] = []
         var isComplete = true
-        for route in table.routes {
+        // Numbered as in the route table: in the order of the file.
+        for (number, route) in http.hosts.lazy.flatMap(\.routes).enumerated() {
             var filters: [Int: HTTPServerPlan.Filter] = [:]
-            for configuration in route.configuration.filters {
+            for configuration in route.filters {
                 let places = names.indices.filter { names[$0] == configuration.name }
                 if places.isEmpty, httpFilters[configuration.name] != nil {
                     diagnostics.report(
@@ -64,7 +71,7 @@ extension SnapshotCompiler {
                 }
                 for place in places { filters[place] = filter }
             }
-            if !filters.isEmpty { result.append(.init(route: route.index, filters: filters)) }
+            if !filters.isEmpty { result.append(.init(route: number, filters: filters)) }
         }
         return isComplete ? result : nil
     }
