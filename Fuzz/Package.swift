@@ -11,9 +11,9 @@ let strict: [SwiftSetting] = [
 ]
 let instrumented = strict + [.unsafeFlags(["-sanitize=fuzzer", "-parse-as-library"])]
 
-func driver(_ name: String) -> Target {
+func driver(_ name: String, _ more: Target.Dependency...) -> Target {
     .executableTarget(
-        name: name, dependencies: ["HTTP", "FuzzSupport"], swiftSettings: instrumented,
+        name: name, dependencies: ["HTTP", "FuzzSupport"] + more, swiftSettings: instrumented,
         linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])])
 }
 
@@ -23,10 +23,13 @@ let package = Package(
         // A link to ../Sources/HTTP rather than a dependency on the package: the sources are compiled again, with
         // instrumentation, and their package-level declarations are in reach.
         .target(name: "HTTP", swiftSettings: instrumented),
+        .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .target(name: "HTTP2", dependencies: ["CNghttp2", "HTTP"], swiftSettings: instrumented),
         .target(name: "CLibFuzzer"),
         .target(name: "FuzzSupport", dependencies: ["CLibFuzzer", "HTTP"], swiftSettings: strict),
         driver("FuzzRequest"),
         driver("FuzzResponse"),
         driver("FuzzChunked"),
+        driver("FuzzHTTP2Server", "HTTP2"),
     ]
 )

@@ -17,13 +17,20 @@ let package = Package(
     targets: [
         // Links to the sources rather than a dependency on the package: declarations at package level are in reach.
         .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+        .systemLibrary(name: "Clibre2", providers: [.apt(["libre2-dev"])]),
+        .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .target(name: "CRE2", dependencies: ["Clibre2"], linkerSettings: [.linkedLibrary("re2")]),
         .target(name: "CIOUring", dependencies: ["Cliburing"], linkerSettings: [.linkedLibrary("uring")]),
         .target(name: "HTTP", swiftSettings: strict),
-        .target(name: "Config", dependencies: [.product(name: "Yams", package: "Yams")], swiftSettings: strict),
+        .target(
+            name: "Config", dependencies: ["CRE2", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
         // With a backend in memory beside its own, whose methods only this module can override.
         .target(name: "Engine", dependencies: ["CIOUring"], swiftSettings: strict),
-        .target(name: "Upstream", dependencies: ["Engine", "HTTP", "Config"], swiftSettings: strict),
-        .target(name: "Filters", dependencies: ["Engine", "HTTP", "Upstream", "Config"], swiftSettings: strict),
+        .target(name: "HTTP2", dependencies: ["CNghttp2", "HTTP"], swiftSettings: strict),
+        .target(name: "Upstream", dependencies: ["Engine", "HTTP", "HTTP2", "Config"], swiftSettings: strict),
+        .target(
+            name: "Filters", dependencies: ["CRE2", "Engine", "HTTP", "HTTP2", "Upstream", "Config"],
+            swiftSettings: strict),
         .target(name: "AllocationCount"),
         .target(
             name: "Operations", dependencies: ["Engine", "HTTP", "Upstream", "Filters", "Config"],

@@ -29,6 +29,14 @@ def main(arguments: list[str] | None = None) -> int:
         _print_list()
         return 0
     signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _bench(options, arguments)
+    except KeyboardInterrupt:
+        print("bench: interrupted before anything was measured", file=sys.stderr)
+        return 130
+
+
+def _bench(options: argparse.Namespace, arguments: list[str] | None) -> int:
     notes: list[str] = []
     system.raise_descriptor_limit()
     if not options.no_install:

@@ -25,7 +25,7 @@ THRESHOLDS = PACKAGE / "thresholds.json"
 # Valgrind 3.19 cannot read the compiler's debug information.
 BUILD = ["swift", "build", "-c", "release", "--product", "repeat", "-Xlinker", "-S"]
 FEW, MANY = 200, 1200
-RUN_TIMEOUT_S = 120
+RUN_TIMEOUT_S = 600
 EXIT_WORSE = 1
 # Below this, a difference of single instructions would be a large part.
 SLACK_INSTRUCTIONS = 3

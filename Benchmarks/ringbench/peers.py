@@ -91,6 +91,8 @@ class Peer:
             "large": setup.message_bytes >= LARGE_MESSAGE,
             "upgrade": "upgrade" in setup.features,
             "no_upgrade": "upgrade" not in setup.features,
+            "featured": "featured" in setup.features,
+            "bare": "featured" not in setup.features,
         } | self.variables(setup)
         for name, more in self.more_files.items():
             self._write(setup, more, setup.directory / name, variables)

@@ -217,8 +217,8 @@ class Runner:
             backend_port,
             spare_port,
             cpus.load,
-            self.plan.warm_up_s,
-            window_s,
+            self.plan.warm_up_s * workload.time_factor,
+            window_s * workload.time_factor,
             rate,
             verify,
         )

@@ -87,6 +87,7 @@ class Workload:
     rate_fraction: float = 0.0
     grows_from: str | None = None
     features: frozenset[str] = frozenset()  # what the configurations turn on
+    time_factor: float = 1.0  # of warm-up and window
 
     @property
     def protocol(self) -> str:
@@ -155,6 +156,8 @@ def _http_message(kind: str, size: int, connections: int) -> Workload:
         quick=key in quick,
         summary=key in shown,
         grows_from=f"http-{kind}-{_size_name(size)}-x64" if connections == 1000 else None,
+        # All of them advance together, so the first are complete when nearly all the bytes have passed.
+        time_factor=3.0 if size * connections > 512 * MIB else 1.0,
     )
 
 
@@ -365,6 +368,23 @@ def _scale() -> list[Workload]:
     ]
 
 
+def _featured() -> list[Workload]:
+    return [
+        Workload(
+            "featured-get-1KiB-x64",
+            "featured",
+            "GET, responses of 1KiB, 64 keep-alive connections; JSON access log, five filters, 100 routes",
+            CPU_PER_REQUEST,
+            "GET 1 KiB × 64, log, filters, routes",
+            _GET,
+            topology=Topology(routes=100),
+            features=frozenset({"featured"}),
+            summary=True,
+            grows_from="http-get-1KiB-x64",
+        )
+    ]
+
+
 def _workers() -> list[Workload]:
     base = {workload.name: workload for workload in _tcp() + _http() + _churn()}
     return [
@@ -389,7 +409,7 @@ def with_workers(workload: Workload, workers: int, group: str | None = None) -> 
 
 
 def all_workloads() -> list[Workload]:
-    return [*_tcp(), *_http(), *_churn(), *_latency(), *_memory(), *_reload(), *_scale(), *_workers()]
+    return [*_tcp(), *_http(), *_featured(), *_churn(), *_latency(), *_memory(), *_reload(), *_scale(), *_workers()]
 
 
 def select(workloads: list[Workload], patterns: list[str]) -> list[Workload]:

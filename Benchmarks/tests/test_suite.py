@@ -115,6 +115,14 @@ class Templates(unittest.TestCase):
         for without, having in zip(plain, upgrading, strict=True):
             self.assertGreater(having.lower().count("upgrade"), without.lower().count("upgrade"))
 
+    def test_logs_and_filters_are_on_everywhere_or_nowhere(self):
+        listeners = Topology(routes=3).build("http", first_port=7000, backend_port=7999)
+        for features, expected in (((), False), (("featured",), True)):
+            setup = peers.Setup(listeners, 1, 1024, 64, self.folder, "http", frozenset(features))
+            for text in self.written(setup):
+                self.assertEqual("x-served-by" in text.lower(), expected)
+                self.assertEqual("access_log:" in text or "log_format " in text or "log-format" in text, expected)
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)

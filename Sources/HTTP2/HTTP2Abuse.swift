@@ -47,7 +47,8 @@ package struct HTTP2FloodLimits: Sendable {
         }
     }
 
-    /// Streams that ended with an error, whoever found it. A browser that leaves a page cancels what it had asked for.
+    /// Streams that ended with an error, whoever found it. A browser that leaves a page cancels what it had asked for,
+    /// and a busy client of gRPC gives up some of its calls: each stream that ends well allows one more.
     package var resets = Rate(burst: 1_000, perSecond: 100)
     package var settings = Rate(burst: 50, perSecond: 10)
     /// gRPC clients measure the round trip while data comes: each DATA frame that we send allows one more.

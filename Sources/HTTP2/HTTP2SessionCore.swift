@@ -217,6 +217,7 @@ struct HTTP2SessionCore: ~Copyable {
     mutating func close(_ slot: UInt32, _ code: HTTP2ErrorCode) {
         guard !streams[slot].flags.contains(.isClosed) else { return }
         streams[slot].flags.insert(.isClosed)
+        if code == .noError { meters.resets.give(1, settings.floods.resets) }
         emit(.closed(HTTP2Stream(slot: slot), code))
     }
 

@@ -14,12 +14,14 @@ package enum StandardExtensions {
         HTTPFilterRegistration(BodyLimitFilter.self),
         HTTPFilterRegistration(BufferFilter.self),
         HTTPFilterRegistration(CORSFilter.self),
+        HTTPFilterRegistration(FaultFilter.self),
         HTTPFilterRegistration(HeaderMutationFilter.self),
         HTTPFilterRegistration(CSRFFilter.self),
         HTTPFilterRegistration(DirectResponseFilter.self),
         HTTPFilterRegistration(ExternalAuthorizationFilter.self),
         HTTPFilterRegistration(HealthCheckFilter.self),
         HTTPFilterRegistration(LocalRateLimitFilter.self),
+        HTTPFilterRegistration(RBACFilter.self),
     ]
 }
 

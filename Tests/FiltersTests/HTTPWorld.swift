@@ -28,6 +28,8 @@ final class HTTPWorld {
         var route = ""
         /// What stands in `pool:` of the cluster.
         var pool = ""
+        /// Before the router. Each gets the cluster as its first one.
+        var filters: [HTTPFilter] = []
     }
 
     init(_ options: Options = Options()) throws {
@@ -63,10 +65,13 @@ final class HTTPWorld {
             worker: simulation.worker)
         guard case .http(let http) = configuration.listeners[0].proxy else { preconditionFailure("no http listener") }
         let settings = HTTPChainSettings(http)
+        for filter in options.filters { filter.attach(clusters: [pool], counters: nil, serving: ServingState()) }
         let (counters, _) = simulation.makeScope(.listener, "edge", cells: HTTPStat.cellCount)
+        let table = RouteTable(http)
+        let router = RouterFilter(
+            table: table, regexes: table.regexes(ofWorker: 0), pools: [pool], settings: settings, seed: options.seed)
         let chain = HTTPChain(
-            settings: settings, filters: [],
-            router: RouterFilter(table: RouteTable(http), pools: [pool], settings: settings, seed: options.seed),
+            settings: settings, filters: [], router: router,
             counters: counters, worker: simulation.worker)
         self.simulation = simulation
         self.servers = servers

@@ -55,7 +55,8 @@ import Testing
 
     @Test func aCopyOfAHeadDoesNotNeedTheBytesOfTheOriginal() {
         var copy = RequestHead(headersMax: 4)
-        let text = "BREW /a?b HTTP/1.1\r\nHost: h:81\r\nX-A: 1\r\nConnection: x-b\r\nX-B: 2\r\nContent-Length: 3\r\n\r\n"
+        let text =
+            "BREW /a?b HTTP/1.1\r\nHost: h:81\r\nX-A: 1\r\nConnection: x-b\r\nX-B: 2\r\nContent-Length: 3\r\n\r\n"
         var bytes = Array(text.utf8)
         ByteSlice.withBytes(of: bytes) { bytes in
             var head = RequestHead(headersMax: 4)

@@ -289,6 +289,125 @@ class HTTP(HealthCase):
         self.assertEqual(set(self.spread(self.get)), {(200, b"nginx"), (200, b"other")})
 
 
+class Outliers(HealthCase):
+    """The default is to take out one in ten, at least one: here it may be half."""
+
+    DETECTION = {"consecutive_5xx": 3, "base_ejection": "3s", "max_ejected": "50%"}
+
+    def http(self, *servers, workers: int = 1, retry: dict | None = None, timeout: str = "15s", **detection):
+        self.port = free_port()
+        route = {"match": {}, "cluster": "backend", "timeout": timeout} | ({"retry": retry} if retry else {})
+        edge = {"name": "edge", "address": f"127.0.0.1:{self.port}", "http": {"routes": [route]}}
+        backend = cluster("backend", *servers, outlier_detection=self.DETECTION | detection)
+        self.proxy = self.ringway(document([edge], [backend]), workers=workers)
+
+    def answering(self, status: int, name: str):
+        def script(sock):
+            while sock.recv(65536):
+                body = name.encode()
+                sock.sendall(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
+
+        return self.peer(script)
+
+    def test_an_endpoint_that_answers_5xx_is_left_out_for_a_while(self):
+        good, bad = self.answering(200, "good"), self.answering(500, "bad")
+        self.http(good, bad)
+        # They take turns: three failures with successes of the other one between them.
+        for _ in range(6):
+            self.get()
+        self.wait_for("healthy", "ejected")
+        self.assertEqual(self.spread(self.get, 20), {(200, b"good"): 20})
+        self.assertEqual(self.count("ejections_total", result="ejected"), 1)
+        self.wait_for("healthy", "healthy")
+        self.assertIn((500, b"bad"), self.spread(self.get, 4))
+        self.assertIn("endpoint is ejected", self.proxy.log)
+        self.assertIn("endpoint is back", self.proxy.log)
+
+    def test_an_endpoint_that_refuses_connections_is_left_out(self):
+        dead = free_port()
+        self.http(self.answering(200, "good"), dead, retry={"on": ["connect-failure"], "attempts": 2})
+        for _ in range(12):
+            self.assertEqual(self.get(), (200, b"good"))
+        self.wait_for("healthy", "ejected")
+        before = self.count("connect_failures_total", reason="connect_refused")
+        self.assertEqual(self.spread(self.get, 20), {(200, b"good"): 20})
+        self.assertEqual(self.count("connect_failures_total", reason="connect_refused"), before)
+
+    def test_an_endpoint_that_does_not_answer_in_time_is_left_out(self):
+        self.http(self.answering(200, "good"), self.peer(sink), timeout="300ms", base_ejection="30s")
+        for _ in range(8):
+            self.assertIn(self.get()[0], (200, 504))
+        self.wait_for("healthy", "ejected")
+        self.assertEqual(self.spread(self.get, 20), {(200, b"good"): 20})
+
+    def test_an_endpoint_that_closes_without_an_answer_is_left_out(self):
+        def close(sock):
+            sock.recv(65536)
+
+        self.http(self.answering(200, "good"), self.peer(close), base_ejection="10s")
+        for _ in range(8):
+            self.get()
+        self.wait_for("healthy", "ejected")
+
+    def test_client_errors_are_no_failures(self):
+        self.http(self.answering(404, "a"), self.answering(200, "b"))
+        for _ in range(20):
+            self.get()
+        self.assertEqual(list(self.states().values()), ["healthy", "healthy"])
+
+    def test_tcp_endpoints_that_refuse_are_left_out(self):
+        dead = free_port()
+        detection = self.DETECTION | {"base_ejection": "10s"}
+        self.tcp(self.peer(greet("good")), dead, outlier_detection=detection)
+        for _ in range(12):
+            self.assertEqual(self.greeting(), "good")
+        self.wait_for("healthy", "ejected")
+        before = self.count("connect_failures_total", reason="connect_refused")
+        self.assertEqual(self.spread(self.greeting, 20), {"good": 20})
+        self.assertEqual(self.count("connect_failures_total", reason="connect_refused"), before)
+
+    def test_no_more_than_the_share_are_left_out(self):
+        dead = [free_port() for _ in range(4)]
+        self.tcp(*dead, outlier_detection=self.DETECTION | {"base_ejection": "1m"}, panic_threshold="0%")
+        for _ in range(30):
+            self.fate(self.port)
+        self.eventually(lambda: self.count("ejections_total", result="overflow") > 0)
+        self.assertEqual(collections.Counter(self.states().values()), {"ejected": 2, "healthy": 2})
+
+
+class KeepAlive(HealthCase):
+    def is_asked(self, sock) -> bool:
+        """Whether the kernel's timer at the other end of an established connection is the one of keep-alive."""
+        own, other = (f":{name[1]:04X}" for name in (sock.getpeername(), sock.getsockname()))
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            rows = [line.split() for line in table.readlines()[1:]]
+        return [row[5].split(":")[0] for row in rows if row[1].endswith(own) and row[2].endswith(other)] == ["02"]
+
+    def test_both_sides_ask_silent_peers_if_so_configured(self):
+        keep_alive = {"idle": "100s", "interval": "1s", "count": 2}
+        peer = self.peer(sink)
+        for options in ({}, {"tcp_keepalive": keep_alive}):
+            port, accepted = free_port(), peer.accepted
+            self.proxy = self.ringway(
+                document([listener("edge", port, **options)], [cluster("backend", peer, **options)])
+            )
+            client = self.connect(port)
+            self.eventually(lambda: peer.accepted > accepted)
+            self.assertEqual(self.is_asked(client), bool(options))
+            self.assertEqual(self.is_asked(peer.connections[-1]), bool(options))
+
+    def test_a_reload_changes_it_for_new_connections(self):
+        port = free_port()
+        backend = cluster("backend", self.peer(sink))
+        self.proxy = self.ringway(document([listener("edge", port)], [backend]), workers=2)
+        first = self.connect(port)
+        self.proxy.configure(document([listener("edge", port, tcp_keepalive={})], [backend]))
+        self.eventually(lambda: self.is_asked(self.connect(port)))
+        self.proxy.configure(document([listener("edge", port)], [backend]))
+        self.eventually(lambda: not self.is_asked(self.connect(port)))
+        self.assertFalse(self.is_asked(first))
+
+
 class Reload(HealthCase):
     def apply(self, config: str):
         self.assertEqual(self.proxy.configure(config).status, 200)

@@ -208,10 +208,11 @@ class Retries(RouteCase):
 
     def test_a_status(self):
         count = []
+        bodies = []
 
         def script(sock):
             while head := read_head(sock):
-                read_body(sock, head)
+                bodies.append(read_body(sock, head))
                 count.append(head)
                 status = b"503 x" if len(count) < 3 else b"200 OK"
                 sock.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
@@ -223,8 +224,12 @@ class Retries(RouteCase):
         self.assertEqual(metrics("ringway_cluster_retries_total", cluster="backend", result="success"), 1)
         self.assertEqual(metrics("ringway_cluster_retries_total", cluster="backend", result="failure"), 1)
         count.clear()
-        self.assertEqual(self.status(get("/", "Content-Length: 1", method="POST") + b"x"), 503,
-                         "a request whose body went upstream is not sent again")
+        self.assertEqual(self.status(get("/", "Content-Length: 1", method="POST") + b"x"), 200)
+        self.assertEqual(bodies, [b"", b"", b"", b"x", b"x", b"x"], "a small body is sent with every try")
+        count.clear()
+        large = b"x" * 70_000
+        self.assertEqual(self.status(get("/", f"Content-Length: {len(large)}", method="POST") + large), 503,
+                         "a large body that went upstream is not kept")
 
     def test_an_endpoint_that_cannot_be_reached(self):
         self.backend = self.peer(self.recording())

@@ -43,7 +43,7 @@ extension ConfigurationDecoder {
             origin: ConfigOrigin(object.position))
     }
 
-    private func match(_ object: ConfigObject) -> RouteMatch? {
+    func match(_ object: ConfigObject) -> RouteMatch? {
         let paths = [
             "path": object.optional("path", .path).map(PathMatch.exact),
             "path_prefix": object.optional("path_prefix", .path).map(PathMatch.prefix),

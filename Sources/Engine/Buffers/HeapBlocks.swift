@@ -4,14 +4,40 @@ internal import Glibc
 /// Memory for bytes that the proxy makes itself: heads, copies, what a slow reader leaves behind. Each block is counted
 /// by its slices, as receive buffers are.
 ///
-/// Nearly every message has a head, so blocks of the size that holds one are kept for the next: taking one is two
-/// loads. Others come from malloc, by its name: Swift's own raw allocation goes the slower way of posix_memalign.
+/// Nearly every message has a head, and a chunk the line before it, so blocks of the two sizes that hold them are kept
+/// for the next: taking one is two loads. Others come from malloc, by its name: Swift's own raw allocation goes the
+/// slower way of posix_memalign.
 @safe
 struct HeapBlocks {
-    /// Blocks are this large at least, so that a small body has room behind its head.
-    static let smallSize = 4096
-    /// Small blocks kept for later: 1 MiB.
+    /// For the line before a chunk.
+    private static let lineSize = 64
+    /// For a head, with room for a small body behind it.
+    private static let headSize = 4096
+    /// Blocks of a size kept for later: 1 MiB at most.
     private static let keptMax = 256
+
+    /// Blocks of one size that wait to be used again: each begins with the address of the next.
+    @safe
+    private struct Kept {
+        var first: UnsafeMutableRawPointer?
+        var count = 0
+
+        mutating func take() -> UnsafeMutableRawPointer? {
+            guard let block = unsafe first else { return nil }
+            unsafe first = block.load(as: UnsafeMutableRawPointer?.self)
+            count -= 1
+            return unsafe block
+        }
+
+        /// False when there are enough.
+        mutating func keep(_ block: UnsafeMutableRawPointer) -> Bool {
+            guard count < keptMax else { return false }
+            unsafe block.storeBytes(of: first, as: UnsafeMutableRawPointer?.self)
+            unsafe first = block
+            count += 1
+            return true
+        }
+    }
 
     @safe
     private struct Entry {
@@ -32,16 +58,16 @@ struct HeapBlocks {
     private var entryCount = 0
     private var entriesMax = 64
     private var firstFree = none
-    /// Each kept block begins with the address of the next.
-    private var kept: UnsafeMutableRawPointer?
-    private var keptCount = 0
+    private var lines = Kept()
+    private var heads = Kept()
 
     init() { unsafe entries = .allocate(capacity: 64) }
 
     /// A block of at least `size` bytes, with one slice.
     mutating func allocate(_ size: Int) -> (index: UInt32, start: UnsafeMutableRawPointer) {
-        let capacity = max(size, Self.smallSize)
-        let start = unsafe capacity == Self.smallSize ? takeSmall() : Self.allocate(capacity)
+        let capacity = size <= Self.lineSize ? Self.lineSize : max(size, Self.headSize)
+        let kept = unsafe capacity == Self.lineSize ? lines.take() : capacity == Self.headSize ? heads.take() : nil
+        let start = unsafe kept ?? Self.allocate(capacity)
         let index = takeEntry()
         unsafe entries[Int(index)] = Entry(start: start, capacity: capacity, size: size, references: 1)
         bytes += size
@@ -51,7 +77,8 @@ struct HeapBlocks {
     /// Takes over a block from `rw_record_alloc`, with one slice.
     mutating func adopt(record start: UnsafeMutableRawPointer) -> UInt32 {
         let index = takeEntry()
-        unsafe entries[Int(index)] = Entry(start: start, capacity: RW_RECORD_BYTES, size: RW_RECORD_BYTES, references: 1)
+        unsafe entries[Int(index)] = Entry(
+            start: start, capacity: RW_RECORD_BYTES, size: RW_RECORD_BYTES, references: 1)
         bytes += RW_RECORD_BYTES
         return index
     }
@@ -68,15 +95,17 @@ struct HeapBlocks {
         unsafe entry.pointee.references -= 1
         guard unsafe entry.pointee.references == 0, let start = unsafe entry.pointee.start else { return }
         unsafe bytes -= entry.pointee.size
-        if unsafe entry.pointee.capacity == Self.smallSize, keptCount < Self.keptMax {
-            unsafe start.storeBytes(of: kept, as: UnsafeMutableRawPointer?.self)
-            unsafe kept = start
-            keptCount += 1
-        } else if unsafe entry.pointee.capacity == RW_RECORD_BYTES {
-            // All blocks of that size come from malloc and may go to the next record.
+        // All blocks of a record's size come from malloc and may go to the next record.
+        if unsafe entry.pointee.capacity == RW_RECORD_BYTES {
             unsafe rw_record_free(start)
         } else {
-            unsafe free(start)
+            let isKept =
+                switch unsafe entry.pointee.capacity {
+                case Self.lineSize: unsafe lines.keep(start)
+                case Self.headSize: unsafe heads.keep(start)
+                default: false
+                }
+            if !isKept { unsafe free(start) }
         }
         unsafe entry.pointee.start = nil
         unsafe entry.pointee.nextFree = firstFree
@@ -93,22 +122,12 @@ struct HeapBlocks {
 
     func destroy() {
         for index in 0..<entryCount { unsafe free(entries[index].start) }
-        var next = unsafe kept
-        while let block = unsafe next {
-            unsafe next = block.load(as: UnsafeMutableRawPointer?.self)
-            unsafe free(block)
-        }
+        var (lines, heads) = (lines, heads)
+        while let block = unsafe lines.take() ?? heads.take() { unsafe free(block) }
         unsafe entries.deallocate()
     }
 
     // MARK: Details
-
-    private mutating func takeSmall() -> UnsafeMutableRawPointer {
-        guard let block = unsafe kept else { return unsafe Self.allocate(Self.smallSize) }
-        unsafe kept = block.load(as: UnsafeMutableRawPointer?.self)
-        keptCount -= 1
-        return unsafe block
-    }
 
     private static func allocate(_ size: Int) -> UnsafeMutableRawPointer {
         guard let block = unsafe malloc(size) else { fatalError("out of memory: \(size) bytes") }

@@ -163,7 +163,7 @@ extension Connection {
         state.counters.add(UInt64(count), to: ConnectionStat.bytesSent)
         state.bytesSent &+= UInt64(count)
         state.queue.advance(by: count, in: &worker.core.value.segments) { buffer in
-            worker.core.value.buffers.release(buffer, on: worker.backend)
+            worker.io { worker.core.value.buffers.release(buffer, on: $0) }
         }
         let isBelow = state.queue.bytes <= Self.lowWaterBytes && state.queue.segments <= Self.lowWaterSegments
         if isBelow, state.flags.contains(.aboveHighWatermark) {

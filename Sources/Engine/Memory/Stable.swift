@@ -6,13 +6,15 @@
 /// may call back into the worker is never run inside one.
 @safe
 package struct Stable<Value: ~Copyable> {
-    private let address: UnsafeMutablePointer<Value>
+    /// For addressors of properties that stand for the value.
+    package let address: UnsafeMutablePointer<Value>
 
     package init(_ value: consuming Value) {
         unsafe address = .allocate(capacity: 1)
         unsafe address.initialize(to: value)
     }
 
+    @inlinable
     package var value: Value {
         @inline(__always) unsafeAddress {
             unsafe UnsafePointer(address)

@@ -44,6 +44,9 @@ extension Worker {
         io { $0.watchMailbox(mailbox.descriptor, OperationID(.mailbox, slot: 0, generation: 0)) }
     }
 
+    /// The one that it listens to.
+    package var mailbox: Mailbox? { core.value.mailbox }
+
     func readMailbox(_ completion: Completion) {
         guard let mailbox = core.value.mailbox else { return }
         for message in mailbox.takeAll() { message(self) }

@@ -12,7 +12,8 @@ extension Worker {
 
     /// Takes a lease that nobody needs any more.
     public func discard(_ lease: consuming Lease) {
-        core.value.buffers.release(lease.buffer, on: backend)
+        let buffer = lease.buffer
+        io { core.value.buffers.release(buffer, on: $0) }
     }
 
     /// A lease of the first `count` bytes of `lease`, which keeps the rest. Nothing is copied.

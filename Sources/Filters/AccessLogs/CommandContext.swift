@@ -27,13 +27,15 @@ struct CommandContext {
     var closeReason: CloseReason?
 
     /// An exchange, as of now.
-    init(_ stream: HTTPStream) {
+    ///
+    /// - Parameter response: the status of a head that is about to be sent
+    init(_ stream: HTTPStream, response: HTTPStatus? = nil) {
         self.stream = stream
         info = stream.hot.value.info
         startedNs = stream.hot.value.startedNs
         nowNs = stream.worker.nowNs
         flag = stream.hot.value.flag
-        status = stream.hot.value.responseStarted ? stream.hot.value.status.rawValue : 0
+        status = response?.rawValue ?? (stream.hot.value.responseStarted ? stream.hot.value.status.rawValue : 0)
         if let known = info.details {
             details = known
         } else if flag == .none {

@@ -1,3 +1,4 @@
+internal import Config
 internal import Engine
 
 /// The addresses of a client's connection as text, asked of the kernel once, while the client is still there.
@@ -9,8 +10,11 @@ final class ConnectionAddresses {
         let host: [UInt8]
         /// nil for Unix sockets.
         let port: UInt16?
+        /// nil for Unix sockets.
+        let ip: IPAddress?
 
         init(_ address: NetworkAddress) {
+            ip = address.ipBytes.map { IPAddress.v6(UInt128($0.high) << 64 | UInt128($0.low)).unmapped }
             if address.isUnix {
                 host = Array("unix:\(address.host)".utf8)
                 text = host

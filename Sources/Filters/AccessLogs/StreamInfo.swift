@@ -59,6 +59,8 @@ extension ResponseFlag {
         case .downstreamProtocolError: "http1.codec_error"
         case .streamIdleTimeout: "stream_idle_timeout"
         case .rateLimited: "local_rate_limited"
+        case .delayInjected: "via_upstream"
+        case .faultInjected: "fault_filter_abort"
         case .unauthorizedExternalService: "ext_authz_denied"
         }
     }
@@ -79,6 +81,8 @@ extension ResponseFlag {
         case .downstreamProtocolError: "DownstreamProtocolError"
         case .streamIdleTimeout: "StreamIdleTimeout"
         case .rateLimited: "RateLimited"
+        case .delayInjected: "DelayInjected"
+        case .faultInjected: "FaultInjected"
         case .unauthorizedExternalService: "UnauthorizedExternalService"
         }
     }

@@ -53,10 +53,13 @@ public final class BasicAuthFilter: HTTPFilter, ConfigurableHTTPFilter {
         guard object.exactlyOne(of: ["users", "file"]) != nil else { return nil }
         if let path {
             let position = object.position(of: "file")
-            guard let text = ConfigFile.read(path: path, at: position, diagnostics: object.diagnostics) else { return nil }
+            guard let text = ConfigFile.read(path: path, at: position, diagnostics: object.diagnostics) else {
+                return nil
+            }
             fingerprint = ByteSlice.withBytes(of: text) { SHA1Digest(of: $0).prefix }
             // CRLF is one character, and a new line.
-            for (number, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
+            for (number, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated()
+            {
                 if line.isEmpty || line.hasPrefix("#") { continue }
                 add(line, to: &builder, "line \(number + 1) of \(path)", at: position, object.diagnostics)
             }
@@ -123,7 +126,8 @@ public final class BasicAuthFilter: HTTPFilter, ConfigurableHTTPFilter {
     public override func onRequestHeaders(_ stream: HTTPStream) -> Status {
         let first = stream.request.headers.firstIndex(of: .authorization)
         // Of several the endpoint might read another one than this filter.
-        let hasSecond = first.map { stream.request.headers.firstIndex(of: .authorization, from: $0 + 1) != nil } ?? false
+        let hasSecond =
+            first.map { stream.request.headers.firstIndex(of: .authorization, from: $0 + 1) != nil } ?? false
         guard let value = stream.request.headers[.authorization], !hasSecond, let colon = admit(value) else {
             count(Event.denied)
             return .respond(settings.refusal, .none)

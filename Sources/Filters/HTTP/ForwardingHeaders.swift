@@ -14,6 +14,7 @@ enum ForwardingHeaders {
         .xEnvoyUpstreamRqPerTryTimeoutMs, .xEnvoyUpstreamRqTimeoutAltResponse, .xEnvoyExpectedRqTimeoutMs,
         .xEnvoyForceTrace, .xEnvoyIpTags, .xEnvoyOriginalUrl, .xEnvoyOriginalPath, .xEnvoyHedgeOnPerTryTimeout,
     ]
+    private static let internalOnlySet = HeaderNameSet(internalOnly)
     /// Not from outside either.
     private static let edgeOnly: [HeaderName] = [
         .xEnvoyDecoratorOperation, .xEnvoyDownstreamServiceCluster, .xEnvoyDownstreamServiceNode,
@@ -21,7 +22,9 @@ enum ForwardingHeaders {
 
     static func apply(to head: inout RequestHead, on manager: HTTPConnectionManager, _ chain: HTTPChain) {
         let settings = chain.settings
-        for name in internalOnly where head.headers.contains(name) { head.headers.remove(name) }
+        if head.headers.containsAny(of: internalOnlySet) {
+            for name in internalOnly where head.headers.contains(name) { head.headers.remove(name) }
+        }
         if settings.useRemoteAddress {
             for name in edgeOnly where head.headers.contains(name) { head.headers.remove(name) }
             addPeer(to: &head, manager, trustedHops: settings.trustedHops)
@@ -91,12 +94,31 @@ enum UUIDText {
     static func write(high: UInt64, low: UInt64, to out: inout ByteWriter) {
         let high = high & ~0xF000 | 0x4000
         let low = low & ~(0b11 << 62) | 0b10 << 62
-        for position in 0..<32 {
-            if position == 8 || position == 12 || position == 16 || position == 20 { out.append(UInt8(ascii: "-")) }
-            let word = position < 16 ? high : low
-            let digit = UInt8(truncatingIfNeeded: word &>> UInt64(60 - position % 16 * 4)) & 15
-            out.append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
-        }
+        let first = hex(UInt32(truncatingIfNeeded: high &>> 32))
+        let second = hex(UInt32(truncatingIfNeeded: high))
+        let third = hex(UInt32(truncatingIfNeeded: low &>> 32))
+        let fourth = hex(UInt32(truncatingIfNeeded: low))
+        out.append(text: first, count: 8)
+        out.append(UInt8(ascii: "-"))
+        out.append(text: second, count: 4)
+        out.append(UInt8(ascii: "-"))
+        out.append(text: second &>> 32, count: 4)
+        out.append(UInt8(ascii: "-"))
+        out.append(text: third, count: 4)
+        out.append(UInt8(ascii: "-"))
+        out.append(text: third &>> 32, count: 4)
+        out.append(text: fourth, count: 8)
+    }
+
+    /// Eight digits, the first in the lowest byte: each half byte in a byte of its own, then all made digits at once.
+    private static func hex(_ value: UInt32) -> UInt64 {
+        var nibbles = UInt64(value.byteSwapped)
+        nibbles = (nibbles | nibbles &<< 16) & 0x0000_FFFF_0000_FFFF
+        nibbles = (nibbles | nibbles &<< 8) & 0x00FF_00FF_00FF_00FF
+        nibbles = (nibbles &>> 4 | nibbles &<< 8) & 0x0F0F_0F0F_0F0F_0F0F
+        // 1 where a nibble is ten or more.
+        let letters = (nibbles &+ 0x0606_0606_0606_0606) &>> 4 & 0x0101_0101_0101_0101
+        return nibbles &+ 0x3030_3030_3030_3030 &+ letters &* 39
     }
 }
 

@@ -238,10 +238,16 @@ final class HTTP1ServerCodec: ServerCodec {
         // A length or an open chunk says by itself that something is missing. A body that ends with the connection
         // would look complete.
         let needsReset = hot.value.response.framing == .untilClose
+        // Time is over: a client that reads too slowly is not waited for any longer.
+        let isLate = stream.flag == .upstreamRequestTimeout || stream.flag == .streamIdleTimeout
         hot.value.phase = .closing
         self.stream = nil
         stream.end()
-        connection.closeWhenSent(.otherSideClosed, reset: needsReset)
+        if isLate {
+            connection.close(.idleTimeout, reset: true)
+        } else {
+            connection.closeWhenSent(.otherSideClosed, reset: needsReset)
+        }
     }
 
     // MARK: Tunnels

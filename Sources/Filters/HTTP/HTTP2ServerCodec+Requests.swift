@@ -47,7 +47,7 @@ extension HTTP2ServerCodec {
         exchange.codecSlot = stream.slot
         entries[slot] = Entry(stream: exchange, chain: newest, lastActiveNs: worker.nowNs)
         requestCount += 1
-        if session.streamCount == 1 { connection.setIdleTimeout(ns: 0) }
+        cancelIdleTimer()
         if let max = newest.settings.requestsPerConnectionMax, requestCount >= max { onDrain() }
         switch session.finishRequest(stream, into: &exchange.request) {
         case .failure(let error): refuse(stream, error)
@@ -95,10 +95,11 @@ extension HTTP2ServerCodec {
     /// is told; what breaks the protocol ends the stream (RFC 9113 §8.1.1).
     private func refuse(_ stream: HTTP2Stream, _ error: HTTP1Error) {
         let slot = Int(stream.slot)
-        guard let entry = entries[slot], let exchange = entry.stream else {
+        guard slot < entries.count, let entry = entries[slot], let exchange = entry.stream else {
             return session.reset(stream, .protocolError)
         }
         entry.chain.counters.add(to: HTTPStat.refused(error))
+        exchange.hot.value.info.details = "http2.codec_error"
         if error.status != .badRequest, !exchange.responseStarted {
             exchange.respond(error.status, flag: .downstreamProtocolError, text: error.label)
         } else {
@@ -119,8 +120,7 @@ extension HTTP2ServerCodec {
             }
             end(exchange, at: slot, .downstreamRemoteReset)
         }
-        guard session.streamCount == 0, phase == .serving else { return }
-        connection.setIdleTimeout(ns: chain.settings.idleTimeoutNs)
+        if session.streamCount == 0, phase == .serving { startIdleTimer() }
     }
 
     func end(_ exchange: HTTPStream, at slot: Int, _ flag: ResponseFlag) {

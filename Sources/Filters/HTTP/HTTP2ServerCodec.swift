@@ -47,6 +47,7 @@ final class HTTP2ServerCodec: ServerCodec {
     private var refusedCount: UInt64 = 0
     private var isBlocked = false
     private lazy var timers = HTTP2ServerTimers(self)
+    private var idleTimer = TaskTimer.none
     private var sweepTimer = TaskTimer.none
     private var goAwayTimer = TaskTimer.none
 
@@ -57,6 +58,8 @@ final class HTTP2ServerCodec: ServerCodec {
         transport = HTTP2Transport(session, worker: manager.connection.worker, output: chain.http2Output)
         super.init(manager)
         chain.counters.add(to: HTTPStat.http2Connections)
+        connection.setIdleTimeout(ns: 0)
+        startIdleTimer()
         connection.requestFlush()
     }
 
@@ -82,17 +85,15 @@ final class HTTP2ServerCodec: ServerCodec {
     func onBytes(_ bytes: [UInt8]) { ByteSlice.withBytes(of: bytes) { $0.withSpan { onData(worker.copy($0)) } } }
 
     private func afterReceiving() {
-        if session.streamsRefused > refusedCount {
-            chain.counters.add(session.streamsRefused - refusedCount, to: HTTPStat.http2StreamsRefused)
-            refusedCount = session.streamsRefused
-        }
         guard phase != .closing else { return }
         if let failure = session.failure { return fail(failure) }
         connection.requestFlush()
     }
 
     override func onFlush() {
-        guard phase != .closing, !isBlocked else { return }
+        guard phase != .closing else { return }
+        defer { transport.settle() }
+        guard !isBlocked else { return }
         flush()
         if let failure = session.failure { return fail(failure) }
         // A request may be on its way until the answer to the announcement has come.
@@ -104,6 +105,9 @@ final class HTTP2ServerCodec: ServerCodec {
     private func flush() {
         transport.flush { unsafe manager.forwardWrite($0) }
         while let event = session.nextEvent() { take(event) }
+        guard session.streamsRefused > refusedCount else { return }
+        chain.counters.add(session.streamsRefused - refusedCount, to: HTTPStat.http2StreamsRefused)
+        refusedCount = session.streamsRefused
     }
 
     private func fail(_ failure: HTTP2Failure) {
@@ -137,10 +141,24 @@ final class HTTP2ServerCodec: ServerCodec {
     /// The client sends nothing more: neither requests nor windows.
     override func onEnd() { close(.finished) }
 
-    override func onIdle() {
-        guard session.streamCount == 0 else { return }
+    /// Signs of life keep no connection: what counts is the time without a request. A head that does not come to its
+    /// end is no request yet.
+    func idleTimedOut() {
+        idleTimer = .none
+        guard phase != .closing, entries.allSatisfy({ $0 == nil }) else { return }
         session.terminate(.noError)
         close(.idleTimeout)
+    }
+
+    func startIdleTimer() {
+        let ns = chain.settings.idleTimeoutNs
+        guard ns > 0, idleTimer == .none else { return }
+        idleTimer = worker.schedule(timers, tag: HTTP2ServerTimers.idle, afterNs: ns)
+    }
+
+    func cancelIdleTimer() {
+        worker.cancel(idleTimer)
+        idleTimer = .none
     }
 
     /// RFC 9113 §6.8: asks for no more streams, and refuses those that come after the answer to that has had the time
@@ -167,6 +185,7 @@ final class HTTP2ServerCodec: ServerCodec {
 
     override func onClose(_ reason: CloseReason) {
         phase = .closing
+        cancelIdleTimer()
         worker.cancel(sweepTimer)
         worker.cancel(goAwayTimer)
         for slot in entries.indices {
@@ -195,8 +214,7 @@ final class HTTP2ServerCodec: ServerCodec {
     // MARK: From streams: requests
 
     override func requestBodyWanted(by stream: HTTPStream) {
-        let slot = Int(stream.codecSlot)
-        guard let entry = entries[slot], entry.stream === stream, wantsBody(stream, slot) else { return }
+        guard let slot = slot(of: stream), let entry = entries[slot], wantsBody(stream, slot) else { return }
         if !entry.held.isEmpty {
             entries[slot]?.held = []
             ByteSlice.withBytes(of: entry.held) { $0.withSpan { stream.requestBody(worker.copy($0)) } }
@@ -215,22 +233,15 @@ final class HTTP2ServerCodec: ServerCodec {
     }
 
     override func blockRequestBody(_ isBlocked: Bool, of stream: HTTPStream) {
-        let slot = Int(stream.codecSlot)
-        guard entries[slot]?.stream === stream else { return }
+        guard let slot = slot(of: stream) else { return }
         entries[slot]?.isBodyBlocked = isBlocked
         if !isBlocked { giveBack(HTTP2Stream(slot: stream.codecSlot)) }
-    }
-
-    override func requestTimedOut(_ stream: HTTPStream) {
-        guard !stream.requestEnded else { return }
-        stream.respond(.requestTimeout, flag: .none, text: "the request did not come in time\n")
     }
 
     // MARK: Timeouts
 
     override func setIdleTimeout(ns: UInt64, of stream: HTTPStream) {
-        let slot = Int(stream.codecSlot)
-        guard entries[slot]?.stream === stream else { return }
+        guard let slot = slot(of: stream) else { return }
         entries[slot]?.idleTimeoutNs = ns
         if ns > 0, sweepTimer == .none { startSweep() }
     }
@@ -260,15 +271,18 @@ final class HTTP2ServerCodec: ServerCodec {
         startSweep()
     }
 
-    func noteActivity(_ slot: Int) { entries[slot]?.lastActiveNs = worker.nowNs }
+    /// Where the stream is, as long as the client and we have not ended it.
+    private func slot(of stream: HTTPStream) -> Int? {
+        let slot = Int(stream.codecSlot)
+        return entries.indices.contains(slot) && entries[slot]?.stream === stream ? slot : nil
+    }
 
     // MARK: From streams: responses
 
     /// The stream's place on the connection; nil when the client has gone.
     private func place(of stream: HTTPStream) -> HTTP2Stream? {
-        let slot = Int(stream.codecSlot)
-        guard entries.indices.contains(slot), entries[slot]?.stream === stream else { return nil }
-        noteActivity(slot)
+        guard let slot = slot(of: stream) else { return nil }
+        entries[slot]?.lastActiveNs = worker.nowNs
         return HTTP2Stream(slot: stream.codecSlot)
     }
 
@@ -356,6 +370,7 @@ final class HTTP2ServerCodec: ServerCodec {
 final class HTTP2ServerTimers: TimerTask {
     static let sweep = 0
     static let goAway = 1
+    static let idle = 2
 
     /// Cancels its timers before it goes.
     private unowned(unsafe) let codec: HTTP2ServerCodec
@@ -366,6 +381,10 @@ final class HTTP2ServerTimers: TimerTask {
     }
 
     override func onTimer(_ tag: Int, on worker: Worker) {
-        if tag == Self.sweep { unsafe codec.sweep() } else { unsafe codec.finishDrain() }
+        switch tag {
+        case Self.sweep: unsafe codec.sweep()
+        case Self.idle: unsafe codec.idleTimedOut()
+        default: unsafe codec.finishDrain()
+        }
     }
 }

@@ -73,27 +73,27 @@ package final class HTTPChain {
     }
 }
 
-/// What the connections of a listener need to know.
-package struct HTTPChainSettings: Sendable {
-    package var limits: HTTP1Limits
+/// What the connections of a listener need to know. An object, so that whoever has it copies nothing.
+package final class HTTPChainSettings: Sendable {
+    package let limits: HTTP1Limits
     /// Nanoseconds without a request in progress; 0 for no limit.
-    package var idleTimeoutNs: UInt64
+    package let idleTimeoutNs: UInt64
     /// Nanoseconds from the first byte of a request to the end of its body; 0 for no limit.
-    package var requestTimeoutNs: UInt64
+    package let requestTimeoutNs: UInt64
     /// Nanoseconds without a byte while a request is in progress; 0 for no limit.
-    package var streamIdleTimeoutNs: UInt64
-    package var requestsPerConnectionMax: UInt64?
+    package let streamIdleTimeoutNs: UInt64
+    package let requestsPerConnectionMax: UInt64?
     /// Whether clients may speak HTTP/2.
-    package var acceptsHTTP2: Bool
-    package var http2: HTTP2Settings
+    package let acceptsHTTP2: Bool
+    package let http2: HTTP2Settings
     /// What filters may hold back of each direction of a stream.
-    package var bufferBytesMax: Int
+    package let bufferBytesMax: Int
     /// nil leaves paths as they are.
-    package var normalizer: PathNormalizer?
-    package var useRemoteAddress: Bool
-    package var trustedHops: Int
-    package var serverName: [UInt8]
-    package var requestID: RequestIDConfiguration
+    package let normalizer: PathNormalizer?
+    package let useRemoteAddress: Bool
+    package let trustedHops: Int
+    package let serverName: [UInt8]
+    package let requestID: RequestIDConfiguration
 
     package init(_ configuration: HTTPConfiguration) {
         limits = HTTP1Limits(

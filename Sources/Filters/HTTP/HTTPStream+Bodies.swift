@@ -60,7 +60,7 @@ extension HTTPStream {
         switch direction {
         case .request:
             guard route.isReady else { return hold(data, direction, at: step, isKept: false) }
-            unsafe chain.router.requestBody(self, data)
+            router.requestBody(self, data)
         case .response:
             guard let codec = unsafe hot.value.codec else { return worker.discard(data) }
             hot.value.info.bytesSent &+= UInt64(data.count)
@@ -89,9 +89,9 @@ extension HTTPStream {
         }
         switch direction {
         case .request where !route.isReady: heldBody(direction, step).trailers = trailers.copy()
-        case .request: unsafe chain.router.requestTrailers(self, trailers)
+        case .request: router.requestTrailers(self, trailers)
         case .response:
-            unsafe chain.accessLogs?.responseTrailers(self, trailers)
+            accessLogs?.responseTrailers(self, trailers)
             if let codec = unsafe hot.value.codec { codec.sendTrailers(trailers, of: self) }
         }
     }
@@ -124,7 +124,7 @@ extension HTTPStream {
         switch direction {
         case .request where !route.isReady && !hot.value.requestFlow.held.isEmpty:
             heldBody(direction, step).hasEnd = true
-        case .request: unsafe chain.router.requestEnd(self)
+        case .request: router.requestEnd(self)
         case .response: withCodec { $0.sendEnd(of: self) }
         }
     }
@@ -214,7 +214,7 @@ extension HTTPStream {
         let count = data.count
         worker.discard(data)
         withFlow(direction) { $0.heldBytes += count }
-        guard flow(direction).heldBytes > (unsafe chain.settings.bufferBytesMax) else { return }
+        guard flow(direction).heldBytes > settings.bufferBytesMax else { return }
         switch direction {
         case .request:
             respond(.contentTooLarge, flag: .downstreamProtocolError, text: "the request does not fit in its buffer\n")

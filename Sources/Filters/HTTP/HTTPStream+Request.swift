@@ -16,9 +16,8 @@ extension HTTPStream {
             hot.value.requestEnded = true
             hot.value.info.requestEndedNs = worker.nowNs
         }
-        let settings = unsafe chain.settings
         if let normalizer = settings.normalizer, let refusal = request.normalizePath(normalizer) {
-            unsafe chain.counters.add(to: HTTPStat.refused(refusal))
+            counters.add(to: HTTPStat.refused(refusal))
             hot.value.info.details = refusal.label
             respond(.badRequest, flag: .downstreamProtocolError, text: "the path is not valid\n")
             return
@@ -44,7 +43,7 @@ extension HTTPStream {
         if unsafe hot.value.filters.interests.contains(.requestBody) {
             pass(data, .request, from: 0)
         } else {
-            unsafe chain.router.requestBody(self, data)
+            router.requestBody(self, data)
         }
     }
 
@@ -108,6 +107,6 @@ extension HTTPStream {
             }
             if !isCurrent(use) || hot.value.hasResponse { return }
         }
-        unsafe chain.router.route(self)
+        router.route(self)
     }
 }

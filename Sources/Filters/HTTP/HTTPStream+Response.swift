@@ -33,7 +33,7 @@ extension HTTPStream {
         guard !hot.value.isEnded else { return }
         hot.value.flag = flag
         cancelSubrequests()
-        unsafe chain.router.abandon(self)
+        router.abandon(self)
         guard !hot.value.responseStarted else {
             withCodec { $0.abort(self) }
             return
@@ -47,7 +47,7 @@ extension HTTPStream {
         ownHead.value.status = status
         ownHead.value.setBodyLength(.exactly(UInt64(bytes.count)))
         addHeaders(&ownHead.value.headers)
-        if flag != .none, !(unsafe chain.settings.useRemoteAddress) {
+        if flag != .none, !settings.useRemoteAddress {
             ownHead.value.headers.set(.xRingwayReason, ByteSlice(flag.label))
         }
         let isGRPC = GRPC.isRequest(request)
@@ -129,7 +129,6 @@ extension HTTPStream {
     }
 
     private func sendResponseHead(_ head: inout ResponseHead) {
-        let settings = unsafe chain.settings
         hot.value.status = head.status
         hot.value.responseStarted = true
         ByteSlice.withBytes(of: settings.serverName) { _ = head.headers.set(.server, $0) }
@@ -139,7 +138,7 @@ extension HTTPStream {
         }
         guard let codec = unsafe hot.value.codec else { return }
         codec.sendHead(&head, of: self)
-        unsafe chain.accessLogs?.responseHead(self, head.headers)
+        accessLogs?.responseHead(self, head.headers)
         if head.switchesProtocol, let upstream = unsafe route.upstream {
             hot.value.info.tunnelBegins(on: connection)
             codec.startTunnel(self, to: upstream)

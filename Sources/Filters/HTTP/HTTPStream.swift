@@ -43,7 +43,14 @@ public final class HTTPStream: UpstreamRequest {
         init(filters: HTTPFilterSet) { unsafe self.filters = filters }
     }
 
+    /// Keeps this stream, and is there as long as a request is in progress.
     unowned(unsafe) let chain: HTTPChain
+    // Of the chain, at hand: what is reached through an uncounted reference is counted for each use.
+    let router: RouterFilter
+    let settings: HTTPChainSettings
+    let counters: StatsScope
+    let accessLogs: HTTPAccessLogs?
+    public let worker: Worker
     let hot: Stable<State>
     private let requestHead: Stable<RequestHead>
     private let routing: Stable<RouterState>
@@ -64,6 +71,11 @@ public final class HTTPStream: UpstreamRequest {
 
     init(chain: HTTPChain) {
         unsafe self.chain = chain
+        router = chain.router
+        settings = chain.settings
+        counters = chain.counters
+        accessLogs = chain.accessLogs
+        worker = chain.worker
         hot = Stable(State(filters: chain.filters))
         requestHead = Stable(RequestHead(headersMax: chain.settings.limits.headersMax))
         routing = Stable(RouterState())
@@ -83,8 +95,8 @@ public final class HTTPStream: UpstreamRequest {
 
     /// The head of the request, as received and as changed by filters since.
     public var request: RequestHead {
-        @inline(__always) _read { yield requestHead.value }
-        @inline(__always) _modify { yield &requestHead.value }
+        @inline(__always) unsafeAddress { unsafe UnsafePointer(requestHead.address) }
+        @inline(__always) unsafeMutableAddress { unsafe requestHead.address }
     }
 
     /// Why this proxy answered by itself, or what went wrong.
@@ -99,7 +111,6 @@ public final class HTTPStream: UpstreamRequest {
     /// The response is one of this proxy: it did not come from an endpoint.
     public var isLocalResponse: Bool { hot.value.isLocalResponse }
 
-    public var worker: Worker { unsafe chain.worker }
     /// The client's connection; nil when the exchange is over.
     public var connection: Connection? { unsafe hot.value.codec?.connection }
 
@@ -133,6 +144,31 @@ public final class HTTPStream: UpstreamRequest {
     }
 
     public var ticket: Ticket { Ticket(self) }
+
+    /// Names this exchange to another thread, which is how an answer comes back from there.
+    public struct RemoteTicket: @unchecked Sendable {
+        // The stream in it is looked at on its worker only.
+        private let ticket: Ticket
+        private let mailbox: Mailbox
+
+        fileprivate init(_ ticket: Ticket, _ mailbox: Mailbox) {
+            self.ticket = ticket
+            self.mailbox = mailbox
+        }
+
+        /// Runs `body` on the exchange's worker, unless the exchange is over by then. Nothing bounds how many wait
+        /// there: send one for each thing that was asked.
+        public func send(_ body: @escaping @Sendable (HTTPStream) -> Void) {
+            mailbox.send { [self] _ in
+                if let stream = ticket.current { body(stream) }
+            }
+        }
+    }
+
+    public var remoteTicket: RemoteTicket {
+        guard let mailbox = worker.mailbox else { preconditionFailure("a worker has a mailbox") }
+        return RemoteTicket(ticket, mailbox)
+    }
 
     /// Calls `filter.onTimer` in `ns` nanoseconds, unless the exchange is over by then. A filter has one timer in a
     /// stream; starting it again sets it anew.
@@ -202,8 +238,8 @@ public final class HTTPStream: UpstreamRequest {
     // MARK: The life of a stream
 
     var route: RouterState {
-        @inline(__always) _read { yield routing.value }
-        @inline(__always) _modify { yield &routing.value }
+        @inline(__always) unsafeAddress { unsafe UnsafePointer(routing.address) }
+        @inline(__always) unsafeMutableAddress { unsafe routing.address }
     }
 
     var isEnded: Bool { hot.value.isEnded }
@@ -226,8 +262,8 @@ public final class HTTPStream: UpstreamRequest {
         hot.value.startedNs = worker.nowNs
         requestHead.value.reset()
         for index in filterWords.indices { filterWords[index] = 0 }
-        if let logs = unsafe chain.accessLogs, logs.needsAddresses { askForAddresses() }
-        unsafe chain.counters.add(to: HTTPStat.requestsActive)
+        if let logs = accessLogs, logs.needsAddresses { askForAddresses() }
+        counters.add(to: HTTPStat.requestsActive)
     }
 
     /// Keeps the bytes of the request's head. Copied out of the receive buffer, which is shared by all connections,
@@ -257,16 +293,17 @@ public final class HTTPStream: UpstreamRequest {
         for index in filterTimers.indices { worker.cancel(filterTimers[index]) }
         filterTimers.removeAll(keepingCapacity: true)
         cancelSubrequests()
-        unsafe chain.router.abandon(self)
+        router.abandon(self)
         for index in 0..<hot.value.filtersPassed { unsafe hot.value.filters[index].onStreamEnd(self) }
-        unsafe chain.counters.subtract(from: HTTPStat.requestsActive)
+        counters.subtract(from: HTTPStat.requestsActive)
         if hot.value.responseStarted {
-            unsafe chain.counters.add(to: HTTPStat.responses(hot.value.status))
-            unsafe chain.counters.record(worker.nowNs - hot.value.startedNs, in: HTTPStat.requestTime)
+            counters.add(to: HTTPStat.responses(hot.value.status))
+            counters.record(worker.nowNs - hot.value.startedNs, in: HTTPStat.requestTime)
         }
-        if let logs = unsafe chain.accessLogs {
+        if let logs = accessLogs {
             if !hot.value.responseStarted, hot.value.flag == .none { hot.value.flag = .downstreamConnectionTermination }
-            if routing.value.isTunnel { hot.value.info.tunnelEnds(on: connection) }
+            // A tunnel of HTTP/2 is one stream of many, and its bytes were counted as they passed.
+            if routing.value.isTunnel, request.version != .http2 { hot.value.info.tunnelEnds(on: connection) }
             logs.write(self)
         }
         routing.value.clear()
@@ -297,25 +334,25 @@ public final class HTTPStream: UpstreamRequest {
             hot.value.requestTimer = .none
             withCodec { $0.requestTimedOut(self) }
         } else {
-            unsafe chain.router.timerFired(self, timer)
+            router.timerFired(self, timer)
         }
     }
 
     // MARK: From upstream
 
-    public override func onStarted(_ upstream: UpstreamConnection) { unsafe chain.router.started(self, upstream) }
-    public override func onReady(_ upstream: UpstreamConnection) { unsafe chain.router.ready(self, upstream) }
+    public override func onStarted(_ upstream: UpstreamConnection) { router.started(self, upstream) }
+    public override func onReady(_ upstream: UpstreamConnection) { router.ready(self, upstream) }
     public override func onResponseHead(_ head: inout ResponseHead) {
         hot.value.info.upstreamHeadNs = worker.nowNs
-        unsafe chain.router.responseHead(self, &head)
+        router.responseHead(self, &head)
     }
     public override func onResponseBody(_ data: consuming Lease) { responseBody(data) }
     public override func onResponseTrailers(_ fields: inout HeaderTable) {
-        unsafe chain.router.responseTrailers(self, fields)
+        router.responseTrailers(self, fields)
         pass(&fields, .response, from: 0)
     }
-    public override func onResponseEnd() { unsafe chain.router.responseEnd(self) }
-    public override func onReset(_ reason: UpstreamReset) { unsafe chain.router.reset(self, reason) }
+    public override func onResponseEnd() { router.responseEnd(self) }
+    public override func onReset(_ reason: UpstreamReset) { router.reset(self, reason) }
     public override func onUpstreamBlocked(_ isBlocked: Bool) {
         withCodec { $0.blockRequestBody(isBlocked, of: self) }
     }

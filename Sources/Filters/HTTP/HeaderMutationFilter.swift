@@ -49,7 +49,7 @@ public final class HeaderMutationFilter: HTTPFilter, ConfigurableHTTPFilter {
 
     public override func onRequestHeaders(_ stream: HTTPStream) -> Status {
         guard !request.isEmpty else { return .proceed }
-        let context = context(of: stream)
+        let context = context(of: stream, response: nil)
         for mutation in request {
             scratch.withValue(mutation.writer, context) { mutation.apply($0, to: &stream.request.headers) }
         }
@@ -59,16 +59,16 @@ public final class HeaderMutationFilter: HTTPFilter, ConfigurableHTTPFilter {
     public override func onResponseHeaders(_ stream: HTTPStream, _ head: inout ResponseHead) -> Status {
         guard !response.isEmpty else { return .proceed }
         if !responseFields.isEmpty { stream.note(.response, responseFields, of: head.headers) }
-        let context = context(of: stream)
+        let context = context(of: stream, response: head.status)
         for mutation in response {
             scratch.withValue(mutation.writer, context) { mutation.apply($0, to: &head.headers) }
         }
         return .proceed
     }
 
-    private func context(of stream: HTTPStream) -> CommandContext {
+    private func context(of stream: HTTPStream, response: HTTPStatus?) -> CommandContext {
         if needsAddresses { stream.askForAddresses() }
-        return CommandContext(stream)
+        return CommandContext(stream, response: response)
     }
 
     /// A change with what one worker needs to compute its value.

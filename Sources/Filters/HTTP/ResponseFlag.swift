@@ -13,6 +13,8 @@ public enum ResponseFlag: UInt8, CaseIterable, Sendable {
     case downstreamProtocolError
     case streamIdleTimeout
     case rateLimited
+    case delayInjected
+    case faultInjected
     case unauthorizedExternalService
 
     /// As access logs and `x-ringway-reason` write it; `-` for none.
@@ -31,6 +33,8 @@ public enum ResponseFlag: UInt8, CaseIterable, Sendable {
         case .downstreamProtocolError: "DPE"
         case .streamIdleTimeout: "SI"
         case .rateLimited: "RL"
+        case .delayInjected: "DI"
+        case .faultInjected: "FI"
         case .unauthorizedExternalService: "UAEX"
         }
     }

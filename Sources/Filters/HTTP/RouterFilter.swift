@@ -80,7 +80,13 @@ package final class RouterFilter {
             stream.respond(.serviceUnavailable, flag: .noClusterFound, text: "no cluster has the name in the request\n")
             return
         }
-        unsafe stream.route.pool = pools[index]
+        let pool = pools[index]
+        unsafe stream.route.pool = pool
+        stream.route.clusterCounters = pool.cluster.counters
+        stream.route.detectsOutliers = pool.cluster.detectsOutliers
+        stream.route.timeoutNs = route.timeoutNs
+        stream.route.perTryTimeoutNs = route.retry?.perTryTimeoutNs ?? 0
+        stream.route.hasRetry = route.retry != nil
         stream.route.deadlineNs = GRPC.isRequest(stream.request) ? GRPC.timeoutNs(stream.request) ?? 0 : 0
         // A client of gRPC counts from the beginning of its request.
         if stream.requestEnded || stream.route.deadlineNs > 0 { startRouteTimer(stream) }
@@ -104,12 +110,15 @@ package final class RouterFilter {
             stream.respond(.requestHeaderFieldsTooLarge, flag: .none, text: "too many header bytes\n")
             return
         }
-        if !route.mirrors.isEmpty, !stream.route.offersTunnel { mirror(stream, route) }
         attempt(stream, fresh: false)
     }
 
-    /// Starts copies for other clusters. They see what the endpoint will see.
+    /// Starts copies for other clusters. They see what the endpoint sees.
+    ///
+    /// Not before the request has its connection: copies that held connections while their requests wait for some
+    /// could keep them waiting.
     private func mirror(_ stream: HTTPStream, _ route: Route) {
+        stream.route.isMirrored = true
         let store = mirrorStore ?? RequestMirrorStore(worker: stream.worker, headersMax: settings.limits.headersMax)
         mirrorStore = store
         let isComplete = stream.requestEnded && !stream.holdsRequestBody
@@ -189,10 +198,15 @@ package final class RouterFilter {
     }
 
     private func startTryTimer(_ stream: HTTPStream) {
-        guard stream.route.tryTimer == .none, let ns = unsafe stream.route.route?.retry?.perTryTimeoutNs, ns > 0 else {
-            return
-        }
+        let ns = stream.route.perTryTimeoutNs
+        guard ns > 0, stream.route.tryTimer == .none else { return }
         stream.route.tryTimer = stream.worker.schedule(stream, tag: StreamTimer.tried.rawValue, afterNs: ns)
+    }
+
+    private func cancelTryTimer(_ stream: HTTPStream) {
+        guard stream.route.tryTimer != .none else { return }
+        stream.worker.cancel(stream.route.tryTimer)
+        stream.route.tryTimer = .none
     }
 
     /// The connection is there.
@@ -211,6 +225,11 @@ package final class RouterFilter {
             ByteSlice.withBytes(of: kept) { $0.withSpan { upstream.write(stream.worker.copy($0), of: stream) } }
             if hasEnd { upstream.end(stream) }
         }
+        if let route = unsafe stream.route.route, !route.mirrors.isEmpty, !stream.route.offersTunnel,
+            !stream.route.isMirrored
+        {
+            mirror(stream, route)
+        }
         if !hasEnd { stream.upstreamReady() }
     }
 
@@ -225,7 +244,7 @@ package final class RouterFilter {
     /// A body that is small is kept where the route may try again. Beyond, there is no other try.
     private func keepForRetry(_ data: borrowing Lease, of stream: HTTPStream) {
         guard !stream.route.bodySent else { return }
-        guard unsafe stream.route.route?.retry != nil, !stream.route.offersTunnel,
+        guard stream.route.hasRetry, !stream.route.offersTunnel,
             stream.route.keptBody.count + data.count <= Self.keptBodyMax
         else {
             stream.route.bodySent = true
@@ -249,7 +268,7 @@ package final class RouterFilter {
         forEachMirror(stream) { $0.end() }
         detachMirrors(stream)
         guard let upstream = unsafe stream.route.upstream, stream.route.isReady else { return }
-        if stream.request.bodyLength == .unknown, unsafe stream.route.route?.retry == nil {
+        if stream.request.bodyLength == .unknown, !stream.route.hasRetry {
             stream.route.bodySent = true
         }
         upstream.end(stream)
@@ -262,9 +281,8 @@ package final class RouterFilter {
     }
 
     private func startRouteTimer(_ stream: HTTPStream) {
-        guard let routeNs = unsafe stream.route.route?.timeoutNs, !stream.hot.value.hasResponse,
-            !stream.route.isTunnel, stream.route.routeTimer == .none
-        else { return }
+        guard !stream.hot.value.hasResponse, !stream.route.isTunnel, stream.route.routeTimer == .none else { return }
+        let routeNs = stream.route.timeoutNs
         let deadlineNs = stream.route.deadlineNs
         let ns = routeNs > 0 && deadlineNs > 0 ? min(routeNs, deadlineNs) : max(routeNs, deadlineNs)
         guard ns > 0 else { return }
@@ -278,13 +296,12 @@ package final class RouterFilter {
             if let codec = unsafe stream.hot.value.codec { codec.sendInformational(&head, of: stream) }
             return
         }
-        stream.worker.cancel(stream.route.tryTimer)
-        stream.route.tryTimer = .none
+        cancelTryTimer(stream)
         count(stream, head.status)
         note(stream, isFailure: head.status.codeClass >= 5)
         let grpcStatus = GRPC.status(in: head.headers)
         if let grpcStatus { count(stream, grpcStatus: grpcStatus) }
-        if let retry = unsafe stream.route.route?.retry,
+        if stream.route.hasRetry, let retry = unsafe stream.route.route?.retry,
             retry.retries(head.status) || grpcStatus.map(retry.retries(grpcStatus:)) ?? false, mayRetry(stream, retry)
         {
             unsafe stream.route.upstream?.cancel(stream)
@@ -333,8 +350,7 @@ package final class RouterFilter {
         unsafe stream.route.upstream = nil
         stream.route.isReady = false
         stream.route.isPending = false
-        stream.worker.cancel(stream.route.tryTimer)
-        stream.route.tryTimer = .none
+        cancelTryTimer(stream)
         if case .tunnelClosed(let close) = reason {
             stream.withCodec { $0.tunnelClosed(stream, close) }
             return
@@ -427,7 +443,8 @@ package final class RouterFilter {
     private func isRetriable(_ reason: UpstreamReset, _ retry: RetryPolicy) -> Bool {
         switch reason {
         case .connectFailed: retry.onConnectFailure
-        case .closedBeforeResponse, .refused, .truncated, .protocolError: retry.onReset
+        case .refused: retry.onRefusedStream
+        case .closedBeforeResponse, .truncated, .protocolError: retry.onReset
         case .overflow, .noEndpoint, .exhausted, .tunnelClosed: false
         }
     }
@@ -463,8 +480,7 @@ package final class RouterFilter {
     private func scheduleRetry(_ stream: HTTPStream, _ retry: RetryPolicy) {
         unsafe stream.route.upstream = nil
         stream.route.isReady = false
-        stream.worker.cancel(stream.route.tryTimer)
-        stream.route.tryTimer = .none
+        cancelTryTimer(stream)
         let bound = min(retry.backOffBaseNs * (1 << UInt64(stream.route.retries) - 1), retry.backOffMaxNs)
         let delayNs = UInt64.random(in: 0..<max(bound, 1), using: &random)
         stream.route.backOffTimer = stream.worker.schedule(
@@ -474,13 +490,16 @@ package final class RouterFilter {
     /// Gives up what is under way upstream. The stream may be answered or ended then.
     func abandon(_ stream: HTTPStream) {
         detachMirrors(stream)
-        stream.worker.cancel(stream.route.routeTimer)
-        stream.worker.cancel(stream.route.tryTimer)
-        stream.worker.cancel(stream.route.backOffTimer)
-        stream.route.routeTimer = .none
-        stream.route.tryTimer = .none
-        stream.route.backOffTimer = .none
-        if let pool = unsafe stream.route.pool {
+        if stream.route.routeTimer != .none {
+            stream.worker.cancel(stream.route.routeTimer)
+            stream.route.routeTimer = .none
+        }
+        cancelTryTimer(stream)
+        if stream.route.backOffTimer != .none {
+            stream.worker.cancel(stream.route.backOffTimer)
+            stream.route.backOffTimer = .none
+        }
+        if stream.route.isPending || stream.route.isRetry, let pool = unsafe stream.route.pool {
             if stream.route.isPending { pool.withdraw(stream) }
             if stream.route.isRetry { endRetry(stream, pool, .retriesFailed) }
         }
@@ -493,14 +512,13 @@ package final class RouterFilter {
     // MARK: Counting
 
     private func count(_ stream: HTTPStream, _ status: HTTPStatus) {
-        guard let pool = unsafe stream.route.pool else { return }
         let offset = min(max(status.codeClass, 1), 5) - 1
-        pool.cluster.counters.add(to: StatCell(rawValue: ClusterStat.responses1xx.rawValue + offset))
+        stream.route.clusterCounters?.add(to: StatCell(rawValue: ClusterStat.responses1xx.rawValue + offset))
     }
 
     /// What a try came to, for outlier detection.
     private func note(_ stream: HTTPStream, isFailure: Bool) {
-        guard let pool = unsafe stream.route.pool, pool.cluster.detectsOutliers,
+        guard stream.route.detectsOutliers, let pool = unsafe stream.route.pool,
             let endpoint = unsafe stream.route.upstream?.endpoint
         else { return }
         if isFailure { pool.cluster.noteFailure(of: endpoint) } else { pool.cluster.noteSuccess(of: endpoint) }
@@ -513,7 +531,7 @@ package final class RouterFilter {
 
     private func recordTime(_ stream: HTTPStream) {
         let ns = stream.worker.nowNs - stream.route.attemptStartedNs
-        unsafe stream.route.pool?.cluster.counters.record(ns, in: ClusterStat.requestTime)
+        stream.route.clusterCounters?.record(ns, in: ClusterStat.requestTime)
     }
 
     private func withDecimal<R>(_ value: UInt64, _ body: (ByteSlice) -> R) -> R {
@@ -531,10 +549,19 @@ struct RouterState {
     // Not counted: route and pool live as long as the chain, and a connection says goodbye before it goes.
     unowned(unsafe) var route: Route?
     unowned(unsafe) var pool: HTTPConnectionPool?
+    // Of route and pool, at hand: each look at an uncounted object counts it for as long as it takes.
+    var clusterCounters: StatsScope?
+    var detectsOutliers = false
+    var hasRetry = false
+    /// 0 for no limit, both.
+    var timeoutNs: UInt64 = 0
+    var perTryTimeoutNs: UInt64 = 0
     /// The connection that the request is on, or that is being made for it.
     unowned(unsafe) var upstream: UpstreamConnection?
     /// The first of the copies that want the rest of the request. They are there until they are detached.
     unowned(unsafe) var mirror: RequestMirror?
+    /// Copies were started, or it was decided that there are none.
+    var isMirrored = false
     /// The request's head was written there.
     var isReady = false
     var isPending = false

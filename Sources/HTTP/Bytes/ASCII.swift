@@ -60,6 +60,17 @@ enum ASCII {
         return letter < 6 ? letter &+ 10 : nil
     }
 
+    /// Whether any of eight bytes is below SP or DEL; never misses one, and takes some others for one.
+    @inline(__always)
+    static func mayHoldControl(_ word: UInt64) -> Bool {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let highs: UInt64 = 0x8080_8080_8080_8080
+        let below = (word &- ones &* 0x20) & ~word
+        let flipped = word ^ (ones &* 0x7F)
+        let deletes = (flipped &- ones) & ~flipped
+        return (below | deletes) & highs != 0
+    }
+
     /// The upper-case hexadecimal digit for 0–15.
     static func hexDigit(_ value: UInt8) -> UInt8 {
         value < 10 ? UInt8(ascii: "0") &+ value : UInt8(ascii: "A") &+ (value &- 10)

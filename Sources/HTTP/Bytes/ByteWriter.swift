@@ -38,6 +38,16 @@ package struct ByteWriter {
         count &+= 1
     }
 
+    /// Appends the lowest `byteCount` bytes of `text`, at most eight, the lowest first.
+    @inline(__always)
+    package mutating func append(text: UInt64, count byteCount: Int) {
+        var rest = text
+        for _ in 0..<byteCount {
+            append(UInt8(truncatingIfNeeded: rest))
+            rest &>>= 8
+        }
+    }
+
     /// Appends a number in decimal.
     package mutating func append(decimal value: UInt64) {
         var digits = InlineArray<20, UInt8>(repeating: 0)  // as many as `UInt64.max` has

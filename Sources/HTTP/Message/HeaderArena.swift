@@ -12,13 +12,20 @@ struct HeaderArena: ~Copyable {
     private static let firstChunkBytes = 1024
     private static let offsetBits: UInt32 = 27
 
-    private var chunks: InlineArray<12, UnsafeMutableRawPointer?> = unsafe .init(repeating: nil)
+    /// Out of line, so that a table is small: it is moved about wherever a head is read or changed.
+    private let chunks: UnsafeMutablePointer<UnsafeMutableRawPointer?>
     private var current = 0
     private var used = 0
 
-    init() {}
+    init() {
+        unsafe chunks = .allocate(capacity: Self.chunkCount)
+        unsafe chunks.initialize(repeating: nil, count: Self.chunkCount)
+    }
 
-    deinit { for index in 0..<Self.chunkCount { unsafe chunks[index]?.deallocate() } }
+    deinit {
+        for index in 0..<Self.chunkCount { unsafe chunks[index]?.deallocate() }
+        unsafe chunks.deallocate()
+    }
 
     /// The largest value that fits at all, 2 MiB.
     static var bytesMax: Int { firstChunkBytes << (chunkCount - 1) }

@@ -38,6 +38,10 @@ public struct HeaderTable: ~Copyable {
     /// Whether any field has this name. Answers "no" without looking at the fields.
     public func contains(_ name: HeaderName) -> Bool { firstIndex(of: name) != nil }
 
+    /// Whether any field has one of these names.
+    @inline(__always)
+    package func containsAny(of names: HeaderNameSet) -> Bool { known.intersects(names) }
+
     /// The value of the first field with this name.
     public subscript(_ name: HeaderName) -> ByteSlice? {
         guard let index = firstIndex(of: name) else { return nil }
@@ -343,7 +347,16 @@ public struct HeaderTable: ~Copyable {
     /// RFC 9110 §5.5: no control bytes, no white space at the ends. What a filter computes from decoded input must
     /// not be able to start a new line.
     private static func isFieldValue(_ value: ByteSlice) -> Bool {
-        for index in 0..<value.count where !ASCII.isFieldValue(value[index]) { return false }
+        var index = 0
+        while index < value.count {
+            // Eight at once, where none of them needs a closer look.
+            if value.count &- index >= 8, !ASCII.mayHoldControl(value.word(at: index)) {
+                index &+= 8
+                continue
+            }
+            guard ASCII.isFieldValue(value[index]) else { return false }
+            index &+= 1
+        }
         guard let last = value.isEmpty ? nil : value.count - 1 else { return true }
         return !ASCII.isBlank(value[0]) && !ASCII.isBlank(value[last])
     }
@@ -360,20 +373,34 @@ public struct HeaderField {
 }
 
 /// A set of known names in 128 bits.
-struct HeaderNameSet {
-    private var words: InlineArray<2, UInt64> = [0, 0]
+package struct HeaderNameSet: Sendable {
+    private var low: UInt64 = 0
+    private var high: UInt64 = 0
+
+    package init() {}
+
+    package init(_ names: [HeaderName]) { for name in names { insert(name) } }
+
+    @inline(__always)
+    func intersects(_ other: HeaderNameSet) -> Bool { low & other.low | high & other.high != 0 }
 
     @inline(__always)
     mutating func insert(_ name: HeaderName) { insert(rawValue: name.rawValue) }
 
     /// Raw value 0, an unknown name, is a member that nobody asks for.
     @inline(__always)
-    mutating func insert(rawValue: UInt8) { words[Int(rawValue &>> 6)] |= 1 &<< UInt64(rawValue) }
+    mutating func insert(rawValue: UInt8) {
+        let bit: UInt64 = 1 &<< UInt64(rawValue)
+        if rawValue < 64 { low |= bit } else { high |= bit }
+    }
 
-    mutating func remove(_ name: HeaderName) { words[Int(name.rawValue &>> 6)] &= ~(1 &<< UInt64(name.rawValue)) }
+    mutating func remove(_ name: HeaderName) {
+        let bit: UInt64 = 1 &<< UInt64(name.rawValue)
+        if name.rawValue < 64 { low &= ~bit } else { high &= ~bit }
+    }
 
     @inline(__always)
     func contains(_ name: HeaderName) -> Bool {
-        words[Int(name.rawValue &>> 6)] &>> UInt64(name.rawValue) & 1 != 0
+        (name.rawValue < 64 ? low : high) &>> UInt64(name.rawValue) & 1 != 0
     }
 }

@@ -21,10 +21,14 @@ package final class HTTP2ConnectionPool: HTTPConnectionPool {
     private var isWatching = false
     let output = HTTP2Output()
     let http2: HTTP2Settings
+    /// Endpoints may end streams as they like: each costs them a request.
+    private static let resets = HTTP2FloodLimits.Rate(burst: 100_000, perSecond: 100_000)
 
     package override init(cluster: WorkerCluster, settings: Settings, worker: Worker) {
         open = Array(repeating: [], count: cluster.cluster.endpoints.count)
-        http2 = HTTP2Settings(limits: settings.limits)
+        var http2 = HTTP2Settings(limits: settings.limits)
+        http2.floods.resets = Self.resets
+        self.http2 = http2
         super.init(cluster: cluster, settings: settings, worker: worker)
     }
 
@@ -43,7 +47,7 @@ package final class HTTP2ConnectionPool: HTTPConnectionPool {
     }
 
     private func tryStart(_ request: UpstreamRequest, excluding tried: TriedEndpoints) -> Start {
-        guard let endpoint = cluster.pick(excluding: tried) else { return .refused(.noEndpoint) }
+        guard let endpoint = cluster.pick(avoiding: tried) else { return .refused(.noEndpoint) }
         var best: HTTP2UpstreamConnection?
         for connection in open[endpoint] where connection.hasRoom {
             if connection.requestCount < (best?.requestCount ?? .max) { best = connection }

@@ -84,6 +84,10 @@ package final class HTTP2Transport {
             writeBody(stream, count, write)
             first += 1
         }
+    }
+
+    /// Makes what waits let go of receive buffers, where others need them: to be called when a turn ends.
+    package func settle() {
         guard queuedBytes > 0 else { return }
         for slot in queues.indices { queues[slot].settle(on: worker) }
     }

@@ -235,7 +235,9 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
     }
 
     override func onFlush(_ connection: Connection) {
-        guard isConnected, !isBlocked else { return }
+        guard isConnected else { return }
+        defer { transport.settle() }
+        guard !isBlocked else { return }
         transport.flush { connection.write($0) }
         while let event = session.nextEvent() { take(event) }
         finishTurn(connection)

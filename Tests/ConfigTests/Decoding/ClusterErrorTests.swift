@@ -66,8 +66,20 @@ private let addressForms = "IP:PORT, [IPv6]:PORT, localhost:PORT or unix:PATH"
         (
             "endpoints: [\"10.0.0.1:1\"]\nhealth_checks: {}\npanic_threshold: 0",
             [
-                "4:5: unknown key \"health_checks\" in cluster; expected one of name, endpoints, load_balancing, connect_timeout, pool, health_check, panic_threshold (did you mean \"health_check\"?)",
+                "4:5: unknown key \"health_checks\" in cluster; expected one of name, endpoints, load_balancing, connect_timeout, pool, protocol, tcp_keepalive, health_check, outlier_detection, panic_threshold (did you mean \"health_check\"?)",
                 "5:22: \"panic_threshold\" is \"0\", a number without %; expected a share from 0% to 100%, such as 1% or 0.5%",
+            ]
+        ),
+        (
+            "endpoints: [\"10.0.0.1:1\"]\ntcp_keepalive: { idle: 1500ms, interval: 0, count: 128 }\noutlier_detection: { consecutive_5xx: 0, base_ejection: 1ms, max_ejected: 5, interval: 1s }",
+            [
+                "4:28: \"idle\" is \"1500ms\"; expected a duration of whole seconds from 1s to 32767s, such as 30s",
+                "4:46: \"interval\" is \"0\", which is out of range; expected a duration of whole seconds from 1s to 32767s, such as 30s",
+                "4:56: \"count\" is \"128\"; expected a whole number from 1 to 127",
+                "5:43: \"consecutive_5xx\" is \"0\"; expected a whole number from 1 to 1000",
+                "5:61: \"base_ejection\" is \"1ms\", which is out of range; expected a duration from 100ms to 1d, such as 250ms, 5s or 1m",
+                "5:79: \"max_ejected\" is \"5\", a number without %; expected a share from 0% to 100%, such as 1% or 0.5%",
+                "5:82: unknown key \"interval\" in outlier_detection; expected one of consecutive_5xx, base_ejection, max_ejection_time, max_ejected",
             ]
         ),
         (

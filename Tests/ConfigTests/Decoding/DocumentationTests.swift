@@ -56,6 +56,12 @@ private let documentation: String = {
     ("access_log[].path", "\(ConfigLimits.filePathBytesMax) bytes", "required"),
     ("access_log[].format", "`text`, `json`", "`text`"),
     ("access_log[].filter", "1 to \(ConfigLimits.accessLogFilters.upperBound)", "everything"),
+    (
+        "http2.max_concurrent_streams", "1 to \(ConfigLimits.concurrentStreams.upperBound)",
+        "`\(HTTP2Configuration.defaultMaxConcurrentStreams)`"
+    ),
+    ("http2.stream_window", "`64KiB` to `1GiB`", "`\(HTTP2Configuration.defaultStreamWindow)`"),
+    ("http2.connection_window", "`64KiB` to `1GiB`", "`\(HTTP2Configuration.defaultConnectionWindow)`"),
     ("filters", "1 to \(ConfigLimits.httpFilters.upperBound)", "none"),
     ("routes", "1 to \(ConfigLimits.routes.upperBound)", "|"),
     ("hosts", "1 to \(ConfigLimits.hosts.upperBound)", "|"),
@@ -92,6 +98,16 @@ private let documentation: String = {
         "unhealthy", "1 to \(ConfigLimits.healthCheckThreshold.upperBound)",
         "`\(HealthCheckConfiguration.defaultUnhealthy)`"
     ),
+    (
+        "consecutive_5xx", "1 to \(ConfigLimits.healthCheckThreshold.upperBound)",
+        "`\(OutlierDetectionConfiguration.defaultConsecutive5xx)`"
+    ),
+    ("base_ejection", "`100ms` to `1d`", "`\(OutlierDetectionConfiguration.defaultBaseEjection)`"),
+    ("max_ejection_time", "`100ms` to `1d`", "`\(OutlierDetectionConfiguration.defaultMaxEjectionTime)`"),
+    ("max_ejected", "`0%` to `100%`", "`\(OutlierDetectionConfiguration.defaultMaxEjected)`"),
+    ("idle", "`1s` to `32767s`", "`\(TCPKeepAliveConfiguration.defaultIdle)`"),
+    ("interval", "`1s` to `32767s`", "`\(TCPKeepAliveConfiguration.defaultInterval)`"),
+    ("count", "1 to \(ConfigLimits.keepAliveCount.upperBound)", "`\(TCPKeepAliveConfiguration.defaultCount)`"),
     ("http.expected_statuses", "1 to \(ConfigLimits.healthCheckStatuses)", "`[200]`"),
     ("tcp.expect", "1 to \(ConfigLimits.healthCheckPayloadBytesMax) bytes", "nothing"),
 ])

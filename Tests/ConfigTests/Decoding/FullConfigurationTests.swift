@@ -25,6 +25,7 @@ private let fullText = """
       - name: short
         address: unix:/run/pg.sock
         tcp: pg
+        tcp_keepalive: {}
       - name: filtered
         address: localhost:0
         network_filters: [echo]
@@ -94,6 +95,8 @@ private let fullText = """
           idle_timeout: 0
           max_requests_per_connection: 5000
         panic_threshold: 0%
+        tcp_keepalive: { idle: 2m, interval: 5s, count: 3 }
+        outlier_detection: { consecutive_5xx: 3, base_ejection: 10s, max_ejection_time: 1m, max_ejected: 50% }
         health_check:
           tcp: { send: "PING\\r\\n", expect: hex:2b504f4E47 }
           interval: 10s
@@ -146,7 +149,7 @@ private let full = Configuration(
                     WeightedCluster(cluster: ClusterReference("canary"), weight: 10),
                 ]))),
         ListenerConfiguration(
-            name: "short", address: .unix(path: "/run/pg.sock"),
+            name: "short", address: .unix(path: "/run/pg.sock"), tcpKeepAlive: TCPKeepAliveConfiguration(),
             proxy: .tcp(TCPProxyConfiguration(cluster: ClusterReference("pg")))),
         ListenerConfiguration(
             name: "filtered", address: .ip(.v4(0x7F00_0001), port: 0),
@@ -187,11 +190,15 @@ private let full = Configuration(
             pool: PoolConfiguration(
                 maxConnections: 100, maxPending: 10, maxRequests: 200, maxRetries: 0, idleTimeout: nil,
                 maxRequestsPerConnection: 5000),
+            tcpKeepAlive: TCPKeepAliveConfiguration(idle: .minutes(2), interval: .seconds(5), count: 3),
             healthCheck: HealthCheckConfiguration(
                 question: .tcp(
                     TCPHealthCheckConfiguration(send: Array("PING\r\n".utf8), expect: Array("+PONG".utf8))),
                 interval: .seconds(10), unhealthyInterval: .seconds(1), noTrafficInterval: .minutes(1),
                 timeout: .milliseconds(500), jitter: Percent(partsPerMillion: 5_000), healthy: 3, unhealthy: 1),
+            outlierDetection: OutlierDetectionConfiguration(
+                consecutive5xx: 3, baseEjection: .seconds(10), maxEjectionTime: .minutes(1),
+                maxEjected: Percent(partsPerMillion: 500_000)),
             panicThreshold: Percent(partsPerMillion: 0)),
         ClusterConfiguration(
             name: "canary",
@@ -377,16 +384,16 @@ private func cidr(_ text: String) -> CIDR {
         return
     }
     #expect(tcp.clusters[0].cluster.origin.position == ConfigPosition(line: 15, column: 21))
-    #expect(read.clusters[0].endpoints[1].origin.position == ConfigPosition(line: 81, column: 45))
+    #expect(read.clusters[0].endpoints[1].origin.position == ConfigPosition(line: 82, column: 45))
     guard case .http(let http) = read.listeners[5].proxy, case .forward(let forward) = http.hosts[0].routes[0].action
     else {
         Issue.record("no http")
         return
     }
-    #expect(http.filters.map(\.origin.position) == [17, 23, 43].map { ConfigPosition(line: 52, column: $0) })
-    #expect(http.hosts.map(\.origin.position.line) == [54, 74])
-    #expect(http.hosts[0].routes.map(\.origin.position.line) == [56, 71, 72])
-    #expect(forward.clusters[1].cluster.origin.position == ConfigPosition(line: 63, column: 65))
+    #expect(http.filters.map(\.origin.position) == [17, 23, 43].map { ConfigPosition(line: 53, column: $0) })
+    #expect(http.hosts.map(\.origin.position.line) == [55, 75])
+    #expect(http.hosts[0].routes.map(\.origin.position.line) == [57, 72, 73])
+    #expect(forward.clusters[1].cluster.origin.position == ConfigPosition(line: 64, column: 65))
 }
 
 @Test func everyTruncationIsReadOrRefused() {

@@ -195,7 +195,7 @@ func aWrongMatchIsExplained(_ match: String, _ expected: [String]) {
         (
             "retry: { attempts: 0, per_try_timeout: 0, back_off: 2m, budget: 2, tries: 1 }",
             [
-                "6:47: missing key \"on\" in retry; expected a list, each item one of connect-failure, refused-stream, reset, 5xx, gateway-error, or a status from 400 to 599",
+                "6:47: missing key \"on\" in retry; expected a list, each item one of connect-failure, refused-stream, reset, 5xx, gateway-error, cancelled, deadline-exceeded, internal, resource-exhausted, unavailable, or a status from 400 to 599",
                 "6:59: \"attempts\" is \"0\"; expected a whole number from 1 to 10",
                 "6:79: \"per_try_timeout\" is \"0\", which is out of range; expected a duration from 1ms to 1d, such as 250ms, 5s or 1m",
                 "6:92: \"back_off\" is \"2m\", which is out of range; expected a duration from 1ms to 1m, such as 250ms, 5s or 1m",
@@ -206,9 +206,9 @@ func aWrongMatchIsExplained(_ match: String, _ expected: [String]) {
         (
             "retry: { on: [connect_failure, 200, 5x] }",
             [
-                "6:54: an item of \"on\" is \"connect_failure\"; expected one of connect-failure, refused-stream, reset, 5xx, gateway-error, or a status from 400 to 599 (did you mean \"connect-failure\"?)",
-                "6:71: an item of \"on\" is \"200\"; expected one of connect-failure, refused-stream, reset, 5xx, gateway-error, or a status from 400 to 599",
-                "6:76: an item of \"on\" is \"5x\"; expected one of connect-failure, refused-stream, reset, 5xx, gateway-error, or a status from 400 to 599 (did you mean \"5xx\"?)",
+                "6:54: an item of \"on\" is \"connect_failure\"; expected one of connect-failure, refused-stream, reset, 5xx, gateway-error, cancelled, deadline-exceeded, internal, resource-exhausted, unavailable, or a status from 400 to 599 (did you mean \"connect-failure\"?)",
+                "6:71: an item of \"on\" is \"200\"; expected one of connect-failure, refused-stream, reset, 5xx, gateway-error, cancelled, deadline-exceeded, internal, resource-exhausted, unavailable, or a status from 400 to 599",
+                "6:76: an item of \"on\" is \"5x\"; expected one of connect-failure, refused-stream, reset, 5xx, gateway-error, cancelled, deadline-exceeded, internal, resource-exhausted, unavailable, or a status from 400 to 599 (did you mean \"5xx\"?)",
             ]
         ),
         (

@@ -22,6 +22,8 @@ class Request:
     begun: Message | None = None
     #: Nothing behind it is read, although it was served.
     closes: bool = False
+    #: Refused for what it asks, not for where it may end: what is behind it is served.
+    keeps: bool = False
 
     def __str__(self):
         return f"{self.name} ({self.rule})"

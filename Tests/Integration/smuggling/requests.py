@@ -446,6 +446,13 @@ def targets():
         ("/?#"[:2], "/?"),
     ]:
         yield passed("RFC 3986 §6.2.2", f"path {target}", get(target=target), *got(target=form))
+    for target, reason in [
+        ("/%", "malformed_escape"),
+        ("/%4", "malformed_escape"),
+        ("/%zz", "malformed_escape"),
+        ("/a%00b", "escaped_nul"),
+    ]:
+        yield Request("RFC 3986 §2.1", f"path {target}", get(target=target), 400, reason, keeps=True)
     yield passed("RFC 9112 §3.2.4", "asterisk", lines("OPTIONS * HTTP/1.1", "Host: a"), "OPTIONS * HTTP/1.1", "Host: a")
     yield passed(
         "RFC 9112 §3.2.4",

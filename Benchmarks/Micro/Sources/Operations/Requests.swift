@@ -50,7 +50,7 @@ extension Operation {
             let cluster = Cluster(
                 name: "c", endpoints: [endpoint], policy: .roundRobin, connectTimeoutNs: 5_000_000_000,
                 connectionsMax: nil, stats: try registry.range(for: .init(.cluster, "c"), count: ClusterStat.cellCount))
-            let pool = HTTPConnectionPool(
+            let pool = HTTP1ConnectionPool(
                 cluster: WorkerCluster(cluster, registry: registry, worker: 0, seed: 1),
                 settings: HTTPConnectionPool.Settings(
                     limits: HTTP1Limits(), idleTimeoutNs: 60_000_000_000, requestsPerConnectionMax: nil,
@@ -60,10 +60,11 @@ extension Operation {
             let table = RouteTable(configuration)
             let counters = registry.scope(
                 try registry.range(for: .init(.listener, "l"), count: HTTPStat.cellCount), worker: 0)
+            let router = RouterFilter(
+                table: table, regexes: table.regexes(ofWorker: 0), pools: [pool], settings: settings, seed: 1)
             let chain = HTTPChain(
                 settings: settings, filters: (0..<filters).map { _ in PassingFilter() },
-                router: RouterFilter(table: table, pools: [pool], settings: settings, seed: 1), counters: counters,
-                worker: worker)
+                router: router, counters: counters, worker: worker)
             _ = worker.addListener(
                 socket: MemoryBackend.listener, isShared: false, counters: counters, limit: nil,
                 chain: NetworkFilterChain([HTTPConnectionManagerFactory(chain: chain)]))
@@ -77,6 +78,6 @@ extension Operation {
 /// A filter that has every hook and does nothing in it.
 private final class PassingFilter: HTTPFilter {
     override func onRequestHeaders(_ stream: HTTPStream) -> Status { .proceed }
-    override func onResponseHeaders(_ stream: HTTPStream, _ head: inout ResponseHead) {}
+    override func onResponseHeaders(_ stream: HTTPStream, _ head: inout ResponseHead) -> Status { .proceed }
     override func onStreamEnd(_ stream: HTTPStream) {}
 }

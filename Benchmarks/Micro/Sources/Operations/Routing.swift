@@ -23,10 +23,11 @@ extension Operation {
     private static func lookUp(_ paths: [PathMatch], path: String) -> (Int) -> Void {
         let table = RouteTable(HTTPConfiguration(forwarding: paths))
         let message = Array("GET \(path) HTTP/1.1\r\nHost: www.example.com\r\n\r\n".utf8)
+        let regexes = table.regexes(ofWorker: 0)
         return { times in
             ByteSlice.withBytes(of: message) { message in
                 let head = RequestHead.of(message)
-                for _ in 0..<times { keep(table.routeIndex(for: head) ?? 0) }
+                for _ in 0..<times { keep(table.routeIndex(for: head, regexes) ?? 0) }
             }
         }
     }

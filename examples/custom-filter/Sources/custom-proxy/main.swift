@@ -2,7 +2,7 @@ import Filters
 import RingwayCLI
 import Server
 
-// A proxy that does all that `ringway` does, and knows three more filters.
+// A proxy that does all that `ringway` does, and knows five more filters.
 Ringway.main(
     Extensions(
         networkFilters: [
@@ -10,6 +10,7 @@ Ringway.main(
         ],
         httpFilters: [
             HTTPFilterRegistration(ChecksumFilter.self),
+            HTTPFilterRegistration(FileHeaderFilter.self),
             HTTPFilterRegistration(StampFilter.self),
             HTTPFilterRegistration(TarpitFilter.self),
         ]))
