@@ -111,7 +111,8 @@ package struct SnapshotCompiler {
     ) -> ClusterTLS? {
         guard let wanted = configuration.tls else { return nil }
         if let loaded = previous?.clusterTLS[configuration.name], loaded.files.areUnchanged,
-            previous?.configuration.clusters.first(where: { $0.name == configuration.name })?.tls == wanted
+            let old = previous?.configuration.clusters.first(where: { $0.name == configuration.name }),
+            old.tls == wanted, old.upstreamProtocol == configuration.upstreamProtocol
         {
             return loaded
         }
@@ -123,7 +124,7 @@ package struct SnapshotCompiler {
                 expected: "\"sni\" or \"verify_san\" in \"tls\"", at: endpoint.origin.position)
             return nil
         }
-        return tls.compile(wanted, diagnostics)
+        return tls.compile(wanted, speaksHTTP2: configuration.upstreamProtocol == .http2, diagnostics)
     }
 
     private func compile(

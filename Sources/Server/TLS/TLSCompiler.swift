@@ -103,12 +103,14 @@ struct TLSCompiler: Sendable {
 
     // MARK: Clusters
 
-    func compile(_ configuration: ClusterTLSConfiguration, _ diagnostics: Diagnostics) -> ClusterTLS? {
+    func compile(
+        _ configuration: ClusterTLSConfiguration, speaksHTTP2: Bool, _ diagnostics: Diagnostics
+    ) -> ClusterTLS? {
         var files = TLSFiles()
         var settings = TLSClientContext.Settings()
         settings.rules = TLSRules(configuration.common)
         settings.serverName = configuration.serverName
-        settings.applicationProtocols = configuration.common.alpn ?? []
+        settings.applicationProtocols = configuration.common.alpn ?? (speaksHTTP2 ? ["h2"] : [])
         settings.verifies = configuration.verifies
         settings.subjectNames = configuration.subjectNames
         settings.keyLog = keyLog(configuration.common, diagnostics)
