@@ -110,9 +110,9 @@ package struct SnapshotCompiler {
         of configuration: ClusterConfiguration, previous: Snapshot?, _ diagnostics: Diagnostics
     ) -> ClusterTLS? {
         guard let wanted = configuration.tls else { return nil }
-        let old = previous?.configuration.clusters.first { $0.name == configuration.name }
-        if let loaded = previous?.clusterTLS[configuration.name], loaded.files.areUnchanged, old?.tls == wanted,
-            old?.upstreamProtocol == configuration.upstreamProtocol
+        if let loaded = previous?.clusterTLS[configuration.name], loaded.files.areUnchanged,
+            let old = previous?.configuration.clusters.first(where: { $0.name == configuration.name }),
+            old.tls == wanted, old.upstreamProtocol == configuration.upstreamProtocol
         {
             return loaded
         }
@@ -124,7 +124,7 @@ package struct SnapshotCompiler {
                 expected: "\"sni\" or \"verify_san\" in \"tls\"", at: endpoint.origin.position)
             return nil
         }
-        return tls.compile(wanted, configuration.upstreamProtocol, diagnostics)
+        return tls.compile(wanted, speaksHTTP2: configuration.upstreamProtocol == .http2, diagnostics)
     }
 
     private func compile(

@@ -103,13 +103,13 @@ struct TLSCompiler: Sendable {
     // MARK: Clusters
 
     func compile(
-        _ configuration: ClusterTLSConfiguration, _ upstreamProtocol: UpstreamProtocol, _ diagnostics: Diagnostics
+        _ configuration: ClusterTLSConfiguration, speaksHTTP2: Bool, _ diagnostics: Diagnostics
     ) -> ClusterTLS? {
         var files = TLSFiles()
         var settings = TLSClientContext.Settings()
         settings.rules = TLSRules(configuration.common)
         settings.serverName = configuration.serverName
-        settings.applicationProtocols = configuration.common.alpn ?? (upstreamProtocol == .http2 ? ["h2"] : [])
+        settings.applicationProtocols = configuration.common.alpn ?? (speaksHTTP2 ? ["h2"] : [])
         settings.verifies = configuration.verifies
         settings.subjectNames = configuration.subjectNames
         settings.keyLog = keyLog(configuration.common, diagnostics)
