@@ -32,7 +32,8 @@ package final class HTTPChain {
 
     package init(
         settings: HTTPChainSettings, filters: [HTTPFilter],
-        routeFilters: [(route: Int, filters: [Int: HTTPFilter])] = [], router: RouterFilter, counters: StatsScope, worker: Worker,
+        routeFilters: [(route: Int, filters: [Int: HTTPFilter])] = [], router: RouterFilter, counters: StatsScope,
+        worker: Worker,
         accessLogs: HTTPAccessLogs? = nil
     ) {
         self.settings = settings

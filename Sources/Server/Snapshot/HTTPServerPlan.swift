@@ -63,7 +63,8 @@ package final class HTTPServerPlan: Sendable {
         }
         return HTTPChain(
             settings: settings, filters: filters.map(make),
-            routeFilters: routeFilters.map { (route: $0.route, filters: $0.filters.mapValues(make)) }, router: router, counters: counters, worker: worker,
+            routeFilters: routeFilters.map { (route: $0.route, filters: $0.filters.mapValues(make)) }, router: router,
+            counters: counters, worker: worker,
             accessLogs: accessLogs.isEmpty ? nil : HTTPAccessLogs(accessLogs, on: worker, counters: logs))
     }
 
