@@ -17,15 +17,19 @@ let package = Package(
     targets: [
         // Links to the sources rather than a dependency on the package: declarations at package level are in reach.
         .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "Clibre2", providers: [.apt(["libre2-dev"])]),
         .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .target(name: "CRE2", dependencies: ["Clibre2"], linkerSettings: [.linkedLibrary("re2")]),
         .target(name: "CIOUring", dependencies: ["Cliburing"], linkerSettings: [.linkedLibrary("uring")]),
+        .target(
+            name: "CTLS", dependencies: ["COpenSSL"],
+            linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "HTTP", swiftSettings: strict),
         .target(
             name: "Config", dependencies: ["CRE2", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
         // With a backend in memory beside its own, whose methods only this module can override.
-        .target(name: "Engine", dependencies: ["CIOUring"], swiftSettings: strict),
+        .target(name: "Engine", dependencies: ["CIOUring", "CTLS"], swiftSettings: strict),
         .target(name: "HTTP2", dependencies: ["CNghttp2", "HTTP"], swiftSettings: strict),
         .target(name: "Upstream", dependencies: ["Engine", "HTTP", "HTTP2", "Config"], swiftSettings: strict),
         .target(
@@ -37,7 +41,9 @@ let package = Package(
             swiftSettings: strict),
         // Repeats one operation, for an instruction counter to watch, and says what it allocated.
         .executableTarget(name: "repeat", dependencies: ["Operations", "AllocationCount"], swiftSettings: strict),
-    ]
+    ],
+    // What RE2's header wants.
+    cxxLanguageStandard: .cxx17
 )
 
 // Times for people, through a package that nothing else here needs.
