@@ -12,7 +12,7 @@ struct LeaseQueueTests {
 
     private func lease(_ text: String) -> Lease {
         let bytes = Array(text.utf8)
-        return worker.make(capacity: bytes.count) { buffer in
+        return unsafe worker.make(capacity: bytes.count) { buffer in
             unsafe buffer.copyBytes(from: bytes)
             return bytes.count
         }
