@@ -26,6 +26,13 @@ struct LeaseQueueTests {
         return lease
     }
 
+    private func put(_ data: consuming Lease, _ queue: inout LeaseQueue) {
+        let isQueued = queue.append(data, on: worker)
+        #expect(isQueued)
+    }
+
+    private func expect(_ taken: String?, _ expected: String?) { #expect(taken == expected) }
+
     private func take(_ max: Int, _ queue: inout LeaseQueue) -> String? {
         guard let data = queue.takeFront(max: max, on: worker) else { return nil }
         let text = data.withBytes { unsafe $0.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) } }
@@ -35,21 +42,21 @@ struct LeaseQueueTests {
 
     @Test func givesSlicesBackInOrderWholeOrInParts() {
         var queue = LeaseQueue()
-        #expect(queue.append(lease("hello"), on: worker))
-        #expect(queue.append(lease("world"), on: worker))
+        put(lease("hello"), &queue)
+        put(lease("world"), &queue)
         #expect(queue.bytes == 10)
-        #expect(take(2, &queue) == "he")
-        #expect(take(100, &queue) == "llo")
-        #expect(take(5, &queue) == "world")
-        #expect(take(1, &queue) == nil)
+        expect(take(2, &queue), "he")
+        expect(take(100, &queue), "llo")
+        expect(take(5, &queue), "world")
+        expect(take(1, &queue), nil)
         #expect(worker.core.value.buffers.heapBytes == 0)
         #expect(worker.core.value.segments.inUse == 0)
     }
 
     @Test func removingAllGivesEverythingBack() {
         var queue = LeaseQueue()
-        for _ in 0..<10 { #expect(queue.append(lease("x"), on: worker)) }
-        #expect(take(1, &queue) == "x")
+        for _ in 0..<10 { put(lease("x"), &queue) }
+        expect(take(1, &queue), "x")
         queue.removeAll(on: worker)
         #expect(queue.bytes == 0)
         #expect(worker.core.value.buffers.heapBytes == 0)
@@ -58,18 +65,18 @@ struct LeaseQueueTests {
 
     @Test func manySmallSlicesBecomeOneAndLetGoOfTheirBuffers() {
         var queue = LeaseQueue()
-        for number in 0..<16 { #expect(queue.append(received(UInt16(number), "\(number),"), on: worker)) }
+        for number in 0..<16 { put(received(UInt16(number), "\(number),"), &queue) }
         #expect(worker.core.value.buffers.heldCount == 16)
         queue.settle(on: worker)
         #expect(worker.core.value.buffers.heldCount == 0)
         #expect(worker.core.value.segments.inUse == 1)
-        #expect(take(100, &queue) == "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,")
+        expect(take(100, &queue), "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,")
         #expect(worker.core.value.buffers.heapBytes == 0)
     }
 
     @Test func fewSlicesStayWhereTheyAre() {
         var queue = LeaseQueue()
-        for number in 0..<15 { #expect(queue.append(received(UInt16(number), "x"), on: worker)) }
+        for number in 0..<15 { put(received(UInt16(number), "x"), &queue) }
         queue.settle(on: worker)
         #expect(worker.core.value.buffers.heldCount == 15)
         queue.removeAll(on: worker)

@@ -1,4 +1,3 @@
-import AllocationCount
 import Config
 import Engine
 import HTTP
@@ -234,31 +233,6 @@ struct CommandOperatorTests {
         #expect(try exchange.write("%REQ(X-LONG)%").utf8.count == CommandFormat.valueBytesMax)
         #expect(try exchange.write("%REQ(X-LONG):999999%").utf8.count == CommandFormat.valueBytesMax)
         #expect(try exchange.write("%REQ(X-LONG):7%") == "xxxxxxx")
-    }
-}
-
-@Suite("Lines cost no allocation")
-struct LineAllocationTests {
-    @Test(arguments: [AccessLogFormatConfiguration.text, .json])
-    func aLineIsWrittenWithoutAllocating(_ format: AccessLogFormatConfiguration) throws {
-        let exchange = try FinishedExchange([
-            "GET /a?b=c HTTP/1.1", "Host: example.com", "User-Agent: a \"quoted\" one", "X-Forwarded-For: 10.0.0.1",
-        ])
-        exchange.stream.takeNotes().set(
-            .response, .known(.xEnvoyUpstreamServiceTime), ByteSlice("7"))
-        let writer = CommandWriter(AccessLogFormat(format, .exchanges, Diagnostics(file: "c.yaml")).commands)
-        let context = exchange.context
-        var memory = [UInt8](repeating: 0, count: 10_000)
-        var before: UInt64 = 0
-        unsafe memory.withUnsafeMutableBytes { buffer in
-            for round in 0..<1_100 {
-                // The text of a second is made in the first rounds.
-                if round == 100 { before = rt_allocation_count() }
-                var out = unsafe ByteWriter(start: buffer.baseAddress!, capacity: buffer.count)
-                writer.write(context, to: &out)
-            }
-        }
-        #expect(rt_allocation_count() - before < 100)
     }
 }
 

@@ -71,7 +71,7 @@ final class HTTPWorld {
         let router = RouterFilter(
             table: table, regexes: table.regexes(ofWorker: 0), pools: [pool], settings: settings, seed: options.seed)
         let chain = HTTPChain(
-            settings: settings, filters: [], router: router,
+            settings: settings, filters: options.filters, router: router,
             counters: counters, worker: simulation.worker)
         self.simulation = simulation
         self.servers = servers

@@ -74,7 +74,7 @@ final class ScriptedHTTPFilter: HTTPFilter {
 extension HTTPStream {
     /// Exchanges a piece of a body for what `change` makes of it.
     func change(_ data: inout Lease, _ change: (UInt8) -> UInt8) {
-        let bytes = data.withBytes { span in span.withUnsafeBytes { $0.map(change) } }
-        replace(&data, with: bytes.span.bytes)
+        let bytes = data.withBytes { span in unsafe span.withUnsafeBytes { unsafe $0.map(change) } }
+        unsafe replace(&data, with: bytes.span.bytes)
     }
 }

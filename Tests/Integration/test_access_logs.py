@@ -1,5 +1,6 @@
 """Access logs: what their lines say, where they go, and that they hold nothing up."""
 
+import contextlib
 import json
 import os
 import signal
@@ -158,6 +159,18 @@ class Lines(LogCase):
             routes=[{"match": {"path_prefix": "/old/"}, "cluster": "backend", "rewrite": {"path_prefix": "/new/"}}])
         self.get("/old/x")
         self.assertEqual(self.objects(1), [{"path": "/old/x", "now": "/new/x"}])
+
+    def test_http_2(self):
+        self.proxy(
+            self.fields(protocol="%PROTOCOL%", path="%REQ(:PATH)%", authority="%REQ(:AUTHORITY)%", sent="%BYTES_SENT%"))
+        for path in ("one", "two"):
+            subprocess.run(
+                ["curl", "-s", "--http2-prior-knowledge", "--max-time", "10", f"http://127.0.0.1:{self.port}/{path}"],
+                check=True, stdout=subprocess.DEVNULL)
+        authority = f"127.0.0.1:{self.port}"
+        self.assertEqual(
+            self.objects(2),
+            [{"protocol": "HTTP/2", "path": f"/{path}", "authority": authority, "sent": 2} for path in ("one", "two")])
 
     def test_pipelined_requests_have_a_line_each(self):
         self.proxy(self.fields(path="%REQ(:PATH)%", id="%CONNECTION_ID%"))
@@ -495,7 +508,11 @@ class Reload(LogCase):
         self.assertEqual(self.lines(1, "other.log"), ["/2"])
 
         def open_files():
-            return [os.readlink(f"/proc/{proxy.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{proxy.pid}/fd")]
+            links = []
+            for fd in os.listdir(f"/proc/{proxy.pid}/fd"):
+                with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                    links.append(os.readlink(f"/proc/{proxy.pid}/fd/{fd}"))
+            return links
 
         self.eventually(lambda: self.path() not in open_files())
         self.assertEqual(proxy.configure(self.config).status, 200)

@@ -9,10 +9,11 @@ import unittest
 
 import httpx
 from hyperframe.frame import (
-    ContinuationFrame, DataFrame, GoAwayFrame, HeadersFrame, PriorityFrame, RstStreamFrame, SettingsFrame,
+    DataFrame, GoAwayFrame, HeadersFrame, PriorityFrame, RstStreamFrame, SettingsFrame,
     WindowUpdateFrame,
 )
-from support import Case, cluster, document, free_port
+from support import cluster, document, free_port
+from support.certificates import Authority
 from support.http2 import GET, POST, PREFACE, Connection
 from support.sockets import read_to_end
 from test_http_proxy import HTTPCase, read_head
@@ -680,6 +681,64 @@ class Programs(HTTP2Case):
         answer = subprocess.run(
             ["h2load", "-n", "2000", "-c", "4", "-m", "20", url], capture_output=True, timeout=60, check=True, text=True)
         self.assertIn("2000 succeeded, 0 failed, 0 errored", answer.stdout)
+
+
+class Encrypted(HTTP2Case):
+    """HTTP/2 within TLS, chosen by ALPN on both sides."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder.chmod(0o755)
+        self.authority = Authority(self.folder)
+        self.certificate = self.authority.issue("server", ["localhost", "IP:127.0.0.1"])
+        self.data = os.urandom(2 << 20)
+        (self.folder / "www").mkdir()
+        (self.folder / "www" / "file").write_bytes(self.data)
+
+    def serve(self, protocols: str, **http):
+        """The proxy with TLS on both sides before an nginx that offers HTTP/1.1, or HTTP/2 as well."""
+        backend = free_port()
+        self.port = free_port()
+        (self.folder / "nginx.conf").write_text(f"""
+            daemon off; pid {self.folder}/nginx.pid; error_log stderr; worker_processes 1;
+            events {{}}
+            http {{
+                access_log off; client_body_temp_path {self.folder}/body; proxy_temp_path {self.folder}/proxy;
+                fastcgi_temp_path {self.folder}/f; uwsgi_temp_path {self.folder}/u; scgi_temp_path {self.folder}/s;
+                ssl_certificate {self.certificate.cert}; ssl_certificate_key {self.certificate.key};
+                server {{ listen 127.0.0.1:{backend} ssl {protocols}; root {self.folder}/www; }}
+            }}""")
+        self.server("nginx", "-e", "stderr", "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"))
+        self.wait_listening(backend)
+        edge = {
+            "name": "edge", "address": f"127.0.0.1:{self.port}", "tls": {"certificates": [self.certificate.files]},
+            "http": {"routes": [{"match": {}, "cluster": "backend"}]} | http,
+        }
+        tls = {"ca": str(self.authority.cert), "sni": "localhost"}
+        self.ringway(document([edge], [cluster("backend", backend, protocol="http2", tls=tls)]))
+
+    def get(self, *options: str) -> tuple[str, str, bytes]:
+        """Version, status and body."""
+        command = [
+            "curl", "-sS", "--cacert", str(self.authority.cert), *options, "-o", "-", "-w", "%{stderr}%{http_version} %{http_code}",
+            f"https://localhost:{self.port}/file",
+        ]
+        answer = subprocess.run(command, capture_output=True, timeout=60, check=True)
+        version, status = answer.stderr.decode().split()
+        return version, status, answer.stdout
+
+    def test_both_sides_choose_it(self):
+        self.serve("http2")
+        self.assertEqual(self.get("--http2"), ("2", "200", self.data))
+        self.assertEqual(self.get("--http1.1"), ("1.1", "200", self.data))
+
+    def test_a_listener_without_it_does_not_offer_it(self):
+        self.serve("http2", http2={"enabled": False})
+        self.assertEqual(self.get("--http2"), ("1.1", "200", self.data))
+
+    def test_an_endpoint_that_does_not_choose_it_is_not_reachable(self):
+        self.serve("")
+        self.assertEqual(self.get("--http2")[:2], ("2", "503"))
 
 
 if __name__ == "__main__":

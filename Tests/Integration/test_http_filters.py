@@ -305,6 +305,20 @@ class BasicAuth(FilterCase):
             self.assertNotIn("aHVudGVyMg", error)
 
 
+class Errors(FilterCase):
+    def test_routes_with_errors_hide_no_errors_of_filters(self):
+        path = self.folder / "bad.yaml"
+        path.write_text(
+            "listeners: [{ name: l, address: ':1', http: { filters: [ext_authz: { cluster: wen }], routes: [\n"
+            "  { match: {}, cluster: web, rewrite: { path_prefix: / } }] } }]\n"
+            "clusters: [{ name: web, endpoints: ['127.0.0.1:1'] }]\n")
+        for command in ("check", "run"):
+            result = self.command(command, str(path))
+            self.assertEqual(result.returncode, 78, result)
+            self.assertIn("bad.yaml:2:", result.stderr)
+            self.assertIn('unknown cluster "wen"', result.stderr)
+
+
 class Reloads(FilterCase):
     def test_counts_survive_and_requests_under_way_finish(self):
         proxy = self.filtered({"buffer": {"max_request_bytes": "10B"}})

@@ -315,6 +315,32 @@ class Filters(RouteCase):
         for origin in ["https://example.com", "https://a.example.com.evil", "http://a.example.com"]:
             self.assertNotIn(b"allow-origin", self.ask(get("/", f"Origin: {origin}"))[0], origin)
 
+    def test_filters_of_routes(self):
+        limit = {"requests_per_second": 1, "burst": 1}
+        self.proxy(self.recording(), [
+            {"match": {"path": "/free"}, "cluster": "backend", "filters": {"local_rate_limit": "off"}},
+            {"match": {"path": "/wide"}, "cluster": "backend",
+             "filters": {"local_rate_limit": {"requests_per_second": 1, "burst": 3},
+                         "direct_response": {"status": 203}}},
+            {"match": {}, "cluster": "backend"},
+        ], filters=[{"local_rate_limit": limit}, {"direct_response": "off"}])
+        for path, statuses in (("/", [200, 429, 429, 429]), ("/wide", [203, 203, 203, 429]), ("/free", [200] * 4)):
+            self.assertEqual([self.status(get(path)) for _ in range(4)], statuses, path)
+
+    def test_errors_in_filters_of_routes(self):
+        for filters, message in [({"corz": {}}, 'unknown HTTP filter "corz"'),
+                                 ({"cors": {"allow_origins": ["*"]}}, "is not among the `filters` of the listener"),
+                                 ({"local_rate_limit": {"requests_per_second": 0}}, "requests_per_second"),
+                                 ("off", "an object with the settings of filters by their names")]:
+            path = self.folder / "wrong.yaml"
+            path.write_text(document(
+                [listener(free_port(), [{"match": {}, "cluster": "backend", "filters": filters}],
+                          filters=[{"local_rate_limit": {"requests_per_second": 5}}])],
+                [cluster("backend", 1)]))
+            result = self.command("check", str(path))
+            self.assertEqual(result.returncode, 78, filters)
+            self.assertIn(message, result.stderr)
+
     def test_errors_in_the_configuration_of_filters(self):
         for filters, message in [([{"corz": {}}], "did you mean"), ([{"cors": {}}], "allow_origins"),
                                  ([{"local_rate_limit": {"requests_per_second": 0}}], "requests_per_second")]:

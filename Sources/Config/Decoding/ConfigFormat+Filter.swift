@@ -29,4 +29,26 @@ extension ConfigFormat {
             }
         }
     }
+
+    /// `{ NAME: { ... }, NAME: off }`.
+    static func filtersByName<Filter>(
+        _ make: @escaping (String, ConfigNode, ConfigOrigin) -> Filter
+    ) -> ConfigFormat<[Filter]> where Value == [Filter] {
+        ConfigFormat<[Filter]>("an object with the settings of filters by their names") { value in
+            guard case .object(let entries) = value.node.value, !entries.isEmpty else {
+                value.refuse()
+                return nil
+            }
+            return entries.compactMap { entry in
+                let nameNode = ConfigNode(.scalar(ConfigScalar(entry.key, isQuoted: true)), at: entry.keyPosition)
+                let nameValue = ConfigValue(
+                    node: nameNode, subject: "the name of a filter", expectation: value.expectation,
+                    diagnostics: value.diagnostics)
+                return nameValue.read(as: .name).map { name in
+                    let config = entry.value.isNull ? .emptyObject(at: entry.keyPosition) : entry.value
+                    return make(name, config, ConfigOrigin(entry.keyPosition))
+                }
+            }
+        }
+    }
 }

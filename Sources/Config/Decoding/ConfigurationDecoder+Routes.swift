@@ -37,10 +37,11 @@ extension ConfigurationDecoder {
         let action = action(object, matching: match?.path)
         let responseHeaders = object.value(
             "response_headers", .headerEdits(of: .response), default: HeaderEditConfiguration())
+        let filters = object.value("filters", .filtersByName(HTTPFilterConfiguration.init), default: [])
         guard let match, let action else { return nil }
         return RouteConfiguration(
             name: name, match: match, action: action, responseHeaders: responseHeaders,
-            origin: ConfigOrigin(object.position))
+            filters: filters, origin: ConfigOrigin(object.position))
     }
 
     func match(_ object: ConfigObject) -> RouteMatch? {

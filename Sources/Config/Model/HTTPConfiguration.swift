@@ -154,4 +154,10 @@ package struct HTTPFilterConfiguration: Sendable, Equatable {
         self.config = config
         self.origin = origin
     }
+
+    /// `NAME: off`: the filter lets everything pass. In a listener's `filters` it holds the place for routes that turn
+    /// it on.
+    package var isOff: Bool {
+        if case .scalar(let scalar) = config.value { scalar.text == "off" || scalar.text == "false" } else { false }
+    }
 }

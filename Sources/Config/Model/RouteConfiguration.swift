@@ -23,6 +23,8 @@ package struct RouteConfiguration: Sendable, Equatable {
     package var action: RouteAction
     /// Applied to every response of this route, the proxy's own included.
     package var responseHeaders: HeaderEditConfiguration
+    /// What filters of the listener have as settings for this route, in place of their own.
+    package var filters: [HTTPFilterConfiguration]
     package var origin: ConfigOrigin
 
     package init(
@@ -30,12 +32,14 @@ package struct RouteConfiguration: Sendable, Equatable {
         match: RouteMatch,
         action: RouteAction,
         responseHeaders: HeaderEditConfiguration = HeaderEditConfiguration(),
+        filters: [HTTPFilterConfiguration] = [],
         origin: ConfigOrigin = ConfigOrigin()
     ) {
         self.name = name
         self.match = match
         self.action = action
         self.responseHeaders = responseHeaders
+        self.filters = filters
         self.origin = origin
     }
 }

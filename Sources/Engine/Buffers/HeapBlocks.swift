@@ -95,19 +95,17 @@ struct HeapBlocks {
         unsafe entry.pointee.references -= 1
         guard unsafe entry.pointee.references == 0, let start = unsafe entry.pointee.start else { return }
         unsafe bytes -= entry.pointee.size
-        let isKept =
-            switch unsafe entry.pointee.capacity {
-            case Self.lineSize: unsafe lines.keep(start)
-            case Self.headSize: unsafe heads.keep(start)
-            default: false
-            }
-        if isKept {
-            // Taken again soon.
-        } else if unsafe entry.pointee.capacity == RW_RECORD_BYTES {
-            // All blocks of that size come from malloc and may go to the next record.
+        // All blocks of a record's size come from malloc and may go to the next record.
+        if unsafe entry.pointee.capacity == RW_RECORD_BYTES {
             unsafe rw_record_free(start)
         } else {
-            unsafe free(start)
+            let isKept =
+                switch unsafe entry.pointee.capacity {
+                case Self.lineSize: unsafe lines.keep(start)
+                case Self.headSize: unsafe heads.keep(start)
+                default: false
+                }
+            if !isKept { unsafe free(start) }
         }
         unsafe entry.pointee.start = nil
         unsafe entry.pointee.nextFree = firstFree

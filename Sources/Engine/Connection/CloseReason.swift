@@ -104,6 +104,11 @@ public enum CloseReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         }
     }
 
+    /// Whether only connections with TLS end so.
+    package var isOfTLS: Bool {
+        rawValue >= CloseReason.tlsTruncated.rawValue && rawValue <= CloseReason.tlsProtocolError.rawValue
+    }
+
     /// Whether the connection never came about.
     public var isConnectFailure: Bool {
         switch self {

@@ -21,6 +21,8 @@ struct StreamInfo {
     var hasHead = false
     /// Something was noted (`HTTPStream.notes`).
     var hasNotes = false
+    /// It turned out to be no exchange at all, so no log tells of it.
+    var isNothing = false
     /// This proxy answers.
     var isLocal = false
     /// What the client's connection had counted when it left HTTP.

@@ -136,6 +136,7 @@ extension HTTP1ServerCodec {
         hot.value.phase = .closing
         let unused = stream
         stream = nil
+        unused?.hot.value.info.isNothing = true
         unused?.end()
         let received = bytes.withSpan { span in unsafe span.withUnsafeBytes { unsafe Array($0) } }
         unsafe manager.becomeHTTP2(received)

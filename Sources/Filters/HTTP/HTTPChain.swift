@@ -10,6 +10,8 @@ internal import Glibc
 package final class HTTPChain {
     let settings: HTTPChainSettings
     let filters: HTTPFilterSet
+    /// Those of routes that have their own, by the number of the route; empty when none has.
+    private let routeFilters: [HTTPFilterSet?]
     let router: RouterFilter
     let counters: StatsScope
     let worker: Worker
@@ -29,7 +31,9 @@ package final class HTTPChain {
     private static let freeMax = 1024
 
     package init(
-        settings: HTTPChainSettings, filters: [HTTPFilter], router: RouterFilter, counters: StatsScope, worker: Worker,
+        settings: HTTPChainSettings, filters: [HTTPFilter],
+        routeFilters: [(route: Int, filters: [Int: HTTPFilter])] = [], router: RouterFilter, counters: StatsScope,
+        worker: Worker,
         accessLogs: HTTPAccessLogs? = nil
     ) {
         self.settings = settings
@@ -41,6 +45,23 @@ package final class HTTPChain {
         random = SplitMix64(seed: system.next())
         for (index, filter) in filters.enumerated() { filter.index = index }
         self.filters = HTTPFilterSet(filters)
+        var sets = [HTTPFilterSet?](repeating: nil, count: (routeFilters.map(\.route).max() ?? -1) + 1)
+        for entry in routeFilters {
+            var own = filters
+            for (index, filter) in entry.filters {
+                filter.index = index
+                own[index] = filter
+            }
+            sets[entry.route] = HTTPFilterSet(own)
+        }
+        self.routeFilters = sets
+    }
+
+    /// Filters may differ between routes, so the route has to be known before the first of them.
+    var hasRouteFilters: Bool { !routeFilters.isEmpty }
+
+    func filters(of route: Route) -> HTTPFilterSet {
+        (route.index < routeFilters.count ? routeFilters[route.index] : nil) ?? filters
     }
 
     /// The newest chain of the listener.

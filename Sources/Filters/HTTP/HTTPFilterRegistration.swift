@@ -71,4 +71,7 @@ package struct HTTPFilterPlan: Sendable {
         self.fingerprint = fingerprint
         self.makeFilter = makeFilter
     }
+
+    /// A filter that is turned off: everything passes it.
+    package static func off(_ name: String) -> HTTPFilterPlan { HTTPFilterPlan(name: name) { _ in HTTPFilter() } }
 }

@@ -66,6 +66,8 @@ extension HTTPStream {
     /// - Parameter isOwn: it is `ownHead`, whose bytes stay where they are; others are good only until this returns
     func responseHead(_ head: inout ResponseHead, isOwn: Bool = false) {
         hot.value.hasResponse = true
+        // For filters that look at what is known of the exchange; they may still change it.
+        hot.value.status = head.status
         if let edits = unsafe route.route?.responseHeaders, !edits.isEmpty { _ = edits.apply(to: &head.headers) }
         runResponseFilters(&head, isOwn: isOwn, from: 0)
     }

@@ -200,7 +200,9 @@ public final class HTTPStream: UpstreamRequest {
         unsafe hot.value.filters[index].onSubrequestEnd(self, subrequest, outcome)
     }
 
+    @inline(__always)
     func cancelSubrequests() {
+        if subrequests.isEmpty { return }
         for subrequest in subrequests { subrequest?.cancel() }
     }
 
@@ -300,7 +302,7 @@ public final class HTTPStream: UpstreamRequest {
             counters.add(to: HTTPStat.responses(hot.value.status))
             counters.record(worker.nowNs - hot.value.startedNs, in: HTTPStat.requestTime)
         }
-        if let logs = accessLogs {
+        if let logs = accessLogs, !hot.value.info.isNothing {
             if !hot.value.responseStarted, hot.value.flag == .none { hot.value.flag = .downstreamConnectionTermination }
             // A tunnel of HTTP/2 is one stream of many, and its bytes were counted as they passed.
             if routing.value.isTunnel, request.version != .http2 { hot.value.info.tunnelEnds(on: connection) }

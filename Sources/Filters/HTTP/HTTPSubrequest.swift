@@ -44,6 +44,7 @@ public final class HTTPSubrequest: UpstreamRequest {
     private var bytesMax = 0
     private var isPending = false
     private var mayRepeat = false
+    private var hasRepeated = false
     private var startedNs: UInt64 = 0
     private var timer = TaskTimer.none
 
@@ -79,6 +80,7 @@ public final class HTTPSubrequest: UpstreamRequest {
         let worker = unsafe stream.worker
         guard unsafe !stream.isEnded else { return .upstream(.exhausted) }
         self.body = body
+        hasRepeated = false
         self.mayRepeat = mayRepeat || (request.method.isIdempotent && body.isEmpty)
         bytesMax = responseBytesMax
         // RFC 9110 §8.6: a method that could have a body says that there is none.
@@ -210,9 +212,9 @@ public final class HTTPSubrequest: UpstreamRequest {
         unsafe upstream = nil
         isPending = false
         var reason = reason
-        if case .closedBeforeResponse(wasReused: true) = reason, mayRepeat {
+        if !hasRepeated, reason == .refused || mayRepeat && reason == .closedBeforeResponse(wasReused: true) {
             // RFC 9110 §9.2.2: the endpoint closed an idle connection while the request was on its way.
-            mayRepeat = false
+            hasRepeated = true
             guard let refused = attempt(fresh: true) else { return }
             reason = refused
         }

@@ -34,9 +34,12 @@ package final class RouterFilter {
 
     // MARK: Requests
 
+    /// The route of a request as it is now.
+    func findRoute(_ stream: HTTPStream) -> Route? { table.route(for: stream.request, regexes) }
+
     /// The request has passed the filters.
     func route(_ stream: HTTPStream) {
-        guard let route = table.route(for: stream.request, regexes) else {
+        guard let route = findRoute(stream) else {
             stream.respond(.notFound, flag: .noRouteFound, text: "no route matches\n")
             return
         }

@@ -77,7 +77,8 @@ struct Metrics {
         }
         text.family("ringway_cluster_connect_failures_total", .counter, "Connections that did not come about.")
         for cluster in clusters {
-            for reason in CloseReason.allCases where reason.isConnectFailure {
+            for reason in CloseReason.allCases
+            where reason.isConnectFailure && (cluster.tls != nil || !reason.isOfTLS) {
                 let count = registry.sum(cluster.stats, ConnectionStat.closes(reason))
                 text.sample(["cluster": cluster.name, "reason": reason.label], count)
             }
@@ -102,9 +103,11 @@ struct Metrics {
     // MARK: Both
 
     private func writeTraffic(_ text: inout PrometheusText) {
-        let owners: [(label: String, name: String, range: StatsRegistry.Range)] =
-            snapshot.listeners.map { ("listener", $0.configuration.name, $0.stats) }
-            + snapshot.clusters.values.sorted { $0.name < $1.name }.map { ("cluster", $0.name, $0.stats) }
+        let owners: [(label: String, name: String, range: StatsRegistry.Range, speaksTLS: Bool)] =
+            snapshot.listeners.map { ("listener", $0.configuration.name, $0.stats, $0.tls != nil) }
+            + snapshot.clusters.values.sorted { $0.name < $1.name }.map {
+                ("cluster", $0.name, $0.stats, $0.tls != nil)
+            }
         text.family("ringway_bytes_total", .counter, "Bytes received from and sent to the peers.")
         for owner in owners {
             text.sample(
@@ -124,7 +127,7 @@ struct Metrics {
         }
         text.family("ringway_connection_closes_total", .counter, "Ended connections by reason.")
         for owner in owners {
-            for reason in CloseReason.allCases {
+            for reason in CloseReason.allCases where owner.speaksTLS || !reason.isOfTLS {
                 let count = registry.sum(owner.range, ConnectionStat.closes(reason))
                 text.sample([owner.label: owner.name, "reason": reason.label], count)
             }

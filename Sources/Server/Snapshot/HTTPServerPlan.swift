@@ -14,20 +14,29 @@ package final class HTTPServerPlan: Sendable {
         let clusters: [Int]
     }
 
+    /// What a route has in place of filters of the listener, by their place.
+    struct RouteFilters: Sendable {
+        /// Its number in the route table.
+        let route: Int
+        let filters: [Int: Filter]
+    }
+
     let settings: HTTPChainSettings
     let filters: [Filter]
+    private let routeFilters: [RouteFilters]
     let table: RouteTable
     private let accessLogs: [AccessLogPlan]
     /// First those of the routes, by their number in the route table, then those that filters name.
     let clusters: [Cluster]
 
     init(
-        _ configuration: HTTPConfiguration, table: RouteTable, filters: [Filter], clusters: [Cluster],
-        accessLogs: [AccessLogPlan]
+        _ configuration: HTTPConfiguration, table: RouteTable, filters: [Filter], routeFilters: [RouteFilters],
+        clusters: [Cluster], accessLogs: [AccessLogPlan]
     ) {
         settings = HTTPChainSettings(configuration)
         self.table = table
         self.filters = filters
+        self.routeFilters = routeFilters
         self.clusters = clusters
         self.accessLogs = accessLogs
     }
@@ -42,7 +51,7 @@ package final class HTTPServerPlan: Sendable {
         let router = RouterFilter(
             table: table, regexes: table.regexes(ofWorker: worker.index),
             pools: Array(pools[0..<table.clusterNames.count]), settings: settings, seed: random.next())
-        let filters = filters.map { filter in
+        let make = { (filter: Filter) -> HTTPFilter in
             let made = filter.plan.makeFilter(worker)
             made.attach(
                 clusters: filter.clusters.map { pools[$0] },
@@ -53,7 +62,9 @@ package final class HTTPServerPlan: Sendable {
             return made
         }
         return HTTPChain(
-            settings: settings, filters: filters, router: router, counters: counters, worker: worker,
+            settings: settings, filters: filters.map(make),
+            routeFilters: routeFilters.map { (route: $0.route, filters: $0.filters.mapValues(make)) }, router: router,
+            counters: counters, worker: worker,
             accessLogs: accessLogs.isEmpty ? nil : HTTPAccessLogs(accessLogs, on: worker, counters: logs))
     }
 
@@ -62,5 +73,8 @@ package final class HTTPServerPlan: Sendable {
         // A header that names the cluster may name one that is new.
         clusters.elementsEqual(other.clusters, by: ===)
             && filters.elementsEqual(other.filters) { $0.plan.fingerprint == $1.plan.fingerprint }
+            && routeFilters.elementsEqual(other.routeFilters) {
+                $0.filters.mapValues(\.plan.fingerprint) == $1.filters.mapValues(\.plan.fingerprint)
+            }
     }
 }

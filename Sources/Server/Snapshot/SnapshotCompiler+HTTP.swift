@@ -9,8 +9,31 @@ extension SnapshotCompiler {
         _ http: HTTPConfiguration, of listener: ListenerConfiguration, _ clusters: [String: Cluster],
         _ diagnostics: Diagnostics
     ) -> HTTPServerPlan? {
-        let plans = http.filters.compactMap { filter -> HTTPFilterPlan? in
-            if let registration = httpFilters[filter.name] { return registration.prepare(filter.config, diagnostics) }
+        let plans = http.filters.compactMap { plan(of: $0, diagnostics) }
+        // With errors routes are understood in part, and that part may be none to make a table of.
+        let table =
+            diagnostics.hasErrors
+            ? nil : RouteTable(http, clusterNames: clusters.keys.sorted(), workers: registry.blocks.count)
+        let routeClusters = table?.clusterNames ?? []
+        // A cluster that is not there was reported when references were checked, or has errors of its own.
+        var found = routeClusters.compactMap { clusters[$0] }
+        let hasRouteClusters = found.count == routeClusters.count
+        let makeFilter = { (plan: HTTPFilterPlan) -> HTTPServerPlan.Filter? in
+            guard let numbers = numbers(of: plan.clusters, in: &found, clusters, diagnostics) else { return nil }
+            return .init(plan: plan, stats: stats(of: plan, in: listener, diagnostics), clusters: numbers)
+        }
+        let filters = plans.compactMap(makeFilter)
+        let routeFilters = routeFilters(of: http, diagnostics, makeFilter)
+        let logs = self.plans(of: http.accessLogs, exchanges: true, diagnostics)
+        guard let table, filters.count == http.filters.count, hasRouteClusters, let logs, let routeFilters else {
+            return nil
+        }
+        return HTTPServerPlan(
+            http, table: table, filters: filters, routeFilters: routeFilters, clusters: found, accessLogs: logs)
+    }
+
+    private func plan(of filter: HTTPFilterConfiguration, _ diagnostics: Diagnostics) -> HTTPFilterPlan? {
+        guard let registration = httpFilters[filter.name] else {
             diagnostics.report(
                 "unknown HTTP filter \(filter.name.quotedForMessage)",
                 expected: "one of \(httpFilters.keys.sorted().joined(separator: ", "))",
@@ -18,17 +41,39 @@ extension SnapshotCompiler {
                 at: filter.origin.position)
             return nil
         }
-        let table = RouteTable(http, clusterNames: clusters.keys.sorted(), workers: registry.blocks.count)
-        // A cluster that is not there was reported when references were checked, or has errors of its own.
-        var found = table.clusterNames.compactMap { clusters[$0] }
-        let hasRouteClusters = found.count == table.clusterNames.count
-        let filters = plans.compactMap { plan -> HTTPServerPlan.Filter? in
-            guard let numbers = numbers(of: plan.clusters, in: &found, clusters, diagnostics) else { return nil }
-            return .init(plan: plan, stats: stats(of: plan, in: listener, diagnostics), clusters: numbers)
+        return filter.isOff ? .off(filter.name) : registration.prepare(filter.config, diagnostics)
+    }
+
+    /// The filters that routes have in place of the listener's, by the number of the route. nil after an error.
+    private func routeFilters(
+        of http: HTTPConfiguration, _ diagnostics: Diagnostics,
+        _ makeFilter: (HTTPFilterPlan) -> HTTPServerPlan.Filter?
+    ) -> [HTTPServerPlan.RouteFilters]? {
+        let names = http.filters.map(\.name)
+        var result: [HTTPServerPlan.RouteFilters] = []
+        var isComplete = true
+        // Numbered as in the route table: in the order of the file.
+        for (number, route) in http.hosts.lazy.flatMap(\.routes).enumerated() {
+            var filters: [Int: HTTPServerPlan.Filter] = [:]
+            for configuration in route.filters {
+                let places = names.indices.filter { names[$0] == configuration.name }
+                if places.isEmpty, httpFilters[configuration.name] != nil {
+                    diagnostics.report(
+                        "\(configuration.name.quotedForMessage) is not among the `filters` of the listener",
+                        expected: "a filter that has its place there, as `\(configuration.name): off` where it is only "
+                            + "for some routes", at: configuration.origin.position)
+                    isComplete = false
+                    continue
+                }
+                guard let filter = plan(of: configuration, diagnostics).flatMap(makeFilter) else {
+                    isComplete = false
+                    continue
+                }
+                for place in places { filters[place] = filter }
+            }
+            if !filters.isEmpty { result.append(.init(route: number, filters: filters)) }
         }
-        let logs = self.plans(of: http.accessLogs, exchanges: true, diagnostics)
-        guard filters.count == http.filters.count, hasRouteClusters, let logs else { return nil }
-        return HTTPServerPlan(http, table: table, filters: filters, clusters: found, accessLogs: logs)
+        return isComplete ? result : nil
     }
 
     /// Where the clusters that a filter names stand in `found`, which gets those that are not in it. nil after an

@@ -111,7 +111,8 @@ package struct SnapshotCompiler {
     ) -> ClusterTLS? {
         guard let wanted = configuration.tls else { return nil }
         if let loaded = previous?.clusterTLS[configuration.name], loaded.files.areUnchanged,
-            previous?.configuration.clusters.first(where: { $0.name == configuration.name })?.tls == wanted
+            let old = previous?.configuration.clusters.first(where: { $0.name == configuration.name }),
+            old.tls == wanted, old.upstreamProtocol == configuration.upstreamProtocol
         {
             return loaded
         }
@@ -123,7 +124,7 @@ package struct SnapshotCompiler {
                 expected: "\"sni\" or \"verify_san\" in \"tls\"", at: endpoint.origin.position)
             return nil
         }
-        return tls.compile(wanted, diagnostics)
+        return tls.compile(wanted, speaksHTTP2: configuration.upstreamProtocol == .http2, diagnostics)
     }
 
     private func compile(
@@ -153,13 +154,13 @@ package struct SnapshotCompiler {
     ) -> ListenerTLS? {
         guard let wanted = configuration.tls else { return nil }
         let old = previous?.listeners.first { $0.configuration.name == configuration.name }
-        let speaksHTTP = configuration.proxy?.isHTTP ?? false
+        let protocols = configuration.proxy?.httpProtocols
         if let old, let loaded = old.tls, loaded.files.areUnchanged, old.configuration.tls == wanted,
-            old.configuration.proxy?.isHTTP ?? false == speaksHTTP
+            old.configuration.proxy?.httpProtocols == protocols
         {
             return loaded
         }
-        return tls.compile(wanted, of: configuration.name, speaksHTTP: speaksHTTP, diagnostics)
+        return tls.compile(wanted, of: configuration.name, speaking: protocols, diagnostics)
     }
 
     private func compile(
@@ -294,7 +295,9 @@ private final class IPAccessFactory: NetworkFilterFactory {
 }
 
 extension ProxyConfiguration {
-    fileprivate var isHTTP: Bool {
-        if case .http = self { true } else { false }
+    /// What clients can be told by ALPN; nil where bytes are proxied, whatever they mean.
+    fileprivate var httpProtocols: [String]? {
+        guard case .http(let http) = self else { return nil }
+        return http.http2.isEnabled ? ["h2", "http/1.1"] : ["http/1.1"]
     }
 }

@@ -41,15 +41,14 @@ struct TLSCompiler: Sendable {
     /// `ringway check` opens no file for writing.
     var opensKeyLogs = true
 
-    /// Protocols that an `http:` listener can be asked for.
-    private static let httpProtocols = ["h2", "http/1.1"]
-
     func rotateTicketKeys() { tickets?.rotate() }
 
     // MARK: Listeners
 
+    /// - Parameter protocols: what an `http:` listener speaks; nil for others
     func compile(
-        _ configuration: ListenerTLSConfiguration, of listener: String, speaksHTTP: Bool, _ diagnostics: Diagnostics
+        _ configuration: ListenerTLSConfiguration, of listener: String, speaking protocols: [String]?,
+        _ diagnostics: Diagnostics
     ) -> ListenerTLS? {
         var files = TLSFiles()
         var certificates: [TLSCertificate] = []
@@ -70,8 +69,8 @@ struct TLSCompiler: Sendable {
         else { return nil }
         var settings = TLSServerContext.Settings(certificates: certificates, tickets: tickets)
         settings.rules = TLSRules(configuration.common)
-        settings.applicationProtocols = configuration.common.alpn ?? (speaksHTTP ? Self.httpProtocols : [])
-        if speaksHTTP { settings.applicationProtocols.removeAll { !Self.httpProtocols.contains($0) } }
+        settings.applicationProtocols = configuration.common.alpn ?? protocols ?? []
+        if let protocols { settings.applicationProtocols.removeAll { !protocols.contains($0) } }
         settings.clientAuthorities = clientAuthorities
         settings.clientCertificate =
             configuration.clientCA == nil
@@ -103,12 +102,14 @@ struct TLSCompiler: Sendable {
 
     // MARK: Clusters
 
-    func compile(_ configuration: ClusterTLSConfiguration, _ diagnostics: Diagnostics) -> ClusterTLS? {
+    func compile(
+        _ configuration: ClusterTLSConfiguration, speaksHTTP2: Bool, _ diagnostics: Diagnostics
+    ) -> ClusterTLS? {
         var files = TLSFiles()
         var settings = TLSClientContext.Settings()
         settings.rules = TLSRules(configuration.common)
         settings.serverName = configuration.serverName
-        settings.applicationProtocols = configuration.common.alpn ?? []
+        settings.applicationProtocols = configuration.common.alpn ?? (speaksHTTP2 ? ["h2"] : [])
         settings.verifies = configuration.verifies
         settings.subjectNames = configuration.subjectNames
         settings.keyLog = keyLog(configuration.common, diagnostics)

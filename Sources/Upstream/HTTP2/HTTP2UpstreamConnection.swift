@@ -2,7 +2,7 @@ internal import Engine
 internal import HTTP
 internal import HTTP2
 
-/// A connection to an endpoint that speaks HTTP/2, by prior knowledge (RFC 9113 §3.3).
+/// A connection to an endpoint that speaks HTTP/2: by prior knowledge (RFC 9113 §3.3), in TLS by agreement (ALPN).
 ///
 /// Requests that come while the connection is being made wait here. Hooks of a request may cancel it or start another
 /// one, so after each of them the state is looked at again.
@@ -92,7 +92,8 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         guard let connection, connection.isOpen else { return }
         let isTunnel = head.method == .connect
         let hasBody = !isComplete || isTunnel
-        guard let stream = session.sendRequest(head, scheme: .http, hasBody: hasBody) else {
+        let scheme: RequestHead.Scheme = connection.isSecure ? .https : .http
+        guard let stream = session.sendRequest(head, scheme: scheme, hasBody: hasBody) else {
             // No stream can be opened: the request is told by `onClose`.
             waiting.append(request)
             return connection.close(.localClose)
@@ -209,6 +210,8 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
     // MARK: Connection hooks
 
     override func onConnected(_ connection: Connection) {
+        // RFC 9113 §3.2: within TLS, HTTP/2 is what both sides have agreed on.
+        if connection.isSecure, connection.applicationProtocol != "h2" { return connection.close(.tlsNoSharedProtocol) }
         pool.connected(afterNs: connection.worker.nowNs - startedNs)
         isConnected = true
         connection.startReading()

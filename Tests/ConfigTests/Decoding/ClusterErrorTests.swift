@@ -66,7 +66,7 @@ private let addressForms = "IP:PORT, [IPv6]:PORT, localhost:PORT or unix:PATH"
         (
             "endpoints: [\"10.0.0.1:1\"]\nhealth_checks: {}\npanic_threshold: 0",
             [
-                "4:5: unknown key \"health_checks\" in cluster; expected one of name, endpoints, load_balancing, connect_timeout, pool, protocol, tcp_keepalive, health_check, outlier_detection, panic_threshold (did you mean \"health_check\"?)",
+                "4:5: unknown key \"health_checks\" in cluster; expected one of name, endpoints, load_balancing, connect_timeout, pool, tls, protocol, tcp_keepalive, health_check, outlier_detection, panic_threshold (did you mean \"health_check\"?)",
                 "5:22: \"panic_threshold\" is \"0\", a number without %; expected a share from 0% to 100%, such as 1% or 0.5%",
             ]
         ),

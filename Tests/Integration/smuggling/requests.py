@@ -371,7 +371,6 @@ def request_lines():
     yield refused(
         "RFC 9112 §2.3", "version HTTP/1.10", 400, "invalid_request_line", lines("GET / HTTP/1.10", "Host: a")
     )
-    yield refused("RFC 9113 §3.4", "preface of HTTP/2", 505, "http2_preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     for method in ["get", "PROPFIND", "M-SEARCH", "PRI"]:
         yield passed(
             "RFC 9110 §9.1",

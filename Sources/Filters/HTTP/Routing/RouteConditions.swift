@@ -1,7 +1,7 @@
 internal import Config
 internal import HTTP
 
-/// What a request must have for a route besides its host, or for the rule of a filter.
+/// What a request must have for a route, besides its host and what the index of paths has found out.
 struct RouteConditions: Sendable {
     private let path: PathTest
     private let methods: MethodSet
@@ -10,11 +10,9 @@ struct RouteConditions: Sendable {
     private let cookies: RouteArray<ParameterCondition>
     private let isEmpty: Bool
 
-    /// - Parameters:
-    ///   - checksPath: false where an index of paths has found what is equal to a path or begins with a prefix
-    ///   - regexes: numbers the patterns
-    init(_ match: RouteMatch, checksPath: Bool, in memory: RouteMemory, regexes: inout RegexNumbers) {
-        path = PathTest(match.path, isIndexed: !checksPath, in: memory, regexes: &regexes)
+    /// - Parameter regexes: numbers the patterns
+    init(_ match: RouteMatch, in memory: RouteMemory, regexes: inout RegexNumbers) {
+        path = PathTest(match.path, in: memory, regexes: &regexes)
         methods = MethodSet(match.methods, in: memory)
         headers = memory.store(match.headers.map { HeaderCondition($0, in: memory, regexes: &regexes) })
         query = memory.store(match.query.map { ParameterCondition($0, in: memory, regexes: &regexes) })
@@ -52,21 +50,17 @@ package enum RouteMismatch: Sendable, Equatable {
     case cookie(Int)
 }
 
-/// What is to be asked of a path.
+/// What is left to ask of a path that the index has brought here.
 private enum PathTest: Sendable {
-    /// Nothing: every path will do, or the index has found this one.
+    /// Nothing: it is this path, or has this prefix.
     case known
-    case exact(RouteText)
-    case prefix(RouteText)
     /// By its number in `RouteRegexes`.
     case regex(Int)
     case template(RouteTemplate)
 
-    init(_ match: PathMatch, isIndexed: Bool, in memory: RouteMemory, regexes: inout RegexNumbers) {
+    init(_ match: PathMatch, in memory: RouteMemory, regexes: inout RegexNumbers) {
         switch match {
-        case .any: self = .known
-        case .exact(let path): self = isIndexed ? .known : .exact(memory.store(path))
-        case .prefix(let prefix): self = isIndexed ? .known : .prefix(memory.store(prefix))
+        case .any, .exact, .prefix: self = .known
         case .regex(let pattern): self = .regex(regexes.number(of: pattern))
         case .template(let template): self = .template(RouteTemplate(template, in: memory))
         }
@@ -75,8 +69,6 @@ private enum PathTest: Sendable {
     func holds(for path: ByteSlice, _ regexes: RouteRegexes) -> Bool {
         switch self {
         case .known: true
-        case .exact(let text): path == text.bytes
-        case .prefix(let text): path.hasPrefix(text.bytes)
         case .regex(let index): regexes.matches(index, path)
         case .template(let template): template.matches(path)
         }

@@ -51,7 +51,7 @@ package final class RouteTable: Sendable {
             var paths = PathLists()
             for route in host.routes {
                 paths.add(UInt32(routes.count), route.match.path)
-                conditions.append(RouteConditions(route.match, checksPath: false, in: memory, regexes: &regexes))
+                conditions.append(RouteConditions(route.match, in: memory, regexes: &regexes))
                 routes.append(
                     Route(
                         route, index: routes.count,
