@@ -9,7 +9,7 @@
 #include "histogram.h"
 #include "http.h"
 
-typedef enum mode { ECHO, BULK, CHURN, IDLE } mode;
+typedef enum mode { ECHO, BULK, CHURN, IDLE, SERVE } mode;
 
 typedef struct options {
     mode mode;

@@ -1,9 +1,11 @@
 // ringload: clients and backend of the benchmarks in one epoll thread, with a measured window.
 //
 //   ringload echo|bulk|churn|idle --proxy-port P --backend-port B [--http get|post|upgrade] [options]
+//   ringload serve --backend-port B [--http get]
 //
 // Prints one JSON object. All connections stand before the warm-up begins (except churn's, which come
 // and go); counters and the proxy's CPU time are read at both edges of the window.
+// `serve` is the backend alone, for other load generators; it ends when it is killed.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <getopt.h>
@@ -61,7 +63,7 @@ void fail(const char *what) {
 
 static void usage_error(const char *program) {
     fprintf(stderr,
-            "usage: %s echo|bulk|churn|idle --proxy-port P --backend-port B [--proxy-ports N] [--connections N]\n"
+            "usage: %s echo|bulk|churn|idle|serve --proxy-port P --backend-port B [--proxy-ports N] [--connections N]\n"
             "       [--size BYTES] [--rate PER_SECOND] [--slow N] [--warm-up S] [--window S] [--cpu N]\n"
             "       [--pids PID,PID...] [--verify] [--touch] [--stall-ms MS] [--http get|post|upgrade] [--routes N]\n",
             program);
@@ -77,7 +79,7 @@ static http_kind parse_http_kind(const char *name) {
 }
 
 static void parse(int argc, char **argv) {
-    static const char *const modes[] = {[ECHO] = "echo", [BULK] = "bulk", [CHURN] = "churn", [IDLE] = "idle"};
+    static const char *const modes[] = {[ECHO] = "echo", [BULK] = "bulk", [CHURN] = "churn", [IDLE] = "idle", [SERVE] = "serve"};
     static const struct option names[] = {
         {"proxy-port", required_argument, NULL, 'P'}, {"proxy-ports", required_argument, NULL, 'N'},
         {"backend-port", required_argument, NULL, 'B'}, {"connections", required_argument, NULL, 'n'},
@@ -115,7 +117,7 @@ static void parse(int argc, char **argv) {
             default: usage_error(argv[0]);
         }
     }
-    const bool complete = opt.proxy_port > 0 && opt.backend_port > 0;
+    const bool complete = (opt.proxy_port > 0 || opt.mode == SERVE) && opt.backend_port > 0;
     // Eight bytes are what a raw stream is recognized by.
     if (!complete || opt.connections < 1 || opt.proxy_port_count < 1) usage_error(argv[0]);
     if (opt.http == HTTP_NONE ? opt.size < 8 : opt.mode == BULK) usage_error(argv[0]);
@@ -147,7 +149,8 @@ static void turn(uint64_t until) {
         watched *w = events[i].data.ptr;
         w->on_event(w, events[i].events);
     }
-    if (tally.errors > ERRORS_MAX) fail("too many errors");
+    // Clients of others may come and go as they like.
+    if (tally.errors > ERRORS_MAX && opt.mode != SERVE) fail("too many errors");
 }
 
 static void run_until(uint64_t end) {
@@ -189,6 +192,7 @@ int main(int argc, char **argv) {
     parse(argc, argv);
     prepare_process();
     backend_open();
+    while (opt.mode == SERVE) turn(now_ns() + SECOND_NS);
     const uint64_t resident_idle = resident_bytes(&opt.proxy), ramp_start = now_ns();
     ramp_up();
     const uint64_t ramp_end = now_ns();

@@ -9,36 +9,14 @@ import json
 import subprocess
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from . import tools
-from .peers import Peer, RunningProxy, Setup
-from .workloads import Workload
+from . import external, tools
+from .run import LoadFailed, Run
 
 RELOAD_INTERVAL_S = 0.2
 # Connections stand within half a minute or not at all; windows last seconds.
 LOAD_TIMEOUT_S = 60
-
-
-class LoadFailed(RuntimeError):
-    """The load generator could not measure; the message says why."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One measurement: this work, on this proxy, for so long."""
-
-    workload: Workload
-    peer: Peer
-    setup: Setup
-    proxy: RunningProxy | None  # None: no proxy, straight to the backend
-    backend_port: int
-    spare_port: int
-    load_cpu: int
-    warm_up_s: float
-    window_s: float
-    rate: float = 0.0
-    verify: bool = False
 
 
 def ringload(run: Run) -> dict:
@@ -111,4 +89,11 @@ def reload_under_load(run: Run) -> dict:
     return sample | {"reloads": reloads}
 
 
-DRIVERS: dict[str, Callable[[Run], dict]] = {"ringload": ringload, "reload": reload_under_load}
+DRIVERS: dict[str, Callable[[Run], dict]] = {
+    "ringload": ringload,
+    "reload": reload_under_load,
+    "wrk": external.wrk,
+    "h2load": external.h2load,
+    "handshakes": external.handshakes,
+    "resting": external.resting,
+}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from . import system, templates, tools
+from .certificates import certificate
 from .topology import Listener, Topology
 
 START_TIMEOUT_S = 20.0
@@ -38,6 +39,23 @@ class Setup:
     @property
     def has_many_routes(self) -> bool:
         return len(self.listeners[0].routes) > 1
+
+    @property
+    def uses_tls(self) -> bool:
+        return "tls" in self.features
+
+    @property
+    def uses_http2(self) -> bool:
+        """With clients. What endpoints speak is another question."""
+        return "h2" in self.features
+
+    @property
+    def uses_http2_upstream(self) -> bool:
+        return "h2-upstream" in self.features
+
+    @property
+    def alpn(self) -> str:
+        return "h2" if self.uses_http2 else "http/1.1"
 
 
 class ProxyFailed(RuntimeError):
@@ -93,7 +111,13 @@ class Peer:
             "no_upgrade": "upgrade" not in setup.features,
             "featured": "featured" in setup.features,
             "bare": "featured" not in setup.features,
-        } | self.variables(setup)
+            "tls": setup.uses_tls,
+            "alpn": setup.alpn,
+            "upstream_http2": setup.uses_http2_upstream,
+        }
+        if setup.uses_tls:
+            variables |= {"cert": certificate().cert, "key": certificate().key}
+        variables |= self.variables(setup)
         for name, more in self.more_files.items():
             self._write(setup, more, setup.directory / name, variables)
         return self._write(
@@ -145,12 +169,19 @@ class HAProxy(Peer):
         if not self.splice:
             # Idle HTTP clients have no connection behind them: where they are many, more of them are let in.
             most = max(descriptors // 2, setup.connections + 100 if setup.protocol == "http" else 0)
-            return {"splice": "", "pipes": "", "max_connections": most}
-        return {
+            return self._protocols(setup) | {"splice": "", "pipes": "", "max_connections": most}
+        return self._protocols(setup) | {
             "splice": "option splice-request\n    option splice-response",
             "pipes": f"tune.pipesize {self.pipe_bytes}" if self.pipe_bytes else "",
             "max_connections": int(descriptors / 2.5),
         }
+
+    def _protocols(self, setup: Setup) -> dict[str, object]:
+        """Options of `bind` and `server` for TLS and HTTP/2."""
+        bind = " proto h2" if setup.uses_http2 else ""
+        if setup.uses_tls:
+            bind = f" ssl crt {certificate().both} ssl-min-ver TLSv1.3 alpn {setup.alpn}"
+        return {"bind_options": bind, "server_options": " proto h2" if setup.uses_http2_upstream else ""}
 
     def command(self, setup: Setup, config: Path) -> list[str]:
         return [tools.executable("haproxy") or "haproxy", "-db", "-f", str(config)]
@@ -178,6 +209,7 @@ class Nginx(Peer):
         return {
             "stream_module": tools.NGINX_STREAM_MODULE,
             "worker_connections": descriptors - 100,
+            "listen_options": " ssl" * setup.uses_tls + " http2" * setup.uses_http2,
             "buffer_size": "64k" if setup.message_bytes >= LARGE_MESSAGE else "16k",
         }
 
@@ -194,6 +226,9 @@ class Envoy(Peer):
     def version(self) -> str:
         line = system.first_line([tools.envoy() or "envoy", "--version"])
         return line.partition("version:")[2].strip() or line
+
+    def variables(self, setup: Setup) -> dict[str, object]:
+        return {"codec": "HTTP2" if setup.uses_http2 else "HTTP1"}
 
     def command(self, setup: Setup, config: Path) -> list[str]:
         quiet = ["--log-level", "error", "--disable-hot-restart"]

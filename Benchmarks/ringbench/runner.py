@@ -17,9 +17,10 @@ from statistics import median
 
 from . import peers as peers_module
 from . import system
-from .drivers import DRIVERS, LoadFailed, Run
+from .drivers import DRIVERS
 from .peers import Direct, Peer, ProxyFailed, Setup
 from .progress import Progress
+from .run import LoadFailed, Run
 from .topology import Topology
 from .workloads import CPU_PER_REQUEST, Workload
 

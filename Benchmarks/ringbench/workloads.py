@@ -292,6 +292,98 @@ def _memory() -> list[Workload]:
     ]
 
 
+_KEPT_TLS = {"mode": "echo", "http": "get", "connections": 64}
+
+
+def _tls() -> list[Workload]:
+    def handshakes(kind: str, title: str, **load) -> Workload:
+        return Workload(
+            f"tls-handshake-{kind}",
+            "tls",
+            f"a new TLS connection for each GET of 0 bytes, {title}; 8 at a time",
+            CPU_PER_CONNECTION,
+            f"TLS handshakes, {kind}",
+            {"mode": "churn", "http": "get", "size": 0, "connections": 8, **load},
+            driver="handshakes",
+            features=frozenset({"tls"}),
+            summary=True,
+        )
+
+    return [
+        *(
+            Workload(
+                f"tls-get-{_size_name(size)}-x64",
+                "tls",
+                f"HTTPS/1.1 GET, responses of {_size_name(size)}, 64 keep-alive connections",
+                CPU_PER_REQUEST,
+                f"HTTPS GET {_size_name(size)} × 64",
+                _KEPT_TLS | {"size": size},
+                driver="wrk",
+                time_factor=2.0,  # the handshakes are in the account
+                features=frozenset({"tls"}),
+                summary=True,
+            )
+            for size in (KIB, 64 * KIB)
+        ),
+        handshakes("full", "full handshakes"),
+        handshakes("resumed", "resumed sessions", resume=True),
+        Workload(
+            "tls-memory-idle",
+            "tls",
+            "2,000 idle TLS connections after one GET of 1 KiB each",
+            RESIDENT,
+            "HTTPS keep-alive",
+            _http_load("get", KIB, 2000, mode="idle"),
+            driver="resting",
+            features=frozenset({"tls"}),
+            summary=True,
+        ),
+    ]
+
+
+def _http2_message(over: str, upstream: str, size: int, streams: int) -> Workload:
+    """`over` is "h2c" or "h2s" (TLS), `upstream` "h1" or "h2"."""
+    titles = {"h2c": "HTTP/2 without TLS", "h2s": "HTTP/2 over TLS", "h1": "HTTP/1.1", "h2": "HTTP/2"}
+    features = {"h2"} | ({"tls"} if over == "h2s" else set()) | ({"h2-upstream"} if upstream == "h2" else set())
+    return Workload(
+        f"{over}-{upstream}-get-{_size_name(size)}-10x{streams}",
+        "h2",
+        f"{titles[over]} to {titles[upstream]}, GET, responses of {_size_name(size)}, "
+        f"10 connections with {streams} streams each",
+        CPU_PER_REQUEST,
+        f"{over} to {upstream}, GET {_size_name(size)} 10 × {streams}",
+        {"mode": "echo", "http": "get", "size": size, "connections": 10, "streams": streams},
+        driver="h2load",
+        # nginx speaks HTTP/1.1 with endpoints.
+        peers=PROXIES if upstream == "h1" else tuple(peer for peer in PROXIES if peer != "nginx"),
+        features=frozenset(features),
+        summary=(size, streams) == (KIB, 10),
+    )
+
+
+def _http2() -> list[Workload]:
+    return [
+        *(
+            _http2_message(over, upstream, size, streams)
+            for over in ("h2c", "h2s")
+            for upstream in ("h1", "h2")
+            for size in (KIB, 64 * KIB)
+            for streams in (10, 100)
+        ),
+        Workload(
+            "h2c-memory-idle",
+            "h2",
+            "2,000 idle HTTP/2 connections after one GET of 1 KiB each",
+            RESIDENT,
+            "HTTP/2",
+            _http_load("get", KIB, 2000, mode="idle"),
+            driver="resting",
+            features=frozenset({"h2"}),
+            summary=True,
+        ),
+    ]
+
+
 def _reload() -> list[Workload]:
     return [
         Workload(
@@ -409,7 +501,10 @@ def with_workers(workload: Workload, workers: int, group: str | None = None) -> 
 
 
 def all_workloads() -> list[Workload]:
-    return [*_tcp(), *_http(), *_featured(), *_churn(), *_latency(), *_memory(), *_reload(), *_scale(), *_workers()]
+    return [
+        *(*_tcp(), *_http(), *_featured(), *_tls(), *_http2(), *_churn()),
+        *(*_latency(), *_memory(), *_reload(), *_scale(), *_workers()),
+    ]
 
 
 def select(workloads: list[Workload], patterns: list[str]) -> list[Workload]:

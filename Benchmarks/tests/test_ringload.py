@@ -5,6 +5,7 @@ import socket
 import subprocess
 import time
 import unittest
+import urllib.request
 
 from ringbench import stats, system, tools
 
@@ -75,6 +76,20 @@ class Ringload(unittest.TestCase):
         highest = stats.histogram_percentile(sample["latency_histogram"], 1.0)
         self.assertLessEqual(highest, sample["latency_max_ns"])
         self.assertGreater(highest, sample["latency_max_ns"] * 0.99)
+
+
+class Backend(unittest.TestCase):
+    def test_the_backend_alone_answers_whoever_comes(self):
+        port = system.Ports().take(1)
+        command = [str(tools.ringload()), "serve", "--http", "get", f"--backend-port={port}"]
+        with subprocess.Popen(command) as backend:
+            self.addCleanup(backend.kill)
+            while not system.is_listening(port):
+                time.sleep(0.01)
+            for _ in range(2):
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/70000/0", timeout=10) as answer:
+                    self.assertEqual((answer.status, len(answer.read())), (200, 70000))
+            backend.kill()
 
 
 class Answers(unittest.TestCase):

@@ -1,0 +1,29 @@
+"""What drivers are given, and how they say that they could not measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .peers import Peer, RunningProxy, Setup
+from .workloads import Workload
+
+
+class LoadFailed(RuntimeError):
+    """The load generator could not measure; the message says why."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One measurement: this work, on this proxy, for so long."""
+
+    workload: Workload
+    peer: Peer
+    setup: Setup
+    proxy: RunningProxy | None  # None: no proxy, straight to the backend
+    backend_port: int
+    spare_port: int
+    load_cpu: int
+    warm_up_s: float
+    window_s: float
+    rate: float = 0.0
+    verify: bool = False
