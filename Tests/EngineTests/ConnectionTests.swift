@@ -185,6 +185,26 @@ struct ConnectionTests {
         #expect(world.finish() == [])
     }
 
+    @Test(arguments: [true, false]) func aReaderOfAFewBytesNowAndThenIsNotWaitedForForEver(isTooSlow: Bool) throws {
+        let world = try World(socketBufferBytes: 4096)
+        world.script.onConnected = { connection in
+            connection.startReading()
+            connection.writeBytes(100_000)
+            connection.closeWhenSent(.localClose)
+        }
+        // It never stands still for the time that a flush may do so.
+        let peer = world.connect { plan in
+            plan.chunkBytes = isTooSlow ? 300 : 1500
+            plan.stepNs = second
+        }
+        let slowest = UInt64(100_000) / Connection.flushBytesPerSecondMin * second + Connection.flushNs
+        world.simulation.run(forNs: slowest + 2 * second)
+        #expect(world.simulation.worker.connectionCount == 0)
+        #expect(world.script.filters.map(\.closeReason) == [isTooSlow ? .flushTimeout : .localClose])
+        #expect((peer.receivedBytes == 100_000) == !isTooSlow && peer.sawReset == isTooSlow)
+        #expect(world.finish() == [])
+    }
+
     // MARK: Writing
 
     @Test func discardsALeaseOfNothing() throws {

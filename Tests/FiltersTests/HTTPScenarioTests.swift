@@ -71,6 +71,9 @@ private struct HTTPScenario {
             options.perturbation.abortedAccept = 0
         }
         options.socketBufferBytes = random.pick([2048, 8192, 65_536])
+        options.limits.transferBytesMin = random.pick([1, 100, 1000, 1 << 30])
+        options.limits.pipesMax = random.pick([0, 1, 16, 16])
+        options.limits.pipeBytes = random.pick([4096, 16 * 1024])
         options.endpointCount = random.number(1, 3)
         options.pool = random.pick(["", "max_connections: 2", "max_requests_per_connection: 2", "idle_timeout: 10ms"])
         var route: [String] = []

@@ -21,6 +21,7 @@ final class HTTPWorld {
         var seed: UInt64 = 1
         var perturbation = Perturbation.none
         var socketBufferBytes = 32 * 1024
+        var limits = SimulatedWorker.smallLimits
         var endpointCount = 1
         /// What stands under `http:`, besides routes.
         var http = ""
@@ -34,7 +35,7 @@ final class HTTPWorld {
 
     init(_ options: Options = Options()) throws {
         let simulation = try SimulatedWorker(
-            seed: options.seed, perturbation: options.perturbation, workerCount: 2)
+            seed: options.seed, perturbation: options.perturbation, limits: options.limits, workerCount: 2)
         simulation.network.socketBufferBytes = options.socketBufferBytes
         let configuration = Self.configuration(options)
         var servers: [SimulatedServer] = []

@@ -42,7 +42,7 @@ extension SimulatedBackend {
                 finish(operation, -ENOBUFS)
                 return
             }
-            var count = min(endpoint.receiveQueue.count, bufferBytes)
+            var count = min(endpoint.receiveQueue.count, bufferBytes, operation.bytesMax)
             if network.random.chance(network.perturbation.shortRead) { count = network.random.number(1, count) }
             if let memory = unsafe bufferMemory[Int(buffer)] {
                 unsafe endpoint.receiveQueue.read(into: memory, count: count)

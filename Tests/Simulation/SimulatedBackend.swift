@@ -106,6 +106,10 @@ package final class SimulatedBackend: IOBackend {
         queue(.receive, socket, id, isMultishot: true)
     }
 
+    package override func receiveOnce(_ socket: Int32, max: Int, _ id: OperationID) {
+        queue(.receive, socket, id)?.bytesMax = max
+    }
+
     package override func send(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int, _ id: OperationID) {
         guard let operation = queue(.send, socket, id) else { return }
         operation.slices = [unsafe SimulatedOperation.Slice(start: bytes, count: count)]
@@ -124,8 +128,8 @@ package final class SimulatedBackend: IOBackend {
         operation.server = network.servers[address.description]
     }
 
-    package override func poll(_ descriptor: Int32, writable: Bool, _ id: OperationID) {
-        queue(writable ? .writable : .readable, descriptor, id, isMultishot: !writable)
+    package override func poll(_ descriptor: Int32, writable: Bool, multishot: Bool, _ id: OperationID) {
+        queue(writable ? .writable : .readable, descriptor, id, isMultishot: multishot)
     }
 
     /// Other threads do not reach a simulated worker: a test calls it between turns.

@@ -99,6 +99,9 @@ final class SimulatedOperation {
     /// Answers that were not handed out yet.
     var answersPending = 0
 
+    /// What a receive takes at most.
+    var bytesMax = Int.max
+
     // A send: what the memory held at submission, and how much the socket has taken.
     var slices: [Slice] = []
     var snapshot: [UInt8] = []

@@ -74,6 +74,14 @@ static inline void rw_prep_receive_multishot(struct io_uring_sqe *sqe, int socke
   sqe->buf_group = group;
   sqe->user_data = id;
 }
+static inline void rw_prep_receive(struct io_uring_sqe *sqe, int socket, size_t max, uint16_t group, uint64_t id) {
+  io_uring_prep_recv(sqe, socket, NULL, max, 0);
+  // Asked for before the bytes are there, as a rule: the first try would find none.
+  sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+  sqe->flags |= IOSQE_BUFFER_SELECT;
+  sqe->buf_group = group;
+  sqe->user_data = id;
+}
 static inline void rw_prep_send(struct io_uring_sqe *sqe, int socket, const void *bytes, size_t count,
                                 uint64_t id) {
   io_uring_prep_send(sqe, socket, bytes, count, MSG_WAITALL | MSG_NOSIGNAL);

@@ -18,6 +18,8 @@ public enum CloseReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case connectFailed
     /// No bytes in either direction for the idle timeout.
     case idleTimeout
+    /// This proxy had ended the connection, and its peer did not take what was still to be sent in the time for that.
+    case flushTimeout
     /// The peer vanished: the kernel gave up retransmitting.
     case transportTimeout
     /// The socket failed in some other way.
@@ -78,6 +80,7 @@ public enum CloseReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .connectUnreachable: "connect_unreachable"
         case .connectFailed: "connect_failed"
         case .idleTimeout: "idle_timeout"
+        case .flushTimeout: "flush_timeout"
         case .transportTimeout: "transport_timeout"
         case .transportError: "transport_error"
         case .noUpstream: "no_upstream"

@@ -4,6 +4,9 @@ extension Connection {
     package static let lingerNs: UInt64 = 1_000_000_000
     /// How long a connection that we end may take to accept what is queued, counted from its last progress.
     package static let flushNs: UInt64 = 60_000_000_000
+    /// The least that such a connection has to take on the whole, after a first `flushNs`: who takes a byte now and then
+    /// makes progress for ever.
+    package static let flushBytesPerSecondMin: UInt64 = 1024
     private static let resetPollNs: UInt64 = 20_000_000
 
     /// Closes at the end of the turn. What is queued and not sent is dropped.
@@ -24,7 +27,8 @@ extension Connection {
 
     /// Sends what is queued, then ends the connection: in order, waiting a moment for the peer's end so that
     /// its unread bytes do not turn our close into a reset; or (`reset`) with a reset once the peer has
-    /// acknowledged everything. Both waits have a bound: `flushNs` while bytes are queued, then `lingerNs`.
+    /// acknowledged everything. Both waits have a bound: `flushNs` without progress and `flushBytesPerSecondMin` while
+    /// bytes are queued, after which the connection is reset with `.flushTimeout`; then `lingerNs`.
     public func closeWhenSent(_ reason: CloseReason, reset: Bool = false) {
         guard isOpen, !state.flags.contains(.closeWhenSent) else { return }
         if !state.flags.isDisjoint(with: [.connecting, .handshaking]) {
@@ -46,6 +50,8 @@ extension Connection {
         } else {
             state.flags.insert(.lingering)
             state.lastActiveNs = worker.nowNs
+            let slowestNs = UInt64(state.queue.bytes) * (1_000_000_000 / Self.flushBytesPerSecondMin)
+            state.flushDeadlineNs = worker.nowNs + Self.flushNs + slowestNs
             setTimer(atNs: worker.nowNs + Self.flushNs)
         }
     }
@@ -72,11 +78,17 @@ extension Connection {
     }
 
     func lingerTimerFired() {
-        if !state.queue.isEmpty, state.lastActiveNs + Self.flushNs > worker.nowNs {
-            setTimer(atNs: state.lastActiveNs + Self.flushNs)
+        guard state.queue.isEmpty else {
+            let deadlineNs = min(state.lastActiveNs + Self.flushNs, state.flushDeadlineNs)
+            if deadlineNs > worker.nowNs {
+                setTimer(atNs: deadlineNs)
+            } else {
+                // An orderly end would make a body that ends with the connection look complete.
+                close(.flushTimeout, reset: true)
+            }
             return
         }
-        guard state.flags.contains(.resetOnClose), state.queue.isEmpty else {
+        guard state.flags.contains(.resetOnClose) else {
             close(state.closeReason)
             return
         }
@@ -98,7 +110,8 @@ extension Connection {
     private func leaveRelay() {
         state.peer = ConnectionState.none
         let wasAboutToSplice = state.flags.contains(.spliceWanted)
-        state.flags.remove([.relaying, .spliceWanted])
+        state.flags.remove([.relaying, .transferring, .spliceWanted])
+        state.transferLeft = 0
         if state.flags.contains(.splicing) { abandonSplicing() }
         // The receive was cancelled for the switch that does not come now.
         if wasAboutToSplice { armReceive() }

@@ -31,7 +31,7 @@ extension Connection {
             if unsafe session.pointee.hasWaiting { scheduleSession() }
         }
         state.flags.remove(.readPaused)
-        armReceive()
+        if state.flags.contains(.splicing) { markDirty() } else { armReceive() }
     }
 
     func cancelReceive() {
@@ -49,7 +49,11 @@ extension Connection {
         guard state.flags.isDisjoint(with: Self.unreadable) else { return }
         state.flags.insert(.receiving)
         state.inFlight += 1
-        worker.io { $0.receive(state.socket, id(.receive)) }
+        if state.flags.contains(.expectsTransfer) {
+            worker.io { $0.receiveOnce(state.socket, max: Self.transferHeadBytes, id(.receive)) }
+        } else {
+            worker.io { $0.receive(state.socket, id(.receive)) }
+        }
     }
 
     /// An answer of the multishot receive.

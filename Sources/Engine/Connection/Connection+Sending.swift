@@ -11,6 +11,8 @@ extension Connection {
     /// Slices count too: a small message keeps a whole receive buffer until it is sent.
     package static let highWaterSegments: UInt32 = 48
     package static let lowWaterSegments: UInt32 = 12
+    /// What each connection may have even when receive buffers are scarce; see `Worker.segmentsMaxInQueue`.
+    static let scarceSegmentsMin: UInt32 = 2
 
     /// Slices up to this size are copied behind the one before.
     private static let joinedMax = 2048
@@ -47,7 +49,8 @@ extension Connection {
     /// Tells the producer to stop when too much is queued.
     @inline(__always)
     func noteQueued(bytes: Int, segments: UInt32) {
-        let isAbove = bytes > Self.highWaterBytes || segments > Self.highWaterSegments
+        let isAbove =
+            bytes > Self.highWaterBytes || segments > Self.scarceSegmentsMin && segments > worker.segmentsMaxInQueue
         if isAbove, !state.flags.contains(.aboveHighWatermark) {
             state.flags.insert(.aboveHighWatermark)
             if let source = relaySource { source.pauseReading() } else { notify { $0.onAboveHighWatermark(self) } }
@@ -165,8 +168,9 @@ extension Connection {
         state.queue.advance(by: count, in: &worker.core.value.segments) { buffer in
             worker.io { worker.core.value.buffers.release(buffer, on: $0) }
         }
-        let isBelow = state.queue.bytes <= Self.lowWaterBytes && state.queue.segments <= Self.lowWaterSegments
-        if isBelow, state.flags.contains(.aboveHighWatermark) {
+        if state.flags.contains(.aboveHighWatermark), state.queue.bytes <= Self.lowWaterBytes,
+            state.queue.segments <= min(Self.lowWaterSegments, worker.segmentsMaxInQueue / 2)
+        {
             state.flags.remove(.aboveHighWatermark)
             if let source = relaySource { source.resumeReading() } else { notify { $0.onBelowLowWatermark(self) } }
         }
@@ -175,7 +179,7 @@ extension Connection {
     private func drained() {
         finishIfSent()
         if state.flags.contains(.closeWhenSent) { linger() }
-        if let source = relaySource, source.state.flags.contains(.spliceWanted) { source.startSplicingWhenDrained() }
+        if let source = peer, source.state.flags.contains(.spliceWanted) { source.startSplicingWhenDrained() }
     }
 
     func finishIfSent() {

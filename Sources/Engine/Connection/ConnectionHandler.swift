@@ -24,6 +24,9 @@ open class ConnectionHandler {
         connection.finishWriting()
     }
 
+    /// Something happened to a transfer from this connection that the handler has asked for.
+    open func onTransfer(_ event: TransferEvent, on connection: Connection) {}
+
     /// The turn ends, and `requestFlush` was called in it: write what belongs together.
     open func onFlush(_ connection: Connection) {}
 
@@ -42,4 +45,14 @@ open class ConnectionHandler {
 
     /// The connection is over: calls on it do nothing any more. Counted under `reason` already.
     open func onClose(_ connection: Connection, _ reason: CloseReason) {}
+}
+
+/// What happens to a transfer (`Connection.prepareTransfer`), as told to the handler of its source.
+public enum TransferEvent: Sendable {
+    /// Nothing is received any more, and the destination has sent all that was written to it: say how much is to go
+    /// (`Connection.transfer`), or that nothing is (`Connection.cancelTransfer`).
+    case ready
+    /// The bytes are through, or the source has ended before (`onEnd` follows), or there is no pipe for them. Reading
+    /// goes on.
+    case ended
 }

@@ -28,6 +28,10 @@ package struct ConnectionState: BitwiseCopyable {
     package var pipeBytes: UInt32
     /// How much this direction looks like a stream; see `SpliceRelay`.
     package var streamScore: UInt8
+    /// Bytes that a transfer has still to take from this socket; 0 as long as nobody has said how many.
+    package var transferLeft: UInt64 = 0
+    /// Bytes that transfers have given to the peer's socket and that the handler has not asked for.
+    package var bytesTransferred: UInt64 = 0
 
     package var closeReason: CloseReason
     package var timer: TimerWheel.ID
@@ -36,6 +40,8 @@ package struct ConnectionState: BitwiseCopyable {
     package var idleTimeoutNs: UInt64
     /// Last time bytes went either way; while lingering, when to give up.
     package var lastActiveNs: UInt64
+    /// When a connection that ends must have taken all that is queued.
+    package var flushDeadlineNs: UInt64 = 0
     /// When the send in flight was submitted.
     package var sendStartedNs: UInt64
     package var bytesReceived: UInt64 = 0
@@ -87,6 +93,10 @@ package struct ConnectionState: BitwiseCopyable {
         package static let copiedOut = Flags(rawValue: 1 << 25)
         /// The handler wants to be asked for what is to be sent (`onFlush`).
         package static let flushWanted = Flags(rawValue: 1 << 30)
+        /// A transfer to `peer` is prepared or under way; see `Transfer`.
+        package static let transferring = Flags(rawValue: 1 << 27)
+        /// The next message is likely to have a body that is transferred: no more than its head is received.
+        package static let expectsTransfer = Flags(rawValue: 1 << 28)
         /// The TLS handshake is not finished: no handler has heard of the connection.
         package static let handshaking = Flags(rawValue: 1 << 26)
     }

@@ -40,6 +40,9 @@ open class NetworkFilter: ConnectionHandler {
 
     open override func onEnd(_ connection: Connection) { next?.onEnd(connection) }
     open override func onFlush(_ connection: Connection) { next?.onFlush(connection) }
+    open override func onTransfer(_ event: TransferEvent, on connection: Connection) {
+        next?.onTransfer(event, on: connection)
+    }
     open override func onAboveHighWatermark(_ connection: Connection) { next?.onAboveHighWatermark(connection) }
     open override func onBelowLowWatermark(_ connection: Connection) { next?.onBelowLowWatermark(connection) }
     open override func onIdle(_ connection: Connection) {

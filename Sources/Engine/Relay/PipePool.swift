@@ -20,6 +20,9 @@ package struct PipePool {
 
     package var openCount: Int { pipes.count - vacant.count }
 
+    /// Whether `take` may find one: not before the bound, but the system may have none to give.
+    var hasRoom: Bool { !free.isEmpty || openCount < countMax }
+
     /// An empty pipe, or nil when the bound is reached or the system gives none.
     package mutating func take(on backend: IOBackend) -> UInt32? {
         if let index = free.popLast() { return index }

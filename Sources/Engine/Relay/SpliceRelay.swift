@@ -22,6 +22,7 @@ extension Connection {
     private static let pumpBudgetBytes = 1 << 20
 
     private static let unspliceable: ConnectionState.Flags = [.spliceWanted, .readPaused, .readEnded, .closing]
+    private static let spliceStates: ConnectionState.Flags = [.spliceWanted, .splicing]
     private static let pollInFlight: ConnectionState.Flags = [.pollingReadable, .pollCancelled]
 
     @inline(__always)
@@ -46,6 +47,7 @@ extension Connection {
 
     /// Called when the receive has ended, and when the peer's queue is empty: both must be.
     func startSplicingWhenDrained() {
+        if state.flags.contains(.transferring) { return transferWhenDrained() }
         guard let destination = peer, state.flags.contains(.spliceWanted), !state.flags.contains(.receiving),
             destination.state.queue.isEmpty, !destination.state.flags.contains(.sending)
         else { return }
@@ -63,7 +65,7 @@ extension Connection {
         guard !state.flags.contains(.pollingReadable), !state.flags.contains(.readEnded) else { return }
         state.flags.insert(.pollingReadable)
         state.inFlight += 1
-        worker.io { $0.poll(state.socket, writable: false, id(.readable)) }
+        worker.io { $0.poll(state.socket, writable: false, multishot: true, id(.readable)) }
     }
 
     /// The source has bytes, an end or an error.
@@ -82,7 +84,7 @@ extension Connection {
             return
         }
         if !state.flags.contains(.pollingWritable) { markDirty() }
-        armReadablePoll()
+        if !state.flags.contains(.transferring) { armReadablePoll() }
     }
 
     /// The destination takes bytes again, or has failed.
@@ -96,8 +98,21 @@ extension Connection {
         }
     }
 
+    /// What this direction has to do at the end of a turn.
+    @inline(__always)
+    func splice() {
+        if state.flags.isDisjoint(with: Self.spliceStates) { return }
+        if !state.flags.contains(.splicing) {
+            startSplicingWhenDrained()
+        } else if state.flags.contains(.transferring) {
+            pumpTransfer()
+        } else {
+            pump()
+        }
+    }
+
     /// Moves what is there: into the pipe, out of the pipe, until either socket has enough.
-    func pump() {
+    private func pump() {
         guard isOpen, let destination = peer, state.flags.contains(.splicing),
             !state.flags.contains(.pollingWritable)
         else { return }
@@ -113,7 +128,7 @@ extension Connection {
             // is empty, and the source may have sent its last byte already.
             guard empty(pipe, into: destination) else { return }
             guard state.pipeBytes == 0 else { break }
-            let taken = fill(pipe)
+            let taken = fill(pipe, pipe.capacity)
             if taken < 0, taken != -Int(EAGAIN) {
                 close(.of(error: Int32(-taken)))
                 return
@@ -137,9 +152,9 @@ extension Connection {
     }
 
     /// Bytes taken from the source into the empty pipe, 0 at the source's end, or a negative errno.
-    private func fill(_ pipe: PipePool.Pipe) -> Int {
+    func fill(_ pipe: PipePool.Pipe, _ count: Int) -> Int {
         if state.flags.contains(.readEnded) { return 0 }
-        let taken = worker.io { $0.splice(from: state.socket, to: pipe.write, count: pipe.capacity, more: false) }
+        let taken = worker.io { $0.splice(from: state.socket, to: pipe.write, count: count, more: false) }
         guard taken > 0 else { return taken }
         state.pipeBytes = UInt32(taken)
         noteActivity()
@@ -150,7 +165,7 @@ extension Connection {
     }
 
     /// False when the destination failed.
-    private func empty(_ pipe: PipePool.Pipe, into destination: Connection) -> Bool {
+    func empty(_ pipe: PipePool.Pipe, into destination: Connection) -> Bool {
         while state.pipeBytes > 0 {
             let given = worker.io {
                 $0.splice(from: pipe.read, to: destination.state.socket, count: Int(state.pipeBytes), more: false)
@@ -160,6 +175,7 @@ extension Connection {
                 noteActivity()
                 destination.state.counters.add(UInt64(given), to: ConnectionStat.bytesSent)
                 destination.state.bytesSent &+= UInt64(given)
+                state.bytesTransferred &+= UInt64(given)
                 continue
             }
             if given == -Int(EAGAIN) {
@@ -176,7 +192,7 @@ extension Connection {
         guard !state.flags.contains(.pollingWritable) else { return }
         state.flags.insert(.pollingWritable)
         state.inFlight += 1
-        worker.io { $0.poll(destination.state.socket, writable: true, id(.writable)) }
+        worker.io { $0.poll(destination.state.socket, writable: true, multishot: false, id(.writable)) }
     }
 
     private func noteActivity() {
@@ -217,7 +233,7 @@ extension Connection {
 
     // MARK: Pipes
 
-    private func borrowPipe() -> UInt32? {
+    func borrowPipe() -> UInt32? {
         if state.pipe == ConnectionState.none {
             state.pipe = worker.core.value.pipes.take(on: worker.backend) ?? ConnectionState.none
         }

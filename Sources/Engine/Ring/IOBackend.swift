@@ -26,6 +26,8 @@ open class IOBackend {
     package func accept(_ socket: Int32, multishot: Bool, _ id: OperationID) { fatalError("abstract") }
     /// Receives into provided buffers until cancelled, ended or out of buffers (-ENOBUFS).
     package func receive(_ socket: Int32, _ id: OperationID) { fatalError("abstract") }
+    /// Receives once, at most `max` bytes, into a provided buffer.
+    package func receiveOnce(_ socket: Int32, max: Int, _ id: OperationID) { fatalError("abstract") }
     /// Sends all of it unless the connection fails. The bytes stay untouched until the answer.
     package func send(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int, _ id: OperationID) {
         fatalError("abstract")
@@ -34,8 +36,12 @@ open class IOBackend {
         fatalError("abstract")
     }
     package func connect(_ socket: Int32, to address: NetworkAddress, _ id: OperationID) { fatalError("abstract") }
-    /// Answers when `descriptor` is readable or (`writable`) writable, or has failed. Readable stays armed.
-    package func poll(_ descriptor: Int32, writable: Bool, _ id: OperationID) { fatalError("abstract") }
+    /// Answers when `descriptor` is readable or (`writable`) writable, or has failed.
+    ///
+    /// - Parameter multishot: answers each time it becomes so, until cancelled
+    package func poll(_ descriptor: Int32, writable: Bool, multishot: Bool, _ id: OperationID) {
+        fatalError("abstract")
+    }
     package func watchMailbox(_ descriptor: Int32, _ id: OperationID) { fatalError("abstract") }
     package func cancel(_ id: OperationID) { fatalError("abstract") }
     /// Cancels all that is in flight on `descriptor`.

@@ -110,6 +110,10 @@ package final class URingBackend: SystemIOBackend {
         unsafe rw_prep_receive_multishot(entry(), socket, Self.bufferGroup, id.rawValue)
     }
 
+    package override func receiveOnce(_ socket: Int32, max: Int, _ id: OperationID) {
+        unsafe rw_prep_receive(entry(), socket, max, Self.bufferGroup, id.rawValue)
+    }
+
     package override func send(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int, _ id: OperationID) {
         unsafe rw_prep_send(entry(), socket, bytes, count, id.rawValue)
     }
@@ -123,9 +127,9 @@ package final class URingBackend: SystemIOBackend {
         unsafe address.withSockaddr { unsafe rw_prep_connect(entry(), socket, $0, $1, id.rawValue) }
     }
 
-    package override func poll(_ descriptor: Int32, writable: Bool, _ id: OperationID) {
+    package override func poll(_ descriptor: Int32, writable: Bool, multishot: Bool, _ id: OperationID) {
         let events = UInt32(writable ? POLLOUT : POLLIN | RW_POLLRDHUP)
-        unsafe rw_prep_poll(entry(), descriptor, events, writable ? 0 : 1, id.rawValue)
+        unsafe rw_prep_poll(entry(), descriptor, events, multishot ? 1 : 0, id.rawValue)
     }
 
     package override func watchMailbox(_ descriptor: Int32, _ id: OperationID) {

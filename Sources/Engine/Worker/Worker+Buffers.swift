@@ -2,11 +2,23 @@ internal import Glibc
 
 /// What happens when receive buffers run short.
 ///
-/// Policy, in this order: the pool grows up to its bound; beyond that receivers wait their turn for buffers
-/// that come back; and sends that stand still give theirs back, because a peer that does not read must not
-/// keep the others from receiving: the rest of such a send is copied into memory of its own, which the
-/// connection's high watermark bounds.
+/// Policy, in this order: the pool grows up to its bound; once half of that is held, what a connection may queue shrinks
+/// with what is left, so that many slow readers together leave some to the others; beyond that receivers wait their
+/// turn for buffers that come back; and sends that stand still give theirs back, because a peer that does not read must
+/// not keep the others from receiving: the rest of such a send is copied into memory of its own, which the connection's
+/// high watermark bounds.
 extension Worker {
+    /// Slices that one connection may have queued before whoever feeds it is stopped.
+    ///
+    /// When buffers are scarce that is a part of what is left, whatever others hold: with n connections that want all
+    /// they can get, each has 1/(n + 16) of the pool, and 16/(n + 16) of it stay free for those that come next (the
+    /// dynamic thresholds of Choudhury and Hahne, 1998).
+    var segmentsMaxInQueue: UInt32 {
+        let left = core.value.buffers.countMax - core.value.buffers.heldCount
+        if left * 2 >= core.value.buffers.countMax { return Connection.highWaterSegments }
+        return min(max(UInt32(left / 16), Connection.scarceSegmentsMin), Connection.highWaterSegments)
+    }
+
     /// A send that has made no progress for this long counts as standing still when buffers are short.
     static let stalledSendNs: UInt64 = 20_000_000
 

@@ -24,6 +24,7 @@ public struct Worker {
                 buffers: BufferPool(bufferSize: limits.bufferSize, bytesMax: limits.bufferBytesMax),
                 timers: TimerWheel(nowNs: nowNs, capacity: limits.connectionsMax + 65536),
                 pipes: PipePool(countMax: limits.pipesMax, pipeBytes: limits.pipeBytes),
+                transferBytesMin: UInt64(limits.transferBytesMin),
                 nowNs: nowNs))
     }
 
@@ -32,6 +33,10 @@ public struct Worker {
     /// Monotonic time in nanoseconds as of this turn's last wake-up.
     @inline(__always)
     public var nowNs: UInt64 { core.value.nowNs }
+
+    /// Bytes that are worth a transfer.
+    @inline(__always)
+    package var transferBytesMin: UInt64 { core.value.transferBytesMin }
 
     /// What a layer above keeps for this worker; owned by the worker.
     package var context: AnyObject? {
@@ -140,7 +145,7 @@ public struct Worker {
                 if connection.isOpen { connection.notify { $0.onFlush(connection) } }
             }
             connection.state.flags.remove(.dirty)
-            if connection.state.flags.contains(.splicing) { connection.pump() }
+            connection.splice()
             connection.flush()
         }
         endConnections()

@@ -14,6 +14,7 @@ package struct WorkerCore {
     var timers: TimerWheel
     var tasks = TimerTasks()
     var pipes: PipePool
+    let transferBytesMin: UInt64
     var listeners: [ListenerState] = []
     var nextListenerSerial: UInt32 = 0
 
@@ -47,6 +48,8 @@ package struct WorkerLimits: Sendable, Equatable {
     package var bufferBytesMax = 64 * 1024 * 1024
     package var pipesMax = 1024
     package var pipeBytes = 256 * 1024
+    /// Below this copying costs less than a transfer, whose switches are paid for each message.
+    package var transferBytesMin = 32 * 1024
 
     package init() {}
 }

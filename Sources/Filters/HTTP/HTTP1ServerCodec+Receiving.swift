@@ -53,6 +53,7 @@ extension HTTP1ServerCodec {
         }
         guard !hot.value.isConsuming else { return }
         if input.isEmpty || hot.value.phase == .head { resumeReading() }
+        if hot.value.phase == .body { considerTransfer() }
         if hot.value.clientEnded { clientHasEnded() }
     }
 
@@ -164,15 +165,23 @@ extension HTTP1ServerCodec {
         switch hot.value.parser.bodyFraming {
         case .none, .length(0), .untilClose:
             hot.value.phase = .waiting
+            if hot.value.hasTransferred {
+                hot.value.hasTransferred = false
+                connection.expectTransfer(false)
+            }
             stream.headArrived(isComplete: true)
         case .length(let length):
             hot.value.phase = .body
             hot.value.decoder = HTTP1BodyDecoder(.length(length))
+            hot.value.hasTransferred = false
+            hot.value.refusesTransfer = false
             hot.value.bodyIsAtHand = length <= UInt64(bytesBehind)
             stream.headArrived(isComplete: false)
         case .chunked:
             hot.value.phase = .body
             hot.value.decoder = HTTP1BodyDecoder(.chunked)
+            hot.value.hasTransferred = false
+            hot.value.refusesTransfer = false
             stream.headArrived(isComplete: false)
         }
     }
@@ -211,12 +220,12 @@ extension HTTP1ServerCodec {
         return hot.value.phase == .closing ? bytes.count : position
     }
 
-    private func nextStep(_ bytes: ByteSlice, at position: inout Int) -> HTTP1BodyStep {
+    func nextStep(_ bytes: ByteSlice, at position: inout Int) -> HTTP1BodyStep {
         hot.value.decoder.next(bytes, at: &position, limits: chain.settings.limits)
     }
 
     /// False when there is nothing to read on for.
-    private func bodyStep(_ step: HTTP1BodyStep, _ stream: HTTPStream) -> Bool {
+    func bodyStep(_ step: HTTP1BodyStep, _ stream: HTTPStream) -> Bool {
         switch step {
         case .event(.trailers):
             if !hot.value.response.isEnded, let trailers = hot.value.decoder.trailers {
@@ -226,6 +235,9 @@ extension HTTP1ServerCodec {
         case .event(.body): return true
         case .event(.end):
             hot.value.phase = .waiting
+            // The rest may have come in buffers while the transfer of it waited for its turn.
+            connection.cancelTransfer()
+            connection.expectTransfer(hot.value.hasTransferred)
             // Nothing more goes there, so it stops nobody any more.
             hot.value.isBodyBlocked = false
             if hot.value.response.isEnded { stream.hot.value.requestEnded = true } else { stream.requestEnd() }
@@ -261,6 +273,7 @@ extension HTTP1ServerCodec {
     /// - Parameter hasMore: bytes of the next request have been received
     private func endExchange(hasMore: Bool) {
         guard let stream, hot.value.phase != .closing else { return }
+        accountForTransfer()
         self.stream = nil
         let requestEnded = stream.requestEnded
         stream.end()

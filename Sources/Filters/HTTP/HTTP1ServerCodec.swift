@@ -39,6 +39,10 @@ final class HTTP1ServerCodec: ServerCodec {
         var isBlocked = false
         /// Whoever gets the body does not take it as fast as it comes.
         var isBodyBlocked = false
+        /// The body of this request, or some of it, was transferred.
+        var hasTransferred = false
+        /// This request's body cannot be transferred after all.
+        var refusesTransfer = false
         var requestCount: UInt64 = 0
         var idleTimeoutNs: UInt64
         var closeReason = CloseReason.finished
@@ -103,6 +107,13 @@ final class HTTP1ServerCodec: ServerCodec {
         if hot.value.phase == .closing || !stream.idleTimedOut() { connection.close(.idleTimeout, reset: true) }
     }
 
+    override func onTransfer(_ event: TransferEvent) {
+        switch event {
+        case .ready: beginTransfer()
+        case .ended: transferEnded()
+        }
+    }
+
     override func onDrain() {
         if hot.value.phase == .head, input.isEmpty, stream == nil {
             hot.value.phase = .closing
@@ -111,6 +122,7 @@ final class HTTP1ServerCodec: ServerCodec {
     }
 
     override func onClose(_ reason: CloseReason) {
+        accountForTransfer()
         hot.value.phase = .closing
         input = []
         guard let stream else { return }
@@ -157,7 +169,7 @@ final class HTTP1ServerCodec: ServerCodec {
 
     // MARK: From the stream: responses
 
-    private func write(_ data: consuming Lease) { unsafe manager.forwardWrite(data) }
+    func write(_ data: consuming Lease) { unsafe manager.forwardWrite(data) }
 
     override func sendInformational(_ head: inout ResponseHead, of stream: HTTPStream) {
         // RFC 9110 §15.2: an HTTP/1.0 client gets none.
@@ -216,6 +228,9 @@ final class HTTP1ServerCodec: ServerCodec {
         }
     }
 
+    override func bodyDestination(_ count: UInt64, of stream: HTTPStream) -> Connection? { responseDestination(count) }
+    override func transferBody(_ count: UInt64, of stream: HTTPStream) { writeChunkHead(count) }
+
     /// Sent right away, as the end of a chunked body; a body that is not chunked on this side has no place for them.
     override func sendTrailers(_ fields: borrowing HeaderTable, of stream: HTTPStream) {
         guard hot.value.response.framing == .chunked else { return }
@@ -240,6 +255,7 @@ final class HTTP1ServerCodec: ServerCodec {
         let needsReset = hot.value.response.framing == .untilClose
         // Time is over: a client that reads too slowly is not waited for any longer.
         let isLate = stream.flag == .upstreamRequestTimeout || stream.flag == .streamIdleTimeout
+        accountForTransfer()
         hot.value.phase = .closing
         self.stream = nil
         stream.end()
@@ -255,6 +271,7 @@ final class HTTP1ServerCodec: ServerCodec {
     override func startTunnel(_ stream: HTTPStream, to upstream: UpstreamConnection) {
         guard connection.isOpen else { return }
         hot.value.phase = .tunnel
+        connection.expectTransfer(false)
         setIdleTimeout(ns: unsafe stream.route.route?.idleTimeoutNs ?? 0)
         let rest = takeInput()
         if !rest.isEmpty {

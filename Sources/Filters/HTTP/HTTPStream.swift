@@ -355,6 +355,13 @@ public final class HTTPStream: UpstreamRequest {
     }
     public override func onResponseEnd() { router.responseEnd(self) }
     public override func onReset(_ reason: UpstreamReset) { router.reset(self, reason) }
+    public override func responseDestination(of count: UInt64) -> Connection? { responseBodyDestination(count) }
+    public override func transferResponseBody(_ count: UInt64) -> Bool {
+        guard responseBodyDestination(count) != nil else { return false }
+        withCodec { $0.transferBody(count, of: self) }
+        return true
+    }
+    public override func responseBodyTransferred(_ count: UInt64) { hot.value.info.bytesSent &+= count }
     public override func onUpstreamBlocked(_ isBlocked: Bool) {
         withCodec { $0.blockRequestBody(isBlocked, of: self) }
     }

@@ -17,7 +17,7 @@ package final class RouterFilter {
     /// Endpoints that go away, one after the other, may refuse a request so often before it fails.
     private static let refusalsMax = 3
     /// Bytes of a body that are kept for another try.
-    private static let keptBodyMax = 65_536
+    static let keptBodyMax = 65_536
 
     /// - Parameter regexes: those of the table for the worker that this is for
     package init(

@@ -29,6 +29,8 @@ class ServerCodec {
     func onIdle() {}
     /// The turn ends: what was put off (`Connection.requestFlush`) is to be written.
     func onFlush() {}
+    /// Something happened to a transfer from the client's connection that this codec has asked for.
+    func onTransfer(_ event: TransferEvent) {}
     func onDrain() {}
     func onClose(_ reason: CloseReason) {}
 
@@ -45,6 +47,13 @@ class ServerCodec {
     func sendEnd(of stream: HTTPStream) {}
     /// The response ends before its end, and the client must see that. Ends the stream.
     func abort(_ stream: HTTPStream) {}
+
+    /// Where the next `count` bytes of the response's body (`.max`: all until the end) may be spliced to, after what was
+    /// sent so far; nil where they have to pass through `sendBody`. Nothing has been decided yet: `transferBody` follows,
+    /// or nothing.
+    func bodyDestination(_ count: UInt64, of stream: HTTPStream) -> Connection? { nil }
+    /// The next `count` bytes of the body go to `bodyDestination` by themselves.
+    func transferBody(_ count: UInt64, of stream: HTTPStream) {}
 
     // MARK: From streams: requests
 

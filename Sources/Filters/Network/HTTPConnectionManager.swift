@@ -73,6 +73,7 @@ package final class HTTPConnectionManager: NetworkFilter {
     }
 
     package override func onFlush(_ connection: Connection) { codec?.onFlush() }
+    package override func onTransfer(_ event: TransferEvent, on connection: Connection) { codec?.onTransfer(event) }
     package override func onAboveHighWatermark(_ connection: Connection) { codec?.onBlocked(true) }
     package override func onBelowLowWatermark(_ connection: Connection) { codec?.onBlocked(false) }
 

@@ -73,13 +73,15 @@ package struct HTTP1BodyDecoder {
         return isComplete ? .event(.end) : .malformed(.truncatedBody)
     }
 
-    /// Bytes ahead that are nothing but body, so that they may pass without being looked at (by splice, say) if
-    /// `skip(_:)` is told. `UInt64.max` for a body that ends with the connection.
-    package var bulkBytes: UInt64 {
+    /// Bytes ahead that are nothing but body and within `bodyBytesMax`, so that they may pass without being looked at
+    /// (by splice, say) if `skip(_:)` is told: as many as an `Int` holds. A body that ends with the connection may have
+    /// fewer; `UInt64.max` where it has no bound.
+    package func bulkBytes(limits: HTTP1Limits) -> UInt64 {
         switch kind {
-        case .length: byteCount
-        case .chunked: chunked.remainingInChunk
-        case .untilClose: .max
+        case .length: min(byteCount, UInt64(Int.max))
+        case .chunked: min(chunked.remainingInChunk, UInt64(Int.max))
+        case .untilClose where limits.bodyBytesMax == .max: .max
+        case .untilClose: limits.bodyBytesMax - min(byteCount, limits.bodyBytesMax)
         }
     }
 
@@ -93,7 +95,7 @@ package struct HTTP1BodyDecoder {
         }
     }
 
-    /// Body bytes that passed without being looked at; at most `bulkBytes`. `bodyBytesMax` is not applied to them.
+    /// Body bytes that passed without being looked at; at most `bulkBytes`.
     package mutating func skip(_ skipped: UInt64) {
         switch kind {
         case .length:

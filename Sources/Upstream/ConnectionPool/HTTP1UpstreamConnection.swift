@@ -7,7 +7,7 @@ internal import HTTP
 /// Hooks of the request may cancel it, which closes this connection (its `onClose` comes at the end of the turn,
 /// never from inside); so after each hook the phase is looked at again.
 final class HTTP1UpstreamConnection: UpstreamConnection {
-    private enum Phase {
+    enum Phase {
         case connecting
         case idle
         /// Waiting for the head of a response, some of which may be in `input`.
@@ -19,7 +19,7 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
     }
 
     /// What changes with every request, at an address of its own: class properties cost a check an access.
-    private struct State: ~Copyable {
+    struct State: ~Copyable {
         var phase = Phase.connecting
         var connection: Connection?
         var parser = HTTP1ResponseParser()
@@ -38,15 +38,19 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
         var responseStarted = false
         /// More is queued than the endpoint takes.
         var isBlocked = false
+        /// Some of this response's body was transferred.
+        var hasTransferred = false
+        /// This response's body cannot be transferred after all.
+        var refusesTransfer = false
         var startedNs: UInt64 = 0
 
         init(headersMax: Int) { responseHead = ResponseHead(headersMax: headersMax) }
     }
 
-    private let pool: HTTP1ConnectionPool
+    let pool: HTTP1ConnectionPool
     /// Alive until its last hook was called, or until it has cancelled: so it is not counted.
-    private unowned(unsafe) var request: UpstreamRequest?
-    private let hot: Stable<State>
+    private(set) unowned(unsafe) var request: UpstreamRequest?
+    let hot: Stable<State>
 
     init(pool: HTTP1ConnectionPool, endpoint: Int, request: UpstreamRequest) {
         self.pool = pool
@@ -122,6 +126,16 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
         hot.value.requestEnded = true
     }
 
+    override func requestDestination(for request: UpstreamRequest) -> Connection? {
+        hot.value.phase == .tunnel || hot.value.requestEnded ? nil : hot.value.connection
+    }
+
+    override func transferRequestBody(_ count: UInt64, of request: UpstreamRequest) {
+        guard let connection = hot.value.connection, hot.value.requestIsChunked else { return }
+        connection.write(connection.worker.makeChunkHead(Int(count), isFirst: !hot.value.chunkOpen))
+        hot.value.chunkOpen = true
+    }
+
     override func finishWriting(for request: UpstreamRequest) { hot.value.connection?.finishWriting() }
 
     override func relay(
@@ -137,6 +151,7 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
 
     /// What was sent of the request cannot be taken back, so the connection ends with it.
     override func cancel(_ request: UpstreamRequest) {
+        accountForTransfer()
         endRequestCount()
         hot.value.phase = .closed
         hot.value.connection?.close(.localClose, reset: true)
@@ -249,7 +264,10 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
             hot.value.isPersistent = hot.value.parser.isPersistent
             hot.value.phase = switches ? .tunnel : .body
             hot.value.decoder = HTTP1BodyDecoder(hot.value.parser.bodyFraming)
+            hot.value.hasTransferred = false
+            hot.value.refusesTransfer = false
         }
+        if switches { hot.value.connection?.expectTransfer(false) }
         unsafe request?.onResponseHead(&hot.value.responseHead)
     }
 
@@ -285,6 +303,7 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
                 if offset == 0, length == data.count, hot.value.decoder.isOpenEnded {
                     // All of the buffer, and more will come: it goes on as it is.
                     deliver(data, connection)
+                    considerTransfer(connection)
                     return
                 }
                 deliver(connection.worker.slice(data, offset: offset, count: length), connection)
@@ -301,6 +320,7 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
                 continue  // a body decoder makes neither
             case .incomplete:
                 connection.worker.discard(data)
+                considerTransfer(connection)
                 return
             case .malformed:
                 refuse(data, connection)
@@ -310,10 +330,18 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
         connection.worker.discard(data)
     }
 
-    private func responseEnded(_ connection: Connection, hasMore: Bool) {
+    override func onTransfer(_ event: TransferEvent, on connection: Connection) {
+        switch event {
+        case .ready: beginTransfer(connection)
+        case .ended: transferEnded(connection)
+        }
+    }
+
+    func responseEnded(_ connection: Connection, hasMore: Bool) {
         let answered = unsafe request
         endRequestCount()
         hot.value.phase = .idle
+        bodyEnded(connection)
         if hasMore {
             // More than was asked for: nothing on this connection can be trusted any more.
             connection.close(.protocolError)
@@ -371,6 +399,7 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
     }
 
     override func onClose(_ connection: Connection, _ reason: CloseReason) {
+        accountForTransfer()
         let wasReused = hot.value.requestsStarted > 1
         let reset: UpstreamReset =
             switch hot.value.phase {

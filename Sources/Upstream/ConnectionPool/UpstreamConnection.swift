@@ -37,6 +37,15 @@ open class UpstreamConnection: ConnectionHandler {
     /// The request is given up: nobody wants the answer.
     package func cancel(_ request: UpstreamRequest) {}
 
+    // MARK: Transfers
+
+    /// Where the rest of the request's body may be spliced to, after what was written so far; nil where a body has to
+    /// pass through `write`. Nothing has been decided yet: `transferRequestBody` follows, or nothing.
+    package func requestDestination(for request: UpstreamRequest) -> Connection? { nil }
+
+    /// The next `count` bytes of the request's body go to `requestDestination` by themselves.
+    package func transferRequestBody(_ count: UInt64, of request: UpstreamRequest) {}
+
     // MARK: Responses
 
     /// Whoever gets the response does not take it as fast as it comes: what the endpoint may still send is bounded.

@@ -25,6 +25,14 @@ open class UpstreamRequest: TimerTask {
     open func onResponseEnd() {}
     /// Nothing more will come.
     open func onReset(_ reason: UpstreamReset) {}
+    /// Where the next `count` bytes of the response's body (`.max`: all until the end) may go by themselves, without
+    /// passing through here; nil when somebody wants to see them. Nothing has been decided yet: `transferResponseBody`
+    /// follows, or nothing.
+    open func responseDestination(of count: UInt64) -> Connection? { nil }
+    /// The next `count` bytes of the body go to `responseDestination` by themselves. False when they may not any more.
+    open func transferResponseBody(_ count: UInt64) -> Bool { false }
+    /// So many bytes of the body have gone there.
+    open func responseBodyTransferred(_ count: UInt64) {}
     /// The upstream connection does not take the body as fast as it comes, or does again.
     open func onUpstreamBlocked(_ isBlocked: Bool) {}
 }
