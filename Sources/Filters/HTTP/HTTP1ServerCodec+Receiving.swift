@@ -165,22 +165,22 @@ extension HTTP1ServerCodec {
         switch hot.value.parser.bodyFraming {
         case .none, .length(0), .untilClose:
             hot.value.phase = .waiting
-            if hot.value.hasTransferred {
-                hot.value.hasTransferred = false
+            if hot.value.isTransferable {
+                hot.value.isTransferable = false
                 connection.expectTransfer(false)
             }
             stream.headArrived(isComplete: true)
         case .length(let length):
             hot.value.phase = .body
             hot.value.decoder = HTTP1BodyDecoder(.length(length))
-            hot.value.hasTransferred = false
+            hot.value.isTransferable = false
             hot.value.refusesTransfer = false
             hot.value.bodyIsAtHand = length <= UInt64(bytesBehind)
             stream.headArrived(isComplete: false)
         case .chunked:
             hot.value.phase = .body
             hot.value.decoder = HTTP1BodyDecoder(.chunked)
-            hot.value.hasTransferred = false
+            hot.value.isTransferable = false
             hot.value.refusesTransfer = false
             stream.headArrived(isComplete: false)
         }
@@ -237,7 +237,7 @@ extension HTTP1ServerCodec {
             hot.value.phase = .waiting
             // The rest may have come in buffers while the transfer of it waited for its turn.
             connection.cancelTransfer()
-            connection.expectTransfer(hot.value.hasTransferred)
+            connection.expectTransfer(hot.value.isTransferable)
             // Nothing more goes there, so it stops nobody any more.
             hot.value.isBodyBlocked = false
             if hot.value.response.isEnded { stream.hot.value.requestEnded = true } else { stream.requestEnd() }

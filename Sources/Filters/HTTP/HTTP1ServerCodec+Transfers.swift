@@ -14,6 +14,7 @@ extension HTTP1ServerCodec {
         let mayTransfer = !hot.value.response.isEnded && !hot.value.refusesTransfer && !(unsafe manager.isDataObserved)
         let destination = mayTransfer ? stream?.requestDestination(of: count) : nil
         let isPrepared = destination.map { connection.prepareTransfer(to: $0) } ?? false
+        hot.value.isTransferable = isPrepared
         // All of this body comes through here, as fast as it can.
         if !isPrepared { connection.expectTransfer(false) }
     }
@@ -27,7 +28,6 @@ extension HTTP1ServerCodec {
             hot.value.refusesTransfer = true
             return connection.cancelTransfer()
         }
-        hot.value.hasTransferred = true
         connection.transfer(count)
     }
 

@@ -39,9 +39,9 @@ final class HTTP1ServerCodec: ServerCodec {
         var isBlocked = false
         /// Whoever gets the body does not take it as fast as it comes.
         var isBodyBlocked = false
-        /// The body of this request, or some of it, was transferred.
-        var hasTransferred = false
-        /// This request's body cannot be transferred after all.
+        /// This request's body is fit for a transfer, though all of it may have come in buffers before one began.
+        var isTransferable = false
+        /// It cannot be transferred after all.
         var refusesTransfer = false
         var requestCount: UInt64 = 0
         var idleTimeoutNs: UInt64

@@ -16,6 +16,7 @@ extension HTTP1UpstreamConnection {
         guard hot.value.phase == .body, !connection.isTransferring else { return }
         let destination = hot.value.refusesTransfer ? nil : unsafe request?.responseDestination(of: count)
         let isPrepared = destination.map { connection.prepareTransfer(to: $0) } ?? false
+        hot.value.isTransferable = isPrepared
         // All of this body comes through here, as fast as it can.
         if !isPrepared { connection.expectTransfer(false) }
     }
@@ -28,7 +29,6 @@ extension HTTP1UpstreamConnection {
             hot.value.refusesTransfer = true
             return connection.cancelTransfer()
         }
-        hot.value.hasTransferred = true
         connection.transfer(count)
     }
 
@@ -48,7 +48,7 @@ extension HTTP1UpstreamConnection {
     @inline(__always)
     func bodyEnded(_ connection: Connection) {
         connection.cancelTransfer()
-        connection.expectTransfer(hot.value.hasTransferred)
+        connection.expectTransfer(hot.value.isTransferable)
     }
 
     /// Makes known what has gone past the decoder.

@@ -38,9 +38,9 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
         var responseStarted = false
         /// More is queued than the endpoint takes.
         var isBlocked = false
-        /// Some of this response's body was transferred.
-        var hasTransferred = false
-        /// This response's body cannot be transferred after all.
+        /// This response's body is fit for a transfer, though all of it may have come in buffers before one began.
+        var isTransferable = false
+        /// It cannot be transferred after all.
         var refusesTransfer = false
         var startedNs: UInt64 = 0
 
@@ -264,7 +264,7 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
             hot.value.isPersistent = hot.value.parser.isPersistent
             hot.value.phase = switches ? .tunnel : .body
             hot.value.decoder = HTTP1BodyDecoder(hot.value.parser.bodyFraming)
-            hot.value.hasTransferred = false
+            hot.value.isTransferable = false
             hot.value.refusesTransfer = false
         }
         if switches { hot.value.connection?.expectTransfer(false) }
