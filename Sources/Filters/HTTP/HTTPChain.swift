@@ -153,7 +153,7 @@ package enum HTTPStat: Int, Sendable {
     case requestsActive = 80
     /// One cell a class of status, 1xx to 5xx.
     case responses1xx, responses2xx, responses3xx, responses4xx, responses5xx
-    /// One cell an `HTTP1Error`.
+    /// One cell an `HTTPMessageError`.
     case refused = 96
     case requestTime = 192
     // HTTP/2, after the request times.
@@ -170,12 +170,12 @@ package enum HTTPStat: Int, Sendable {
         StatCell(rawValue: http2Abuse.rawValue + Int(abuse.rawValue))
     }
 
-    /// Follows the cells of `HTTP1Error`.
+    /// Follows the cells of `HTTPMessageError`.
     package static func refused(_ path: PathNormalizer.Refusal) -> StatCell {
-        StatCell(rawValue: refused.rawValue + HTTP1Error.allCases.count + Int(path.rawValue))
+        StatCell(rawValue: refused.rawValue + HTTPMessageError.allCases.count + Int(path.rawValue))
     }
 
-    package static func refused(_ error: HTTP1Error) -> StatCell {
+    package static func refused(_ error: HTTPMessageError) -> StatCell {
         StatCell(rawValue: refused.rawValue + Int(error.rawValue))
     }
 

@@ -32,7 +32,7 @@ struct HTTPMetrics {
         each { text.sample(["listener": $0], registry.sum($1, HTTPStat.requestsActive)) }
         text.family("ringway_http_requests_refused_total", .counter, "Requests that were not valid HTTP, by reason.")
         each { name, range in
-            for error in HTTP1Error.allCases {
+            for error in HTTPMessageError.allCases {
                 let count = registry.sum(range, HTTPStat.refused(error))
                 // Most of the reasons never come up; a series begins with its first request.
                 if count > 0 { text.sample(["listener": name, "reason": "\(error.label)"], count) }
