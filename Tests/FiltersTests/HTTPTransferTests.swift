@@ -275,4 +275,33 @@ struct HTTPTransferTests {
         #expect(world.problemsAtEnd() == [])
         #expect(client.statuses == [502])
     }
+
+    @Test func aClientThatIsTooSlowIsToldAlsoDuringATransfer() throws {
+        let world = try world { $0.http = "request_body_timeout: 2s, request_body_min_rate: 1KiB" }
+        var plan = SimulatedPeer.Plan()
+        plan.chunkBytes = 100
+        plan.stepNs = 200_000_000
+        let client = world.client(httpRequest("/a", method: "PUT", body: large), plan: plan)
+        #expect(world.problemsAtEnd() == [])
+        #expect(client.statuses == [408])
+        #expect(world.listener.counters.read(ConnectionStat.bytesSpliced) > 0)
+    }
+
+    @Test func aClientIsNotToBlameForASlowEndpoint() throws {
+        let world = try world {
+            $0.http = "request_body_timeout: 2s, request_body_min_rate: 100KiB"
+            $0.socketBufferBytes = 4096
+        }
+        world.server.plan = { _ in
+            var plan = SimulatedPeer.Plan()
+            plan.chunkBytes = 1000
+            plan.stepNs = 200_000_000
+            return plan
+        }
+        let put = httpRequest("/a", method: "PUT", body: large, "Connection: close\r\n")
+        let client = world.client(put, plan: Self.paced)
+        #expect(world.problemsAtEnd() == [])
+        #expect(client.statuses == [200])
+        #expect(world.listener.counters.read(ConnectionStat.bytesSpliced) > 0)
+    }
 }

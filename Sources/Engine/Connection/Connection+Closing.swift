@@ -79,9 +79,17 @@ extension Connection {
 
     func lingerTimerFired() {
         guard state.queue.isEmpty else {
-            let deadlineNs = min(state.lastActiveNs + Self.flushNs, state.flushDeadlineNs)
+            let standstillNs = state.lastActiveNs + Self.flushNs
+            let deadlineNs = min(standstillNs, state.flushDeadlineNs)
             if deadlineNs > worker.nowNs {
                 setTimer(atNs: deadlineNs)
+            } else if state.flushDeadlineNs > worker.nowNs, state.flags.contains(.sending),
+                state.sendStartedNs < standstillNs
+            {
+                // A send answers when all of it is through. Cancelled, it says how far it has come.
+                state.flags.insert(.sendCancelled)
+                worker.io { $0.cancel(id(.send)) }
+                setTimer(atNs: worker.nowNs + Self.lingerNs)
             } else {
                 // An orderly end would make a body that ends with the connection look complete.
                 close(.flushTimeout, reset: true)

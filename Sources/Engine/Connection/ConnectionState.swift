@@ -95,6 +95,8 @@ package struct ConnectionState: BitwiseCopyable {
         package static let flushWanted = Flags(rawValue: 1 << 30)
         /// A transfer to `peer` is prepared or under way; see `Transfer`.
         package static let transferring = Flags(rawValue: 1 << 27)
+        /// Bytes of a transfer had to wait for the destination since the handler asked last.
+        package static let transferHeldUp = Flags(rawValue: 1 << 29)
         /// The next message is likely to have a body that is transferred: no more than its head is received.
         package static let expectsTransfer = Flags(rawValue: 1 << 28)
         /// The TLS handshake is not finished: no handler has heard of the connection.

@@ -189,6 +189,7 @@ extension Connection {
     }
 
     private func waitForDestination(_ destination: Connection) {
+        state.flags.insert(.transferHeldUp)
         guard !state.flags.contains(.pollingWritable) else { return }
         state.flags.insert(.pollingWritable)
         state.inFlight += 1

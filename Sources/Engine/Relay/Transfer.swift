@@ -80,6 +80,15 @@ extension Connection {
         return count
     }
 
+    /// Whether the destination has not taken all at once since this was asked last.
+    package func takeTransferHeldUp() -> Bool {
+        guard isCurrent else { return false }
+        let wasHeldUp = state.flags.contains(.transferHeldUp)
+        // As long as its poll is armed it has not taken all yet.
+        if !state.flags.contains(.pollingWritable) { state.flags.remove(.transferHeldUp) }
+        return wasHeldUp
+    }
+
     func transferWhenDrained() {
         guard isOpen, let destination = peer, state.flags.contains(.spliceWanted), !state.flags.contains(.receiving),
             destination.state.queue.isEmpty, !destination.state.flags.contains(.sending)

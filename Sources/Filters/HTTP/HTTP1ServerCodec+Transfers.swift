@@ -50,9 +50,8 @@ extension HTTP1ServerCodec {
     func accountForTransfer() {
         guard hot.value.phase == .body, let stream else { return }
         let count = connection.takeTransferred()
-        guard count > 0 else { return }
-        hot.value.decoder.skip(count)
-        stream.hot.value.info.bytesReceived &+= count
+        if count > 0 { hot.value.decoder.skip(count) }
+        stream.requestBodyTransferred(count, wasHeldUp: connection.takeTransferHeldUp())
     }
 
     // MARK: Responses

@@ -114,6 +114,8 @@ final class HTTP1ServerCodec: ServerCodec {
         }
     }
 
+    override func accountForTransfer(of stream: HTTPStream) { accountForTransfer() }
+
     override func onDrain() {
         if hot.value.phase == .head, input.isEmpty, stream == nil {
             hot.value.phase = .closing
@@ -154,8 +156,6 @@ final class HTTP1ServerCodec: ServerCodec {
         guard !stream.requestEnded else { return }
         hot.value.closeReason = .idleTimeout
         hot.value.keepsAlive = false
-        stream.hot.value.info.details = "request_header_timeout"
-        stream.respond(.requestTimeout, flag: .none, text: "the request did not come in time\n")
     }
 
     /// What counts as idle depends on whether a request is in progress, and on its route.

@@ -24,6 +24,20 @@ extension HTTPStream {
         return true
     }
 
+    /// So many bytes of the request's body have gone there.
+    ///
+    /// - Parameter wasHeldUp: the endpoint did not take them as fast as they came
+    func requestBodyTransferred(_ count: UInt64, wasHeldUp: Bool) {
+        hot.value.info.bytesReceived &+= count
+        guard hot.value.bodyClock.isOn else { return }
+        // How long the client was not read because of the endpoint nobody has measured: all of it is let go.
+        let credited = wasHeldUp ? Self.creditMax : Int(min(count, UInt64(Self.creditMax)))
+        hot.value.bodyClock.received(credited, settings.requestBodyLimit, nowNs: worker.nowNs)
+    }
+
+    /// More bytes than make up for any time that a client may keep us waiting.
+    private static let creditMax = 1 << 33
+
     private func isUnseen(_ flow: BodyFlow, by interest: HTTPFilter.Interests) -> Bool {
         !hot.value.isEnded && !(unsafe hot.value.filters.interests).contains(interest) && flow.resting < 0
             && !flow.isStopped && flow.heldBytes == 0 && flow.held.allSatisfy { $0 == nil }
