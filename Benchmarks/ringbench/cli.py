@@ -91,6 +91,9 @@ def _run(plan: Plan, folder: Path, record: Record, minutes: float | None) -> lis
     done = frozenset(sample.key for sample in samples)
     deadline = time.monotonic() + 60 * minutes if minutes else None
     runs, expected_s = plan.run_count(done), plan.expected_s(done)
+    if not runs:
+        print("bench: all of it is measured", file=sys.stderr)
+        return samples
     progress = Progress(runs, expected_s, deadline)
     progress.say(f"{runs} runs, about {format_duration(progress.remaining_s())}; Ctrl-C keeps what is there")
     record.interrupted = False
