@@ -80,7 +80,7 @@ def readme_section(results: Results, records: list[Record]) -> str:
     lines += [row for workload, title in ROWS if (row := _row(results, workload, title))]
     machine = records[-1].machine
     where = f"{machine.get('CPU', '?')}, Linux {machine.get('Kernel', '?').split()[0]}, loopback, {records[-1].date}"
-    plot = "![Cost of each proxy against a bare relay](Benchmarks/plots/summary.svg)"
+    plot = "![What each proxy needs against Ringway](Benchmarks/plots/summary.svg)"
     return "\n".join([*lines, "", plot, "", f"{where}; {_weakest(results)}"])
 
 

@@ -13,6 +13,13 @@ from .workloads import LOST, P99, RESIDENT, Workload
 SUBJECT = "ringway"
 # A load generator busier than this may itself be what a throughput or a latency shows.
 LOAD_BUSY_LIMIT = 0.9
+# What plots show as one: a proxy in whichever of these settings costs least.
+BEST_OF = {
+    "bare relay in C": ("limit-copying", "limit-splicing", "limit-forwarding"),
+    "HAProxy (its best setting)": ("haproxy", "haproxy-splice", "haproxy-pipes"),
+    "nginx": ("nginx",),
+    "Envoy": ("envoy",),
+}
 PERCENTILES = [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999]
 
 
@@ -73,7 +80,7 @@ def _summary(results: Results, drawn: dict[str, Path]) -> str:
     table = _table(["Workload", "Unit", *(p.label for p in peers), "Bare relay"], rows, first_right=2)
     parts = ["## Summary", "Medians; lower is better, the lowest is bold.", table]
     if "summary" in drawn:
-        parts.append(f"![Cost of each proxy against a bare relay]({drawn['summary'].name})")
+        parts.append(f"![What each proxy needs against Ringway]({drawn['summary'].name})")
     return "\n\n".join(parts)
 
 
@@ -325,12 +332,14 @@ def _write_plots(folder: Path, results: Results, record: Record) -> dict[str, Pa
         drawn[name] = folder / f"{name}.svg"
         plots.save(svg, drawn[name])
 
-    groups = [(w.short, _relative_bars(results, w)) for w in results.workloads if w.summary and w.group != "memory"]
-    groups = [(name, group) for name, group in groups if group]
-    if groups:
-        subtitle = "Proxy CPU per unit of work, as a multiple of a bare relay's; whiskers: all runs"
-        draw("summary", plots.bars("What a proxy costs", subtitle, machine, groups, reference=(1.0, "bare relay")))
-    memory = [(w.short, _absolute_bars(results, w)) for w in results.workloads if w.group == "memory"]
+    shown = sorted((w for w in results.workloads if w.summary), key=lambda w: w.metric is RESIDENT)
+    rows = [row for w in shown if (row := _multiples(results, w))]
+    if rows:
+        subtitle = (
+            "CPU per unit of work, and memory, as a multiple of Ringway's; right of the line: Ringway needs less"
+        )
+        draw("summary", plots.multiples("What the others need where Ringway needs 1", subtitle, machine, rows))
+    memory = [(w.short, _absolute_bars(results, w)) for w in results.workloads if w.metric is RESIDENT]
     if memory:
         title, subtitle = "Resident memory per idle connection", "Bytes, both sides together; whiskers: all runs"
         draw("memory", plots.bars(title, subtitle, machine, memory))
@@ -347,29 +356,21 @@ def _write_plots(folder: Path, results: Results, record: Record) -> dict[str, Pa
     return drawn
 
 
-def _relative_bars(results: Results, workload: Workload) -> list[plots.Bar]:
-    """Each peer against the bare relay of the same round, or nothing where no relay ran."""
-    limit = results.limit(workload)
-    floor = results.spread(workload.name, limit.name) if limit else None
-    if not floor:
-        return []
-    found = []
-    for peer in results.peers_of(workload):
-        spread = results.spread(workload.name, peer.name)
-        if peer.is_limit or not spread:
-            continue
-        text = f"{_number(spread.median, workload.metric.digits)} {workload.metric.unit}"
-        found.append(
-            plots.Bar(
-                peer.name,
-                peer.label,
-                spread.median / floor.median,
-                spread.low / floor.median,
-                spread.high / floor.median,
-                text,
-            )
-        )
-    return found
+def _multiples(results: Results, workload: Workload) -> tuple[str, str, list[plots.Bar]] | None:
+    """What each proxy in its best setting, and the bare relay, needs against Ringway in the same round."""
+    own = results.spread(workload.name, SUBJECT)
+    if not own:
+        return None
+    dots = []
+    for label, variants in BEST_OF.items():
+        costs = [(s.median, peer) for peer in variants if (s := results.spread(workload.name, peer))]
+        ratio = results.ratio(workload, min(costs)[1], SUBJECT) if costs else None
+        if ratio and ratio.value > 0:
+            low, high = ratio.low or ratio.value, ratio.high or ratio.value
+            dots.append(plots.Bar(variants[0], label, ratio.value, low, high, ""))
+    unit = workload.metric.unit.partition("/")[0].removeprefix("CPU ")
+    digits = 0 if own.median >= 100 else workload.metric.digits
+    return workload.short, f"{_number(own.median, digits)} {unit}", dots
 
 
 def _absolute_bars(results: Results, workload: Workload) -> list[plots.Bar]:

@@ -110,7 +110,7 @@ def _echo(size: int, connections: int, **options) -> Workload:
     load = {"mode": "echo", "size": size, "connections": connections}
     peers = SMALL_PEERS if size < 16 * KIB else LARGE_PEERS
     options.setdefault("grows_from", f"tcp-echo-{size // KIB}KiB-x64" if connections == 1000 else None)
-    short = f"{size // KIB} KiB echo × {connections:,}"
+    short = f"TCP, {size // KIB} KiB echo × {connections:,}"
     return Workload(name, "tcp", title, CPU_PER_REQUEST, short, load, peers=peers, **options)
 
 
@@ -128,7 +128,7 @@ def _tcp() -> list[Workload]:
             "tcp",
             f"bulk one way, {connections} stream{'s' * (connections > 1)}",
             CPU_PER_GB,
-            f"bulk × {connections}",
+            f"TCP, bulk × {connections:,}",
             {"mode": "bulk", "size": 64 * KIB, "connections": connections},
             peers=LARGE_PEERS,
             time_factor=2.0 if connections == 1000 else 1.0,
@@ -195,7 +195,7 @@ def _churn() -> list[Workload]:
             "churn",
             "connect, one exchange of 1 KiB, close; 64 at a time",
             CPU_PER_CONNECTION,
-            "new connections × 64",
+            "TCP, new connections × 64",
             _CHURN,
             peers=SMALL_PEERS + ("limit-splicing",),
             quick=True,
@@ -272,7 +272,7 @@ def _idle_connections(peers: tuple[str, ...], idle: dict) -> list[Workload]:
             "memory",
             "9,000 idle connections that carried nothing yet",
             RESIDENT,
-            "not yet used",
+            "idle TCP",
             idle,
             peers=peers,
             summary=True,
@@ -282,7 +282,7 @@ def _idle_connections(peers: tuple[str, ...], idle: dict) -> list[Workload]:
             "memory",
             "9,000 idle connections after one exchange of 1 KiB each",
             RESIDENT,
-            "after an exchange",
+            "idle TCP after an exchange",
             {**idle, "touch": True},
             peers=peers,
         ),
@@ -291,7 +291,7 @@ def _idle_connections(peers: tuple[str, ...], idle: dict) -> list[Workload]:
             "memory",
             "10,000 idle HTTP keep-alive connections after one GET of 1 KiB each",
             RESIDENT,
-            "HTTP keep-alive",
+            "idle HTTP/1.1",
             _http_load("get", KIB, 10000, mode="idle", touch=True),
             peers=PROXIES + ("limit-forwarding",),
             summary=True,
@@ -301,7 +301,7 @@ def _idle_connections(peers: tuple[str, ...], idle: dict) -> list[Workload]:
             "memory",
             "9,000 idle WebSockets, each with its connection to the backend",
             RESIDENT,
-            "WebSocket",
+            "idle WebSocket",
             _http_load("upgrade", 0, 9000, mode="idle", touch=True),
             features=frozenset({"upgrade"}),
             summary=True,
@@ -352,7 +352,7 @@ def _tls() -> list[Workload]:
             "tls",
             "9,000 idle TLS connections after one GET of 1 KiB each",
             RESIDENT,
-            "HTTPS keep-alive",
+            "idle HTTPS",
             _http_load("get", KIB, 9000, mode="idle"),
             driver="resting",
             features=frozenset({"tls"}),
@@ -370,7 +370,7 @@ def _flood() -> list[Workload]:
         "tls",
         "open loop, HTTPS, 1 KiB over 64 kept connections at 20 % of the slowest peer's saturation",
         P99,
-        "HTTPS 1 KiB × 64, 20 % of the slowest peer's saturation",
+        "HTTPS 1 KiB × 64, a fifth of saturation",
         _KEPT_TLS | {"size": KIB},
         driver="tlsload",
         features=frozenset({"tls"}),
@@ -381,7 +381,7 @@ def _flood() -> list[Workload]:
         calm,
         name="tls-p99-flood",
         title=f"{calm.title}, beside 64 clients that begin handshakes without pause",
-        short=f"{calm.short}, in a flood of handshakes",
+        short=f"{calm.short}, flood of handshakes",
         load=calm.load | {"flood": 64},
         grows_from=calm.name,
     )
@@ -459,7 +459,7 @@ def _http2() -> list[Workload]:
             "h2",
             "9,000 idle HTTP/2 connections after one GET of 1 KiB each",
             RESIDENT,
-            "HTTP/2",
+            "idle HTTP/2",
             _http_load("get", KIB, 9000, mode="idle"),
             driver="resting",
             features=frozenset({"h2"}),

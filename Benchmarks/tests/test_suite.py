@@ -322,6 +322,16 @@ class Reports(unittest.TestCase):
         self.assertTrue(verdict.reached)
         self.assertEqual(report._weak_spots(results), "")
 
+    def test_the_summary_shows_each_proxy_in_its_best_setting_against_ringway(self):
+        known = peers.known_peers(Path("ringway"))
+        figures = {"ringway": 10.0, "haproxy": 20.0, "haproxy-splice": 15.0, "limit-splicing": 5.0}
+        samples = [sample("tcp-bulk-x1", name, r, value) for name, value in figures.items() for r in range(3)]
+        results = Results(workloads.all_workloads(), known, samples)
+        _, note, dots = report._multiples(results, results.by_name["tcp-bulk-x1"])
+        self.assertEqual(note, "10.000 s")
+        self.assertEqual([(dot.peer, dot.value) for dot in dots], [("limit-copying", 0.5), ("haproxy", 1.5)])
+        self.assertIn("<circle", plots.multiples("", "", "", [("", note, dots)]))
+
     def test_text_in_plots_is_escaped(self):
         svg = plots.bars("a < b & c", "", "", [("g", [plots.Bar("ringway", "R", 1.0, 0.9, 1.1, "1.0")])])
         self.assertIn("a &lt; b &amp; c", svg)
