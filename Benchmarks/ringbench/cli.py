@@ -18,7 +18,7 @@ from .peers import Peer
 from .plan import SAMPLES, Plan, Sample, read_samples
 from .progress import Progress, format_duration
 from .record import Record, digest, join
-from .results import Results, Target
+from .results import Results, Target, Verdict
 from .runner import Runner
 from .workloads import FEW_ROUNDS, Workload
 
@@ -119,10 +119,13 @@ def _run(plan: Plan, folder: Path, record: Record, minutes: float | None) -> lis
 
 
 def _write_report(folder: Path, chosen: list[Workload], samples: list[Sample], records: list[Record]) -> Path:
+    return report.write(folder, *_results(chosen, samples, records), records)
+
+
+def _results(chosen: list[Workload], samples: list[Sample], records: list[Record]) -> tuple[Results, list[Verdict]]:
     known = peers_module.known_peers(Path(records[-1].ringway))
     results = Results(chosen, [peer for peer in known if any(s.peer == peer.name for s in samples)], samples)
-    targets = Target.read(tools.ROOT / "targets.json")
-    return report.write(folder, results, results.verdicts(targets), records)
+    return results, results.verdicts(Target.read(tools.ROOT / "targets.json"))
 
 
 def _report_again(options: argparse.Namespace) -> int:
@@ -130,12 +133,10 @@ def _report_again(options: argparse.Namespace) -> int:
     records, chosen, samples = join(options.report)
     folder = tools.RESULTS / time.strftime("joined-%Y-%m-%d-%H%M%S") if len(options.report) > 1 else options.report[0]
     folder.mkdir(parents=True, exist_ok=True)
-    written = _write_report(folder, chosen, samples, records)
-    print(f"Report: {written}", file=sys.stderr)
+    print(f"Report: {_write_report(folder, chosen, samples, records)}", file=sys.stderr)
     if options.publish:
-        known = peers_module.known_peers(Path(records[-1].ringway))
-        results = Results(chosen, [peer for peer in known if any(s.peer == peer.name for s in samples)], samples)
-        publish.publish(folder, results, records, tools.REPOSITORY)
+        results, verdicts = _results(chosen, samples, records)
+        publish.publish(folder, results, verdicts, records, tools.REPOSITORY)
         print("Published: Benchmarks/RESULTS.md, Benchmarks/plots, README.md", file=sys.stderr)
     return 0
 
@@ -287,7 +288,7 @@ def _record(
 ) -> Record:
     return Record(
         date=time.strftime("%d %b %Y"),
-        command=shlex.join(["Benchmarks/bench", *(sys.argv[1:] if arguments is None else arguments)]),
+        command=_shown_command(sys.argv[1:] if arguments is None else arguments),
         commit=_commit(),
         rounds=plan.rounds,
         warm_up_s=plan.warm_up_s,
@@ -301,6 +302,13 @@ def _record(
         notes=notes,
         left_out=left_out,
         versions={peer.name: peer.version() for peer in plan.peers},
+    )
+
+
+def _shown_command(arguments: list[str]) -> str:
+    """For reports, which others read: a path says nothing there but its last part."""
+    return shlex.join(
+        ["Benchmarks/bench", *(Path(word).name if word.startswith("/") else word for word in arguments)]
     )
 
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from .record import Record
-from .results import Results
+from .results import Results, Verdict
 
 # The README's rows: a workload, and what it is called there.
 ROWS = [
@@ -41,7 +41,7 @@ BEGIN, END = "<!-- Benchmarks/bench --publish: begin -->", "<!-- Benchmarks/benc
 UNITS = {"us/request": "us", "us/connection": "us", "us/call": "us", "CPU s/GB": "s", "B/connection": "B"}
 
 
-def publish(folder: Path, results: Results, records: list[Record], repository: Path) -> None:
+def publish(folder: Path, results: Results, verdicts: list[Verdict], records: list[Record], repository: Path) -> None:
     """`folder` has a report and its plots."""
     benchmarks = repository / "Benchmarks"
     plots = benchmarks / "plots"
@@ -52,7 +52,7 @@ def publish(folder: Path, results: Results, records: list[Record], repository: P
         shutil.copy(plot, plots / plot.name)
     (benchmarks / "RESULTS.md").write_text(results_page((folder / "report.md").read_text()))
     readme = repository / "README.md"
-    readme.write_text(in_readme(readme.read_text(), readme_section(results, records)))
+    readme.write_text(in_readme(readme.read_text(), readme_section(results, verdicts, records)))
 
 
 def results_page(report: str) -> str:
@@ -74,14 +74,17 @@ def in_readme(text: str, section: str) -> str:
     return f"{before}{BEGIN}\n{section}\n{END}{after}"
 
 
-def readme_section(results: Results, records: list[Record]) -> str:
+def readme_section(results: Results, verdicts: list[Verdict], records: list[Record]) -> str:
     header = ["Work", *COLUMNS, "Bare relay in C"]
     lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
     lines += [row for workload, title in ROWS if (row := _row(results, workload, title))]
     machine = records[-1].machine
     where = f"{machine.get('CPU', '?')}, Linux {machine.get('Kernel', '?').split()[0]}, loopback, {records[-1].date}"
     plot = "![What each proxy needs against Ringway](Benchmarks/plots/summary.svg)"
-    return "\n".join([*lines, "", plot, "", f"{where}; {_weakest(results)}"])
+    measured = [verdict for verdict in verdicts if verdict.reached is not None]
+    reached = sum(bool(verdict.reached) for verdict in measured)
+    promises = f"Of {len(verdicts)} targets {len(measured)} were measured and {reached} reached."
+    return "\n".join([*lines, "", plot, "", f"{where}. {promises} {_weakest(results)}"])
 
 
 def _row(results: Results, name: str, title: str) -> str | None:
@@ -121,10 +124,10 @@ def _weakest(results: Results) -> str:
         if own and others and own.median > 1.02 * min(others):
             behind.append((own.median / min(others), title))
     if not behind:
-        return "no row in which another proxy is more than 2 % cheaper."
+        return "In no row another proxy is more than 2 % cheaper."
     worst = sorted(behind, reverse=True)[:4]
     return (
-        "the weakest rows: "
+        "The weakest rows: "
         + "; ".join(f"{title} ({factor:.2f} times the cheapest)" for factor, title in worst)
         + "."
     )

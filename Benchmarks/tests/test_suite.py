@@ -168,7 +168,7 @@ class SeveralRuns(unittest.TestCase):
 
     def test_the_readme_gets_one_table_between_its_marks(self):
         results, record = example_results(), Record("1 Jan 2026", "bench", "abc", 5, 0.3, 1.2)
-        section = publish.readme_section(results, [record])
+        section = publish.readme_section(results, [], [record])
         self.assertIn("| **8.0 us** | 10.0 us |", section)
         text = publish.in_readme(f"a\n{publish.BEGIN}\nold\n{publish.END}\nb", section)
         self.assertNotIn("old", text)
