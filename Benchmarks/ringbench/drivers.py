@@ -22,9 +22,8 @@ LOAD_TIMEOUT_S = 60
 def ringload(run: Run) -> dict:
     """Layer 4 and HTTP/1.1: clients and backend in one process."""
     load = run.workload.load
-    first_port = run.setup.listeners[0].port if run.proxy else run.backend_port
     options = {
-        "proxy-port": first_port,
+        "proxy-port": run.port,
         "proxy-ports": len(run.setup.listeners) if run.proxy else 1,
         "backend-port": run.backend_port,
         "connections": load["connections"],

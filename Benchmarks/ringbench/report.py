@@ -95,7 +95,10 @@ def _targets(verdicts: list[Verdict]) -> str:
         parts.append(_table(header, [_target(verdict) for verdict in measured], first_right=9))
     missing = [verdict.target for verdict in verdicts if verdict.reached is None]
     if missing:
-        texts = (f"{target.workload} ({_against(target)} ≤ {_wanted(target):g})" for target in missing)
+        against: dict[str, list[str]] = {}
+        for target in missing:
+            against.setdefault(target.workload, []).append(_against(target))
+        texts = (f"{workload} ({', '.join(others)})" for workload, others in against.items())
         parts.append("Not measured: " + ", ".join(texts) + ".")
     return "\n\n".join(parts)
 

@@ -27,3 +27,8 @@ class Run:
     window_s: float
     rate: float = 0.0
     verify: bool = False
+
+    @property
+    def port(self) -> int:
+        """Where clients connect to."""
+        return self.setup.listeners[0].port if self.proxy else self.backend_port

@@ -63,6 +63,8 @@ LARGE_PEERS = (*SMALL_PEERS, *SPLICING)
 PROXIES = ("ringway", "haproxy", "nginx", "envoy")
 HTTP_PEERS = (*PROXIES, "limit-forwarding", "direct")
 HTTP_LARGE_PEERS = (*HTTP_PEERS, "haproxy-splice")
+# To endpoints that speak HTTP/2, which have no TLS.
+HTTP2_PEERS = {"h2c": ("ringway", "haproxy", "envoy", "direct"), "h2s": ("ringway", "haproxy", "envoy")}
 LARGE = 64 * KIB
 # An interval needs three.
 FEW_ROUNDS = 3
@@ -349,7 +351,7 @@ def _tls() -> list[Workload]:
         *_flood(),
         Workload(
             "tls-memory-idle",
-            "tls",
+            "memory",
             "9,000 idle TLS connections after one GET of 1 KiB each",
             RESIDENT,
             "idle HTTPS",
@@ -402,7 +404,7 @@ def _http2_message(over: str, upstream: str, size: int, streams: int) -> Workloa
         {"mode": "echo", "http": "get", "size": size, "connections": 10, "streams": streams},
         driver="h2load",
         # nginx speaks HTTP/1.1 with endpoints.
-        peers=PROXIES if upstream == "h1" else tuple(peer for peer in PROXIES if peer != "nginx"),
+        peers=PROXIES if upstream == "h1" else HTTP2_PEERS[over],
         features=frozenset(features),
         summary=(size, streams) == (KIB, 10),
         quick=(over, upstream, size, streams) == ("h2c", "h1", KIB, 10),
@@ -421,6 +423,7 @@ def _grpc() -> list[Workload]:
             f"gRPC unary 1 KiB, {over}, 10 × {streams}",
             {"mode": "echo", "http": "grpc", "size": KIB, "connections": 10, "streams": streams},
             driver="h2load",
+            peers=(*PROXIES, "direct") if over == "h2c" else PROXIES,
             features=frozenset({"h2", "h2-upstream", "grpc"} | ({"tls"} if over == "h2s" else set())),
             summary=(over, streams) == ("h2c", 10),
         )
@@ -455,8 +458,8 @@ def _http2() -> list[Workload]:
             for streams in (10, 100)
         ),
         Workload(
-            "h2c-memory-idle",
-            "h2",
+            "h2-memory-idle",
+            "memory",
             "9,000 idle HTTP/2 connections after one GET of 1 KiB each",
             RESIDENT,
             "idle HTTP/2",
