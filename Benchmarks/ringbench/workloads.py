@@ -442,6 +442,7 @@ def _balance() -> list[Workload]:
             {"mode": "balance", "http": "get", "size": KIB, "connections": 8, "streams": 10},
             driver="balance",
             workers=2,
+            peers=("ringway", "ringway-reuseport", "haproxy", "nginx", "envoy"),
             features=frozenset({"h2"}),
             overhead_s=1.5,
         )
