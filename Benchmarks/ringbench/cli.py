@@ -29,6 +29,7 @@ QUICK_MINUTES = 2.8
 # Checking bytes and finding paces, before and between the runs.
 PREPARATION_S = 45
 MOST_ROUNDS = 99
+OUT_OF_TIME = "the time that was given ended"
 DEFAULT_RINGWAY = tools.REPOSITORY / ".build/release/ringway"
 EXIT_NOTHING_TO_RUN, EXIT_INTERRUPTED = 69, 130
 
@@ -97,6 +98,7 @@ def _run(plan: Plan, folder: Path, record: Record, minutes: float | None) -> lis
     progress = Progress(runs, expected_s, deadline)
     progress.say(f"{runs} runs, about {format_duration(progress.remaining_s())}; Ctrl-C keeps what is there")
     record.interrupted = False
+    record.notes = [note for note in record.notes if not note.startswith(OUT_OF_TIME)]
     with system.network_settings(record.notes):
         record.machine = system.describe()
         record.write(folder)
@@ -112,9 +114,8 @@ def _run(plan: Plan, folder: Path, record: Record, minutes: float | None) -> lis
             progress.say("interrupted: writing the report of what was measured")
     record.notes = list(dict.fromkeys(record.notes))
     if runner.out_of_time:
-        record.note(
-            f"the time that was given ended after {len(runner.samples)} runs: fewer rounds for some workloads"
-        )
+        measured = f"after {len(runner.samples)} runs"
+        record.notes.append(f"{OUT_OF_TIME} {measured}: fewer rounds for some workloads")
     return runner.samples
 
 

@@ -260,7 +260,8 @@ def collector(run: Run) -> Iterator[None]:
         yield
         server.terminate()
         took = json.loads(server.communicate(timeout=START_TIMEOUT_S)[0] or b"{}")
-        if not took.get("bytes"):
+        # The check of bytes is over before a batch is due.
+        if not took.get("bytes") and not run.verify:
             raise LoadFailed("the collector got no spans")
 
 

@@ -56,10 +56,6 @@ class Record:
             known |= {workload.name: workload for workload in more}
         return [known[name] for name in self.workloads if name in known]
 
-    def note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
-
     def plan(self, available: Sequence) -> Plan:
         peers = [peer for peer in available if peer.name in self.peers]
         return Plan(self.chosen(), peers, self.rounds, self.warm_up_s, self.window_s, frozenset(self.brief))
