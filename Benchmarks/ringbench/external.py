@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from . import system, tools
 from .accounting import Usage, cpu_ns, resident_bytes, thread_cpu_ns
 from .certificates import CIPHER, GROUP, certificate
-from .run import LoadFailed, Run
+from .run import LoadFailed, Run, read_sample
 
 START_TIMEOUT_S = 10
 LOAD_TIMEOUT_S = 120
@@ -99,13 +99,7 @@ def _tlsload(run: Run, more: dict[str, object], window_s: float) -> dict:
         command = [str(tools.tlsload()), *(f"--{name}={value}" for name, value in options.items())]
         with _process(run, [*command, *["--idle"] * (load["mode"] == "idle")]) as client:
             output, problems = client.communicate(timeout=LOAD_TIMEOUT_S)
-    try:
-        sample = json.loads(output)
-    except json.JSONDecodeError:
-        raise LoadFailed(f"tlsload: {problems.decode()[-300:]}") from None
-    if "failure" in sample:
-        raise LoadFailed(f"tlsload: {sample['failure']} ({sample['errors']} errors)")
-    return sample
+    return read_sample("tlsload", output.decode(), problems.decode())
 
 
 def balance(run: Run) -> dict:

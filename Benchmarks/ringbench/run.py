@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from .peers import Peer, RunningProxy, Setup
@@ -10,6 +11,17 @@ from .workloads import Workload
 
 class LoadFailed(RuntimeError):
     """The load generator could not measure; the message says why."""
+
+
+def read_sample(program: str, output: str, errors: str) -> dict:
+    """The line that this suite's own load generators print."""
+    try:
+        sample = json.loads(output)
+    except json.JSONDecodeError:
+        raise LoadFailed(f"{program}: {errors.strip()[-300:]}") from None
+    if "failure" in sample:
+        raise LoadFailed(f"{program}: {sample['failure']} ({sample['errors']} errors, {sample['accepted']} accepted)")
+    return sample
 
 
 @dataclass(frozen=True)
