@@ -20,7 +20,7 @@ from .progress import Progress, format_duration
 from .record import Record, digest, join
 from .results import Results, Target, Verdict
 from .runner import Runner
-from .workloads import FEW_ROUNDS, Workload
+from .workload import FEW_ROUNDS, Workload, with_workers
 
 DEFAULT_ROUNDS, DEFAULT_WARM_UP_S, DEFAULT_WINDOW_S = 6, 0.2, 0.8
 QUICK_ROUNDS, QUICK_WARM_UP_S, QUICK_WINDOW_S = 3, 0.2, 0.6
@@ -264,7 +264,7 @@ def _plan(options: argparse.Namespace, available: list[Peer]) -> Plan:
         chosen = [workload for workload in chosen if workload.quick]
     brief = frozenset() if options.runs or options.quick else _brief(chosen, targets)
     if options.workers and options.workers > 1:
-        chosen = [workloads.with_workers(w, options.workers) for w in chosen if w.workers == 1]
+        chosen = [with_workers(w, options.workers) for w in chosen if w.workers == 1]
     named = {name for workload in chosen for name in workload.peers}
     peers = [peer for peer in available if peer.name in named]
     window_s = options.window or (QUICK_WINDOW_S if options.quick else DEFAULT_WINDOW_S)

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from .peers import Peer, RunningProxy, Setup
-from .workloads import Workload
+from .workload import Workload
 
 
 class LoadFailed(RuntimeError):
