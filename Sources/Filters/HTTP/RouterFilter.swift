@@ -181,6 +181,7 @@ package final class RouterFilter {
         guard let pool = unsafe stream.route.pool else { return }
         stream.route.attemptStartedNs = stream.worker.nowNs
         stream.route.isAttempted = true
+        stream.trace { $0.tryBegins(stream, $1) }
         switch pool.start(stream, excluding: stream.route.tried, fresh: fresh) {
         case .started(let upstream):
             unsafe stream.route.upstream = upstream
@@ -220,6 +221,7 @@ package final class RouterFilter {
         stream.route.isReady = true
         stream.route.isPending = false
         startTryTimer(stream)
+        stream.trace { $0.willWrite(stream, $1) }
         let kept = stream.route.keptBody
         let hasEnd = stream.requestEnded && !stream.holdsRequestBody
         upstream.write(
@@ -302,6 +304,7 @@ package final class RouterFilter {
         cancelTryTimer(stream)
         count(stream, head.status)
         note(stream, isFailure: head.status.codeClass >= 5)
+        if let tracing = stream.tracing, let trace = stream.trace { tracing.upstreamResponse(stream, trace, head) }
         let grpcStatus = GRPC.status(in: head.headers)
         if let grpcStatus { count(stream, grpcStatus: grpcStatus) }
         if stream.route.hasRetry, let retry = unsafe stream.route.route?.retry,
@@ -338,6 +341,7 @@ package final class RouterFilter {
             return
         }
         recordTime(stream)
+        stream.trace { $0.tryEnds(stream, $1, failed: false) }
         unsafe stream.route.upstream = nil
         stream.route.isReady = false
         stream.responseEnd()
@@ -348,6 +352,7 @@ package final class RouterFilter {
     /// The try came to nothing.
     func reset(_ stream: HTTPStream, _ reason: UpstreamReset) {
         if reason.isFailureOfEndpoint { note(stream, isFailure: true) }
+        stream.trace { $0.tryEnds(stream, $1, failed: true) }
         if case .connectFailed(let failure) = reason { stream.hot.value.info.transportFailure = failure }
         let endpoint = unsafe stream.route.upstream?.endpoint
         unsafe stream.route.upstream = nil
