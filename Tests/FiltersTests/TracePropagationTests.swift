@@ -176,3 +176,41 @@ private let b3 = TraceContext(
     #expect(injected(.openTracing, context(.yes)) == fields)
     #expect(extracted(.openTracing, fields[2]) == nil)
 }
+
+// MARK: SkyWalking
+
+/// The example of https://skywalking.apache.org/docs/main/latest/en/api/x-process-propagation-headers-v3/.
+private let sw8 = "1-TRACEID-SEGMENTID-3-U0VSVklDRQ==-SU5TVEFOQ0U=-RU5EUE9JTlQ=-MTI3LjAuMC4xOjgwODA="
+    .replacing("TRACEID", with: "NGJmOTJmMzU3N2IzNGRhNmEzY2U5MjlkMGUwZTQ3MzY=")
+    .replacing("SEGMENTID", with: "c2VnbWVudA==")
+
+@Test func skyWalkingsIdsAreNumbersOrHashed() {
+    let found = extracted(.skyWalking, "sw8: \(sw8)")
+    #expect(found?.traceHigh == high)
+    #expect(found?.traceLow == low)
+    #expect(found?.sampled == .yes)
+    // Of another shape: the same number each time.
+    let other = sw8.replacing("NGJmOTJmMzU3N2IzNGRhNmEzY2U5MjlkMGUwZTQ3MzY=", with: "YS41Ny4x")
+    #expect(extracted(.skyWalking, "sw8: \(other)") == extracted(.skyWalking, "sw8: \(other)"))
+    #expect(extracted(.skyWalking, "sw8: \(other)")?.traceLow != low)
+    for value in ["", "1", "1-2-3-4-5-6-7", "2" + sw8.dropFirst(), sw8.replacing("-3-", with: "-x-"), "1-?-?-1----"] {
+        #expect(extracted(.skyWalking, "sw8: \(value)") == nil)
+    }
+    for length in 0..<sw8.utf8.count { _ = extracted(.skyWalking, "sw8: \(sw8.prefix(length))") }
+}
+
+@Test func skyWalkingsIdGoesOnAsItCame() {
+    var table = HeaderTable(capacity: 4)
+    let bytes = Array(sw8.utf8)
+    ByteSlice.withBytes(of: bytes) { caller in
+        let segment = SkyWalkingSegment(
+            serverSpanID: span, spanIndex: 2, caller: caller, service: ByteSlice("edge"), instance: ByteSlice("n"),
+            endpoint: ByteSlice("/path"), target: ByteSlice("web:80"))
+        TraceFormat.skyWalking.inject(context(.yes), segment, into: &table)
+    }
+    let parts = table[SkyWalkingContext.name]?.text.split(separator: "-").map(String.init) ?? []
+    #expect(parts.prefix(2) == ["1", "NGJmOTJmMzU3N2IzNGRhNmEzY2U5MjlkMGUwZTQ3MzY="])
+    #expect(parts.dropFirst(3) == ["2", "ZWRnZQ==", "bg==", "L3BhdGg=", "d2ViOjgw"])
+    let segment = "4bf92f3577b34da6a3ce929d0e0e473600f067aa0ba902b7"
+    #expect(ByteSlice.withBytes(of: parts[2]) { Base64.decode($0) } == Array(segment.utf8))
+}

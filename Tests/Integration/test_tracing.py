@@ -3,19 +3,31 @@
 import json
 import os
 import re
+import socket
+import sys
 import time
 import unittest
+import urllib.parse
+import urllib.request
 from concurrent import futures
 
 # Zipkin's published classes are older than the protobuf library that others want.
 os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
 
+import boto3
 import grpc
+import moto
 from opentelemetry.exporter.zipkin.proto.http.v2.gen import zipkin_pb2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from skywalking.protocol.common.Command_pb2 import Commands
+from skywalking.protocol.language_agent.Tracing_pb2_grpc import (
+    TraceSegmentReportServiceServicer,
+    add_TraceSegmentReportServiceServicer_to_server,
+)
+from skywalking.trace.carrier import Carrier
 from support import Case, cluster, document, free_port, read_to_end
 from support.collectors import Collector, otlp_attributes, otlp_spans
 
@@ -160,6 +172,19 @@ class Decisions(TracingCase):
         self.get(traceparent=TRACEPARENT)
         self.assertEqual(self.flags(), ["00"])
 
+    def test_the_decision_is_explained(self):
+        proxy = self.proxy({"sampling": "30%"})
+
+        def explained(*headers: str) -> str:
+            query = "".join(f"&header={urllib.parse.quote(header)}" for header in headers)
+            steps = json.loads(proxy.admin(f"/explain?format=json&url=http://a/{query}").text)["steps"]
+            return next(step["text"] for step in steps if step["kind"] == "trace")
+
+        self.assertEqual(explained(), "30% of such requests, by their ids; 100% at most")
+        self.assertEqual(explained(f"traceparent: {TRACEPARENT}", "x-request-id: a"), "yes, its caller traces it")
+        self.assertEqual(
+            explained("x-request-id: a"), "no, its id has the number 828315 of 1000000, sampling is 30%, overall 100%")
+
     def test_the_overall_share_is_above_all(self):
         self.proxy({"sampling": "100%", "overall_sampling": "0%"})
         self.get(x_client_trace_id="mine")
@@ -193,7 +218,7 @@ class Decisions(TracingCase):
 
 class Propagation(TracingCase):
     def test_every_format_goes_out_at_once(self):
-        self.proxy({"propagation": ["w3c", "b3", "b3_single", "datadog", "xray", "opentracing"]})
+        self.proxy({"propagation": ["w3c", "b3", "b3_single", "datadog", "skywalking", "xray", "opentracing"]})
         self.get(traceparent=TRACEPARENT, tracestate="a=b")
         sent = self.service.requests[0]
         trace, span = sent["traceparent"][3:35], sent["traceparent"][36:52]
@@ -208,10 +233,10 @@ class Propagation(TracingCase):
         self.assertEqual(sent["ot-tracer-traceid"], trace)
 
     def test_nothing_malformed_fails_a_request(self):
-        self.proxy({"propagation": ["w3c", "b3", "datadog", "xray", "opentracing"]})
+        self.proxy({"propagation": ["w3c", "b3", "datadog", "skywalking", "xray", "opentracing"]})
         for value in ["", "x", "00-" + "0" * 32 + "-" + "0" * 16 + "-01", "-" * 55, "1;" * 300, "\xff" * 40]:
             self.assertIn("200", self.get(
-                traceparent=value, b3=value, x_b3_traceid=value, x_datadog_trace_id=value, x_amzn_trace_id=value,
+                traceparent=value, b3=value, x_b3_traceid=value, x_datadog_trace_id=value, x_amzn_trace_id=value, sw8=value,
                 ot_tracer_traceid=value, tracestate="stale=1", x_request_id=value))
         for request in self.service.requests:
             self.assertRegex(request["traceparent"], "^00-[0-9a-f]{32}-[0-9a-f]{16}-01$")
@@ -403,6 +428,125 @@ class OTLP(TracingCase):
         self.get()
         self.eventually(lambda: zipkin.requests and otlp.requests)
         self.assertEqual(zipkin.zipkin_spans[0]["id"], otlp.otlp_spans[0].span_id.hex())
+
+
+class Datadog(TracingCase):
+    """Against the agent that Datadog tests its tracers with, which checks what it gets."""
+
+    def agent(self) -> int:
+        port = free_port()
+        self.server(
+            os.path.join(os.path.dirname(sys.executable), "ddapm-test-agent"), "--port", str(port),
+            "--otlp-http-port", str(free_port()), "--otlp-grpc-port", str(free_port()), "--web-ui-port", "0",
+            "--enabled-checks", "trace_count_header,meta_tracer_version_header,trace_content_length")
+        self.wait_listening(port)
+        return port
+
+    def ask(self, port: int, path: str):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.read()
+
+    def test_its_agent_takes_spans(self):
+        agent = self.agent()
+        self.proxy(
+            {"upstream_spans": True, "propagation": ["datadog"]}, [{"datadog": {"cluster": "agent"}}],
+            [cluster("agent", agent)], service=Service([200, 500]))
+        self.get(x_datadog_trace_id="123456789", x_datadog_parent_id="42", x_datadog_sampling_priority="1",
+                 x_datadog_tags="_dd.p.tid=4bf92f3577b34da6")
+        self.get()
+        traces = self.eventually(
+            lambda: len(found := json.loads(self.ask(agent, "/test/traces"))) == 2 and found, "no traces")
+        by_id = {trace[0]["trace_id"]: trace for trace in traces}
+        server, client = by_id.pop(123456789)
+        self.assertEqual((server["parent_id"], client["parent_id"]), (42, server["span_id"]))
+        self.assertEqual(server["meta"]["_dd.p.tid"], "4bf92f3577b34da6")
+        self.assertEqual((server["service"], server["resource"], server["error"]), ("edge", "a.example", 0))
+        self.assertEqual(self.service.requests[0]["x-datadog-parent-id"], str(client["span_id"]))
+        (failed,) = by_id.values()
+        self.assertEqual([span["error"] for span in failed], [1, 1])
+        self.assertEqual(self.ask(agent, "/test/trace_check/failures"), b"")
+
+
+class SkyWalking(TracingCase):
+    def test_its_collector_takes_segments(self):
+        segments = []
+
+        class Handler(TraceSegmentReportServiceServicer):
+            def collect(self, requests, context):
+                segments.extend(requests)
+                return Commands()
+
+        server = grpc.server(futures.ThreadPoolExecutor(2))
+        add_TraceSegmentReportServiceServicer_to_server(Handler(), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        self.addCleanup(server.stop, None)
+        self.proxy(
+            {"upstream_spans": True, "propagation": ["skywalking"]}, [{"skywalking": {"cluster": "oap"}}],
+            [cluster("oap", port, protocol="http2")])
+        caller = Carrier(trace_id="a.57.1", segment_id="b.57.2", span_id="3", service="before",
+                         service_instance="i", endpoint="/before", client_address="here:1")
+        self.get("/path", sw8=caller.val)
+        self.get("/path")
+        self.eventually(lambda: len(segments) == 2)
+        segment = segments[0]
+        self.assertEqual((segment.traceId, segment.service), ("a.57.1", "edge"))
+        entry, leaving = segment.spans
+        self.assertEqual((entry.spanId, entry.parentSpanId, entry.spanType), (0, -1, 0))
+        self.assertEqual((leaving.spanId, leaving.parentSpanId, leaving.spanType), (1, 0, 1))
+        self.assertTrue(leaving.peer.startswith("127.0.0.1:"))
+        reference = entry.refs[0]
+        self.assertEqual(
+            (reference.traceId, reference.parentTraceSegmentId, reference.parentSpanId, reference.parentService),
+            ("a.57.1", "b.57.2", 3, "before"))
+        told = Carrier()
+        told.val = self.service.requests[0]["sw8"]
+        self.assertTrue(told.is_valid)
+        self.assertEqual(
+            (told.trace_id, told.segment_id, told.span_id, told.service),
+            ("a.57.1", segment.traceSegmentId, "1", "edge"))
+        self.assertEqual(len(segments[1].spans[0].refs), 0)
+
+
+class XRay(TracingCase):
+    def test_its_daemon_gets_segments_that_aws_takes(self):
+        daemon = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(daemon.close)
+        daemon.bind(("127.0.0.1", 0))
+        daemon.settimeout(10)
+        self.proxy(
+            {"upstream_spans": True, "propagation": ["xray"]},
+            [{"xray": {"address": f"127.0.0.1:{daemon.getsockname()[1]}", "segment_name": "edge proxy"}}],
+            service=Service([200, 503]))
+        self.get("/path", x_amzn_trace_id="Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1")
+        self.get()
+        documents = []
+        for _ in range(2):
+            header, document_ = daemon.recv(65536).split(b"\n", 1)
+            self.assertEqual(json.loads(header), {"format": "json", "version": 1})
+            documents.append(document_.decode())
+        first, second = map(json.loads, documents)
+        self.assertEqual(first["trace_id"], "1-5759e988-bd862e3fe1be46a994272793")
+        self.assertEqual((first["parent_id"], first["name"]), ("53995c3f42cd8ad8", "edge proxy"))
+        self.assertEqual(first["http"]["response"]["status"], 200)
+        self.assertEqual(first["subsegments"][0]["id"], self.service.requests[0]["x-amzn-trace-id"][48:64])
+        self.assertTrue(second["fault"] and second["subsegments"][0]["fault"])
+        self.assertLess(abs(int(second["trace_id"][2:10], 16) - time.time()), 60)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            os.environ.setdefault(name, "nobody")
+        with moto.mock_aws():
+            client = boto3.client("xray", region_name="eu-west-1")
+            answer = client.put_trace_segments(TraceSegmentDocuments=documents)
+            self.assertEqual(answer["UnprocessedTraceSegments"], [])
+            traces = client.batch_get_traces(TraceIds=[first["trace_id"], second["trace_id"]])["Traces"]
+            self.assertEqual({trace["Id"] for trace in traces}, {first["trace_id"], second["trace_id"]})
+
+    def test_a_daemon_that_is_not_there_hurts_nobody(self):
+        proxy = self.proxy({}, [{"xray": {"address": f"127.0.0.1:{free_port()}"}}])
+        for _ in range(5):
+            self.assertIn("200", self.get())
+        self.eventually(
+            lambda: proxy.metrics().sum("ringway_tracing_export_requests_total", exporter="xray") == 5)
 
 
 class Tree(TracingCase):

@@ -20,8 +20,12 @@ extension ConfigurationDecoder {
         let backends = [
             "zipkin": object.optional("zipkin", .object("zipkin", zipkin)),
             "otlp": object.optional("otlp", .object("otlp", otlp)),
+            "datadog": object.optional("datadog", .object("datadog", datadog)),
+            "skywalking": object.optional("skywalking", .object("skywalking", skyWalking)),
+            "xray": object.optional("xray", .object("xray", xray)),
         ]
-        guard let entry = object.exactlyOne(of: ["zipkin", "otlp"]), let backend = backends[entry.key] ?? nil else {
+        let kinds = ["zipkin", "otlp", "datadog", "skywalking", "xray"]
+        guard let entry = object.exactlyOne(of: kinds), let backend = backends[entry.key] ?? nil else {
             return nil
         }
         let position = name == nil ? entry.keyPosition : object.position(of: "name")
@@ -32,7 +36,7 @@ extension ConfigurationDecoder {
     private func zipkin(_ object: ConfigObject) -> TraceBackendConfiguration? {
         let encodings: KeyValuePairs<String, ZipkinEncoding> = ["json": .json, "protobuf": .protobuf]
         let encoding = object.value("encoding", .choice(encodings), default: .json)
-        return collector(object, path: ZipkinEncoding.defaultPath).map { .zipkin($0, encoding) }
+        return collector(object, path: ZipkinEncoding.defaultPath).map { .http(.zipkin(encoding), $0) }
     }
 
     private func otlp(_ object: ConfigObject) -> TraceBackendConfiguration? {
@@ -45,7 +49,24 @@ extension ConfigurationDecoder {
         }
         let collector = collector(object, path: isGRPC ? OTLPProtocol.grpcPath : OTLPProtocol.defaultPath)
         if isGRPC, let collector { http2References.append(collector.cluster) }
-        return collector.map { .otlp($0, kind) }
+        return collector.map { .http(.otlp(kind), $0) }
+    }
+
+    private func datadog(_ object: ConfigObject) -> TraceBackendConfiguration? {
+        collector(object, path: TracePaths.datadog).map { .http(.datadog, $0) }
+    }
+
+    private func skyWalking(_ object: ConfigObject) -> TraceBackendConfiguration? {
+        let collector = collector(object, path: TracePaths.skyWalking)
+        if let collector { http2References.append(collector.cluster) }
+        return collector.map { .http(.skyWalking, $0) }
+    }
+
+    private func xray(_ object: ConfigObject) -> TraceBackendConfiguration? {
+        .xray(
+            XRayDaemonConfiguration(
+                address: object.value("address", .endpointAddress, default: XRayDaemonConfiguration.defaultAddress),
+                segmentName: object.optional("segment_name", .serviceName)))
     }
 
     private func collector(_ object: ConfigObject, path: String) -> TraceCollector? {
@@ -73,7 +94,8 @@ extension ConfigurationDecoder {
             .list(of: .placedText("the name of an exporter"), count: ConfigLimits.traceExporters))
         for exporter in exporters ?? [] { exporterReferences.append(exporter) }
         let formats: KeyValuePairs<String, TraceFormat> = [
-            "w3c": .w3c, "b3": .b3, "b3_single": .b3Single, "datadog": .datadog, "xray": .xray,
+            "w3c": .w3c, "b3": .b3, "b3_single": .b3Single, "datadog": .datadog, "skywalking": .skyWalking,
+            "xray": .xray,
             "opentracing": .openTracing,
         ]
         return HTTPTracingConfiguration(

@@ -33,14 +33,35 @@ package struct TraceExporterConfiguration: Sendable, Equatable {
 }
 
 package enum TraceBackendConfiguration: Sendable, Equatable {
-    case zipkin(TraceCollector, ZipkinEncoding)
-    case otlp(TraceCollector, OTLPProtocol)
+    case http(HTTPTraceBackend, TraceCollector)
+    case xray(XRayDaemonConfiguration)
 
-    /// Where spans go.
-    package var collector: TraceCollector {
-        switch self {
-        case .zipkin(let collector, _), .otlp(let collector, _): collector
-        }
+    /// Where spans go; nil where that is no HTTP server.
+    package var collector: TraceCollector? {
+        if case .http(_, let collector) = self { collector } else { nil }
+    }
+}
+
+/// What a collector understands.
+package enum HTTPTraceBackend: Sendable, Equatable {
+    case zipkin(ZipkinEncoding)
+    case otlp(OTLPProtocol)
+    case datadog
+    case skyWalking
+}
+
+/// A daemon that takes segments in datagrams.
+package struct XRayDaemonConfiguration: Sendable, Equatable {
+    package var address: SocketAddress
+    /// What segments are called; nil for the name of the service.
+    package var segmentName: String?
+
+    /// Where AWS's daemon listens.
+    package static let defaultAddress = SocketAddress.ip(.v4(0x7F00_0001), port: 2000)
+
+    package init(address: SocketAddress = XRayDaemonConfiguration.defaultAddress, segmentName: String? = nil) {
+        self.address = address
+        self.segmentName = segmentName
     }
 }
 
@@ -77,6 +98,13 @@ package enum OTLPProtocol: Sendable, Equatable {
     package static let grpcPath = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 }
 
+package enum TracePaths {
+    /// Of a Datadog agent.
+    package static let datadog = "/v0.4/traces"
+    /// What gRPC makes of SkyWalking's service and its method.
+    package static let skyWalking = "/skywalking.v3.TraceSegmentReportService/collect"
+}
+
 /// The formats in which headers carry a trace from one service to the next.
 package enum TraceFormat: UInt8, Sendable, Equatable, CaseIterable {
     /// `traceparent`.
@@ -87,6 +115,8 @@ package enum TraceFormat: UInt8, Sendable, Equatable, CaseIterable {
     case b3Single
     /// `x-datadog-trace-id` and its kin.
     case datadog
+    /// `sw8`.
+    case skyWalking
     /// `x-amzn-trace-id`.
     case xray
     /// `ot-tracer-traceid` and its kin.

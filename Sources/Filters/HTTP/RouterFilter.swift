@@ -487,6 +487,7 @@ package final class RouterFilter {
 
     /// Full jitter, so that retries of many requests do not come at once.
     private func scheduleRetry(_ stream: HTTPStream, _ retry: RetryPolicy) {
+        stream.trace { $0.tryEnds(stream, $1, failed: true) }
         unsafe stream.route.upstream = nil
         stream.route.isReady = false
         stream.updateBodyClock()

@@ -102,6 +102,7 @@ extension HTTPTracing {
             }
             if trace.value.tryCount == 0 { writeAddress(of: context.info.endpoint, in: cluster, to: &texts) }
         }
+        if !trace.value.skyWalking.isEmpty { texts.append(.skyWalking, trace.value.skyWalking, max: 2048) }
         if context.info.hasHead { writeHead(stream, to: &texts) }
         for tag in tags {
             withText(tag.writer, context) { value in

@@ -20,6 +20,10 @@ package final class HTTPTracing {
     var lateSecond: UInt64 = 0
     var lateCount = 0
     private let formats: [TraceFormat]
+    /// What SkyWalking is told of this proxy.
+    private let service: RouteText
+    private let instance: RouteText
+    private let memory = RouteMemory()
     /// X-Ray's ids begin with the time.
     private let datesIDs: Bool
     private var random: SplitMix64
@@ -36,6 +40,8 @@ package final class HTTPTracing {
         upstreamSpans = plan.configuration.upstreamSpans
         hasRoutes = !plan.routes.isEmpty
         formats = plan.configuration.propagation
+        service = memory.store(plan.source.serviceName)
+        instance = memory.store(plan.source.nodeID)
         datesIDs = formats.contains(.xray)
         responseFields = plan.tags.reduce(into: NotedFields()) { $0.formUnion($1.format.responseFields) }
         trailerFields = plan.tags.reduce(into: NotedFields()) { $0.formUnion($1.format.trailerFields) }
@@ -55,12 +61,10 @@ package final class HTTPTracing {
         stream.askForAddresses()
         let own = route.flatMap { $0.index < plan.routes.count ? $0.index : nil }
         trace.value.route = Int32(own ?? -1)
-        var caller: TraceContext?
-        for format in formats {
-            caller = format.extract(stream.request.headers)
-            if caller != nil { break }
-        }
-        let reason = decide(stream, caller, origin, (own.flatMap { plan.routes[$0]?.rates } ?? plan.rates).current)
+        let caller = plan.caller(of: stream.request.headers)
+        let chance = UInt32(random.next() % 1_000_000)
+        let question = plan.question(stream.request.headers, caller, origin, chance: chance)
+        let reason = question.answer((own.flatMap { plan.routes[$0]?.rates } ?? plan.rates).current)
         trace.value.isDecided = true
         trace.value.reason = reason
         counters.add(to: TracingStat(reason))
@@ -80,28 +84,10 @@ package final class HTTPTracing {
         {
             stream.request.headers.remove(.tracestate)
         }
-        inject(context, into: stream)
-    }
-
-    private func decide(
-        _ stream: HTTPStream, _ context: TraceContext?, _ origin: RequestOrigin, _ sampling: TraceSampling
-    ) -> TraceReason {
-        let chance = UInt32(random.next() % 1_000_000)
-        var question = TraceQuestion(pivot: chance, chance: chance)
-        let id = stream.request.headers[.xRequestId]
-        if let id {
-            question.pivot =
-                (plan.packsReason ? TraceRequestID.packedPivot(of: id) : nil) ?? TraceRequestID.pivot(of: id)
+        if formats.contains(.skyWalking) {
+            trace.value.skyWalking = stream.request.headers[SkyWalkingContext.name] ?? .empty
         }
-        question.hasClientID = stream.request.headers.contains(.xClientTraceId)
-        // Of others it was removed.
-        question.isForced = stream.request.headers.contains(.xEnvoyForceTrace)
-        if plan.packsReason, let known = id.flatMap(TraceRequestID.packedReason), known != .notTraced {
-            question.caller = .yes(known)
-        } else if origin != .outside, let context, context.sampled != .undecided {
-            question.caller = context.isSampled ? .yes(.parent) : .no
-        }
-        return question.answer(sampling)
+        inject(context, into: stream, trace, spanIndex: 0)
     }
 
     private func newTrace(_ stream: HTTPStream) -> TraceContext {
@@ -115,8 +101,14 @@ package final class HTTPTracing {
 
     private func newID() -> UInt64 { max(random.next(), 1) }
 
-    private func inject(_ context: TraceContext, into stream: HTTPStream) {
-        for format in formats { format.inject(context, into: &stream.request.headers) }
+    private func inject(
+        _ context: TraceContext, into stream: HTTPStream, _ trace: Stable<TraceState>, spanIndex: Int
+    ) {
+        let segment = SkyWalkingSegment(
+            serverSpanID: trace.value.context.spanID, spanIndex: spanIndex, caller: trace.value.skyWalking,
+            service: service.bytes, instance: instance.bytes, endpoint: stream.request.path,
+            target: stream.request.authority)
+        for format in formats { format.inject(context, segment, into: &stream.request.headers) }
     }
 
     // MARK: Tries
@@ -135,7 +127,7 @@ package final class HTTPTracing {
         var context = trace.value.context
         context.parentID = context.spanID
         context.spanID = trace.value.tries[current].spanID
-        inject(context, into: stream)
+        inject(context, into: stream, trace, spanIndex: current + 1)
     }
 
     /// The endpoint that is tried has begun to answer.

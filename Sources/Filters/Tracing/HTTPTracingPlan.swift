@@ -1,6 +1,6 @@
 package import Config
 package import Engine
-internal import HTTP
+package import HTTP
 
 /// `tracing` of a listener, compiled: shared by all workers.
 package struct HTTPTracingPlan: Sendable {
@@ -17,6 +17,7 @@ package struct HTTPTracingPlan: Sendable {
 
     let configuration: HTTPTracingConfiguration
     let listener: String
+    let source: SpanSource
     let packsReason: Bool
     /// Of exporters, one bit each.
     let exporters: UInt32
@@ -35,12 +36,13 @@ package struct HTTPTracingPlan: Sendable {
     ///   - rates: gives the shares of a route, or with nil those of the listener, which may differ from the configured
     package init?(
         _ configuration: HTTPTracingConfiguration, of listener: ListenerConfiguration, _ http: HTTPConfiguration,
-        exporters: UInt32, rings: SpanRings, stats: StatsRegistry.Range, _ diagnostics: Diagnostics,
+        source: SpanSource, exporters: UInt32, rings: SpanRings, stats: StatsRegistry.Range, _ diagnostics: Diagnostics,
         rates: (RouteConfiguration?, TraceSampling) -> TraceRates
     ) {
         let before = diagnostics.reportCount
         self.configuration = configuration
         self.listener = listener.name
+        self.source = source
         self.exporters = exporters
         self.rings = rings
         self.stats = stats
@@ -74,14 +76,84 @@ package struct HTTPTracingPlan: Sendable {
         }
     }
 
-    /// Spans go to the same exporters. Everything else is in the configuration of the listener.
-    package func isEquivalent(to other: HTTPTracingPlan) -> Bool { exporters == other.exporters }
+    /// Spans go to the same exporters, under the same name. Everything else is in the configuration of the listener.
+    package func isEquivalent(to other: HTTPTracingPlan) -> Bool {
+        exporters == other.exporters && source == other.source
+    }
+
+    // MARK: Requests
+
+    /// Where a request stands, as the first format says that it has.
+    func caller(of headers: borrowing HeaderTable) -> TraceContext? {
+        for format in configuration.propagation {
+            if let context = format.extract(headers) { return context }
+        }
+        return nil
+    }
+
+    /// What the decision about a request rests on, once its headers are in order.
+    ///
+    /// - Parameter chance: 0 to 999,999, drawn for this request
+    func question(
+        _ headers: borrowing HeaderTable, _ caller: TraceContext?, _ origin: RequestOrigin, chance: UInt32
+    ) -> TraceQuestion {
+        var question = TraceQuestion(pivot: chance, chance: chance)
+        let id = headers[.xRequestId]
+        if let id {
+            question.pivot = (packsReason ? TraceRequestID.packedPivot(of: id) : nil) ?? TraceRequestID.pivot(of: id)
+        }
+        question.hasClientID = headers.contains(.xClientTraceId)
+        // Of others it was removed.
+        question.isForced = headers.contains(.xEnvoyForceTrace)
+        if packsReason, let known = id.flatMap(TraceRequestID.packedReason), known != .notTraced {
+            question.caller = .yes(known)
+        } else if origin != .outside, let caller, caller.sampled != .undecided {
+            question.caller = caller.isSampled ? .yes(.parent) : .no
+        }
+        return question
+    }
+
+    /// Whether a request would be traced and why, in words.
+    ///
+    /// - Parameters:
+    ///   - route: its number
+    ///   - isEdge: clients of the listener are strangers
+    package func explain(_ headers: borrowing HeaderTable, route: Int, isEdge: Bool) -> String {
+        let sampling = ((route < routes.count ? routes[route] : nil)?.rates ?? rates).current
+        var question = question(headers, caller(of: headers), isEdge ? .outside : .behindProxy, chance: 0)
+        let replacesID = isEdge || !headers.contains(.xRequestId)
+        // Only an internal client may force a trace, and nobody knows here who asks.
+        question.isForced = false
+        if replacesID, question.caller == .undecided, !question.hasClientID {
+            return "\(sampling.random) of such requests, by their ids; \(sampling.overall) at most"
+        }
+        let number = "its id has the number \(question.pivot) of 1000000"
+        return switch question.answer(sampling) {
+        case .notTraced where question.caller == .no: "no, its caller decided against it"
+        case .notTraced: "no, \(number), sampling is \(sampling.random), overall \(sampling.overall)"
+        case .sampled: "yes, \(number), sampling is \(sampling.random)"
+        case .parent: "yes, its caller traces it"
+        case .clientForced: "yes, for x-client-trace-id, with a chance of \(sampling.client)"
+        case .serviceForced, .late: "yes, a service in front asks for it"
+        }
+    }
 
     /// The same on one worker.
     ///
     /// - Parameter counters: `TracingStat`, on this worker
     package func makeTracing(on worker: Worker, counters: StatsScope) -> HTTPTracing {
         HTTPTracing(plan: self, worker: worker, counters: counters)
+    }
+}
+
+/// Who the spans of this process are of.
+package struct SpanSource: Sendable, Equatable {
+    package let serviceName: String
+    package let nodeID: String
+
+    package init(serviceName: String, nodeID: String) {
+        self.serviceName = serviceName
+        self.nodeID = nodeID
     }
 }
 

@@ -35,6 +35,8 @@ package struct SpanRecord: BitwiseCopyable, Sendable {
 package enum SpanText: UInt8, Sendable {
     case name, requestID, clientTraceID, method, scheme, host, path, version, userAgent, downstreamCluster
     case peerAddress, upstreamCluster, route, listener, responseFlags
+    /// The `sw8` that the request came with.
+    case skyWalking
     /// Of a try: the texts of this kind stand in the order of the tries.
     case upstreamAddress
     /// With a key of its own.

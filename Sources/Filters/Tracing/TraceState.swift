@@ -19,6 +19,8 @@ struct TraceState {
     var tries = InlineArray<16, TraceTry>(repeating: TraceTry())
     /// The head's bytes stay where they are until the next exchange.
     var decoratedName = ByteSlice.empty
+    /// The `sw8` that the request came with.
+    var skyWalking = ByteSlice.empty
 
     /// Everything but `tries`, of which `tryCount` says how many mean something.
     mutating func reset() {
@@ -30,6 +32,7 @@ struct TraceState {
         route = -1
         tryCount = 0
         decoratedName = .empty
+        skyWalking = .empty
     }
 
     /// The number of the current try, from 0; -1 without one.
@@ -62,6 +65,4 @@ package struct TraceTry: BitwiseCopyable, Sendable {
     package var status: UInt16 = 0
     /// No response came of it, or not all of it.
     package var failed = false
-    /// Where the endpoint's name ends in the record's text, for those that have another one than the last try.
-    package var addressText: UInt8 = 0
 }

@@ -21,7 +21,7 @@ struct TracingPage {
         let exporters = snapshot.tracing.exporters.map { exporter -> JSON in
             .object([
                 ("name", .string(exporter.configuration.name)),
-                ("cluster", .string(exporter.cluster.name)),
+                ("cluster", exporter.cluster.map { .string($0.name) } ?? .null),
                 ("spans_exported", .number(exporter.stats.exported)),
                 ("spans_waiting", .number(exporter.stats.waiting)),
                 (

@@ -25,7 +25,7 @@ extension SnapshotCompiler {
         let filters = plans.compactMap(makeFilter)
         let routeFilters = routeFilters(of: http, diagnostics, makeFilter)
         let logs = self.plans(of: http.accessLogs, exchanges: true, diagnostics)
-        let tracing = httpTracingPlan(http, of: listener, tracingPlan.exporters, diagnostics)
+        let tracing = httpTracingPlan(http, of: listener, tracingPlan, diagnostics)
         guard let table, (tracing == nil) == (http.tracing == nil), filters.count == http.filters.count,
             hasRouteClusters, let logs, let routeFilters
         else {

@@ -12,7 +12,8 @@ extension SnapshotCompiler {
             serviceName: configuration.serviceName, nodeID: configuration.nodeID ?? MachineName.current)
         let exporters = configuration.exporters.compactMap { exporter -> TracingPlan.Exporter? in
             // A cluster that is not there was reported when references were checked, or has errors of its own.
-            guard let cluster = clusters[exporter.backend.collector.cluster.name] else { return nil }
+            let cluster = exporter.backend.collector.flatMap { clusters[$0.cluster.name] }
+            guard exporter.backend.collector == nil || cluster != nil else { return nil }
             guard let slot = tracing.slot(of: exporter.name) else {
                 diagnostics.report(
                     "exporter \(exporter.name.quotedForMessage) has no place beside those of the running configuration",
@@ -27,17 +28,18 @@ extension SnapshotCompiler {
 
     /// nil without `tracing`, and after an error.
     func httpTracingPlan(
-        _ http: HTTPConfiguration, of listener: ListenerConfiguration, _ exporters: [TracingPlan.Exporter],
+        _ http: HTTPConfiguration, of listener: ListenerConfiguration, _ plan: TracingPlan,
         _ diagnostics: Diagnostics
     ) -> HTTPTracingPlan? {
         guard let configuration = http.tracing else { return nil }
-        let wanted = exporters.filter { exporter in
+        let wanted = plan.exporters.filter { exporter in
             configuration.exporters.map { names in names.contains { $0.text == exporter.configuration.name } } ?? true
         }
         do throws(StatsRegistry.Full) {
             let stats = try registry.range(for: .init(.tracing, listener.name), count: TracingStat.cellCount)
             return HTTPTracingPlan(
-                configuration, of: listener, http, exporters: wanted.reduce(0) { $0 | 1 << UInt32($1.slot) },
+                configuration, of: listener, http, source: plan.source,
+                exporters: wanted.reduce(0) { $0 | 1 << UInt32($1.slot) },
                 rings: tracing.rings, stats: stats, diagnostics
             ) { route, sampling in
                 tracing.rates(of: Self.rateKey(listener, route), sampling)

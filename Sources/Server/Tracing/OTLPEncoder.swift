@@ -1,3 +1,4 @@
+internal import Filters
 internal import Foundation
 internal import SwiftProtobuf
 internal import TracingProtocols
@@ -31,7 +32,7 @@ struct OTLPEncoder: SpanEncoder {
         }
     }
 
-    mutating func finish() -> [UInt8] {
+    mutating func finish() -> EncodedSpans {
         var scope = Opentelemetry_Proto_Trace_V1_ScopeSpans()
         scope.scope.name = "ringway"
         scope.scope.version = RingwayVersion.current
@@ -44,7 +45,7 @@ struct OTLPEncoder: SpanEncoder {
         spans = []
         byteCount = 0
         let body = encoded(request)
-        return isGRPC ? GRPCFrame.message(body) : body
+        return EncodedSpans(body: isGRPC ? GRPCFrame.message(body) : body)
     }
 
     private static func message(_ span: Span) -> Opentelemetry_Proto_Trace_V1_Span {

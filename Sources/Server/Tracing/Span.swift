@@ -43,6 +43,8 @@ struct Span {
 /// What an exchange left behind, as spans: the server's, and one for each try that was written down.
 struct ExchangeSpans {
     let spans: [Span]
+    /// Of a request that came with SkyWalking's header.
+    let skyWalking: SkyWalkingCaller?
 
     init(_ view: SpanView) {
         let record = view.record
@@ -60,6 +62,7 @@ struct ExchangeSpans {
                 tries[index], index, address: index < texts.addresses.count ? texts.addresses[index] : "", server, texts
             )
         }
+        skyWalking = texts[.skyWalking].flatMap(SkyWalkingCaller.init)
         spans = [server] + clients
     }
 

@@ -8,7 +8,7 @@ final class SpanCollector: TimerTask {
     private let worker: Worker
     private let registry: StatsRegistry
     private let rings: SpanRings
-    private var exporters: [SpanExporter] = []
+    private var exporters: [any SpanSink] = []
     private var clusters: [String: WorkerCluster] = [:]
     private var pools: [String: HTTPConnectionPool] = [:]
     private var isFlushing = false
@@ -38,15 +38,15 @@ final class SpanCollector: TimerTask {
 
     /// Exports as `plan` says from now on. What goes on as it was keeps what waits there.
     func apply(_ plan: TracingPlan) {
-        var kept: [SpanExporter] = []
+        var kept: [any SpanSink] = []
         var used: Set<String> = []
         var old = exporters
         for next in plan.exporters {
-            used.insert(next.cluster.name)
+            if let cluster = next.cluster { used.insert(cluster.name) }
             if let index = old.firstIndex(where: { $0.serves(next, plan.source) }) {
                 kept.append(old.remove(at: index))
             } else {
-                kept.append(SpanExporter(next, plan.source, pool: pool(of: next.cluster), worker: worker))
+                kept.append(sink(next, plan.source))
             }
         }
         for exporter in old { exporter.stop() }
@@ -55,6 +55,15 @@ final class SpanCollector: TimerTask {
             pool.close()
             pools[name] = nil
             clusters[name] = nil
+        }
+    }
+
+    private func sink(_ next: TracingPlan.Exporter, _ source: SpanSource) -> any SpanSink {
+        switch next.configuration.backend {
+        case .http(let backend, let collector):
+            guard let cluster = next.cluster else { preconditionFailure("a collector has a cluster") }
+            return SpanExporter(next, source, backend, collector, pool: pool(of: cluster), worker: worker)
+        case .xray(let daemon): return XRayExporter(next, source, daemon)
         }
     }
 

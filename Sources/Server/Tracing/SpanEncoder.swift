@@ -1,10 +1,5 @@
 internal import Config
-
-/// Who the spans of this process are of.
-struct SpanSource: Sendable, Equatable {
-    var serviceName: String
-    var nodeID: String
-}
+internal import Filters
 
 /// Collects spans in the form of one backend. One file each; the line that makes them is in `makeSpanEncoder`.
 protocol SpanEncoder {
@@ -17,14 +12,38 @@ protocol SpanEncoder {
 
     /// Adds all spans of an exchange.
     mutating func append(_ exchange: ExchangeSpans)
-    /// All of them as the body of a request, and begins anew.
-    mutating func finish() -> [UInt8]
+    /// All of them as a request, and begins anew.
+    mutating func finish() -> EncodedSpans
 }
 
-func makeSpanEncoder(_ backend: TraceBackendConfiguration, _ source: SpanSource) -> any SpanEncoder {
+/// What goes into one request.
+struct EncodedSpans {
+    var body: [UInt8]
+    /// What the backend wants to know of this body, besides `content-type`.
+    var headers: [(name: String, value: String)] = []
+}
+
+func makeSpanEncoder(_ backend: HTTPTraceBackend, _ source: SpanSource) -> any SpanEncoder {
     switch backend {
-    case .zipkin(_, .json): ZipkinJSONEncoder(source)
-    case .zipkin(_, .protobuf): ZipkinProtobufEncoder(source)
-    case .otlp(_, let kind): OTLPEncoder(source, isGRPC: kind == .grpc)
+    case .zipkin(.json): ZipkinJSONEncoder(source)
+    case .zipkin(.protobuf): ZipkinProtobufEncoder(source)
+    case .otlp(let kind): OTLPEncoder(source, isGRPC: kind == .grpc)
+    case .datadog: DatadogEncoder(source)
+    case .skyWalking: SkyWalkingEncoder(source)
     }
+}
+
+/// Somebody who takes the spans of finished exchanges. Lives on the tracing thread.
+protocol SpanSink: AnyObject {
+    var plan: TracingPlan.Exporter { get }
+
+    /// The next generation can go on with it.
+    func serves(_ next: TracingPlan.Exporter, _ source: SpanSource) -> Bool
+    func append(_ exchange: ExchangeSpans, nowNs: UInt64)
+    /// Sends what has waited long enough.
+    ///
+    /// - Parameter all: nothing waits for company any more
+    func tick(nowNs: UInt64, all: Bool)
+    /// Nobody wants its spans any more.
+    func stop()
 }

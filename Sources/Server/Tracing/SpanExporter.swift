@@ -1,5 +1,6 @@
 internal import Config
 internal import Engine
+internal import Filters
 internal import HTTP
 internal import Upstream
 
@@ -8,9 +9,10 @@ internal import Upstream
 ///
 /// While the backend is away batches wait, as many as may; the oldest are dropped for new ones. A batch that fails is
 /// tried again after a pause that grows.
-final class SpanExporter: UpstreamRequest {
+final class SpanExporter: UpstreamRequest, SpanSink {
     private struct Batch {
         var body: [UInt8]
+        var headers: [(name: String, value: String)]
         var spans: Int
         var tries = 0
     }
@@ -33,6 +35,7 @@ final class SpanExporter: UpstreamRequest {
     private let source: SpanSource
     private let worker: Worker
     private let pool: HTTPConnectionPool
+    private let collector: TraceCollector
     private let isGRPC: Bool
     private var encoder: any SpanEncoder
     /// When the first of the spans came that the encoder has.
@@ -53,13 +56,17 @@ final class SpanExporter: UpstreamRequest {
     private var grpcStatus: Int?
     private var wasRepeated = false
 
-    init(_ plan: TracingPlan.Exporter, _ source: SpanSource, pool: HTTPConnectionPool, worker: Worker) {
+    init(
+        _ plan: TracingPlan.Exporter, _ source: SpanSource, _ backend: HTTPTraceBackend, _ collector: TraceCollector,
+        pool: HTTPConnectionPool, worker: Worker
+    ) {
         self.plan = plan
         self.source = source
         self.pool = pool
         self.worker = worker
-        encoder = makeSpanEncoder(plan.configuration.backend, source)
-        if case .otlp(_, .grpc) = plan.configuration.backend { isGRPC = true } else { isGRPC = false }
+        self.collector = collector
+        encoder = makeSpanEncoder(backend, source)
+        isGRPC = encoder.contentType == "application/grpc"
         super.init()
     }
 
@@ -91,7 +98,8 @@ final class SpanExporter: UpstreamRequest {
 
     private func close() {
         let spans = encoder.count
-        waiting.append(Batch(body: encoder.finish(), spans: spans))
+        let encoded = encoder.finish()
+        waiting.append(Batch(body: encoded.body, headers: encoded.headers, spans: spans))
         guard waiting.count > Self.batchesMax else { return }
         plan.stats.drop(waiting.removeFirst().spans, .queueFull)
     }
@@ -121,16 +129,19 @@ final class SpanExporter: UpstreamRequest {
     }
 
     private func makeHead() {
-        let collector = plan.configuration.backend.collector
         head.reset()
         _ = head.setMethod(ByteSlice("POST"))
         let parts = collector.path.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false).map(
             String.init)
         ByteSlice.withBytes(of: parts[0]) { _ = head.setPath($0) }
         if parts.count > 1 { ByteSlice.withBytes(of: parts[1]) { _ = head.setQuery($0) } }
-        ByteSlice.withBytes(of: collector.host ?? plan.cluster.name) { _ = head.setAuthority($0) }
+        ByteSlice.withBytes(of: collector.host ?? pool.cluster.cluster.name) { _ = head.setAuthority($0) }
         ByteSlice.withBytes(of: encoder.contentType) { _ = head.headers.add(.contentType, $0) }
         ByteSlice.withBytes(of: "ringway/\(RingwayVersion.current)") { _ = head.headers.add(.userAgent, $0) }
+        for field in sending?.headers ?? [] {
+            guard let key = HeaderKey(field.name) else { continue }
+            ByteSlice.withBytes(of: field.value) { _ = head.headers.add(key, $0) }
+        }
         for header in collector.headers {
             guard let key = HeaderKey(header.name) else { continue }
             ByteSlice.withBytes(of: header.value) { _ = head.headers.set(key, $0) }

@@ -1,4 +1,5 @@
 internal import Config
+internal import Filters
 internal import Upstream
 
 /// `tracing` of the top level, compiled: who gets the spans of one generation.
@@ -7,7 +8,8 @@ struct TracingPlan: Sendable {
         let configuration: TraceExporterConfiguration
         /// Its bit in the records of spans.
         let slot: Int
-        let cluster: Cluster
+        /// nil for a backend that is no HTTP server.
+        let cluster: Cluster?
         let stats: SpanExporterStats
     }
 

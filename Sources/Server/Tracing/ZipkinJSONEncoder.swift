@@ -1,3 +1,5 @@
+internal import Filters
+
 /// Zipkin's v2 JSON: https://zipkin.io/zipkin-api/#/default/post_spans
 struct ZipkinJSONEncoder: SpanEncoder {
     let contentType = "application/json"
@@ -17,12 +19,12 @@ struct ZipkinJSONEncoder: SpanEncoder {
         }
     }
 
-    mutating func finish() -> [UInt8] {
+    mutating func finish() -> EncodedSpans {
         defer {
             body = []
             count = 0
         }
-        return body + [UInt8(ascii: "]")]
+        return EncodedSpans(body: body + [UInt8(ascii: "]")])
     }
 
     private func json(_ span: Span) -> JSON {
@@ -37,7 +39,7 @@ struct ZipkinJSONEncoder: SpanEncoder {
             ("tags", .object(tags(of: span))),
         ]
         if span.parentID != 0 { fields.append(("parentId", .string(span.parentID.hex16))) }
-        if let remote = ZipkinEndpoint(span.peer) {
+        if let remote = PeerAddress(span.peer) {
             fields.append(
                 (
                     "remoteEndpoint",
@@ -54,24 +56,5 @@ struct ZipkinJSONEncoder: SpanEncoder {
         var seen: Set<String> = []
         let tags = span.tags + [(key: "node_id", value: .text(source.nodeID))]
         return tags.compactMap { seen.insert($0.key).inserted ? ($0.key, .string($0.value.text)) : nil }
-    }
-}
-
-/// `IP:PORT` in its parts; nil for what has no port, such as the path of a Unix socket.
-struct ZipkinEndpoint {
-    let ip: String
-    let port: UInt16
-    let isV6: Bool
-
-    init?(_ text: String) {
-        guard let colon = text.utf8.lastIndex(of: UInt8(ascii: ":")),
-            let port = UInt16(text[text.index(after: colon)...])
-        else { return nil }
-        var host = text[..<colon]
-        isV6 = host.first == "["
-        if isV6 { host = host.dropFirst().dropLast() }
-        guard !host.isEmpty, !host.contains("/") else { return nil }
-        ip = String(host)
-        self.port = port
     }
 }

@@ -1,4 +1,5 @@
 internal import Config
+internal import Filters
 internal import Foundation
 internal import SwiftProtobuf
 internal import TracingProtocols
@@ -21,12 +22,12 @@ struct ZipkinProtobufEncoder: SpanEncoder {
         }
     }
 
-    mutating func finish() -> [UInt8] {
+    mutating func finish() -> EncodedSpans {
         defer {
             list = Zipkin_Proto3_ListOfSpans()
             byteCount = 0
         }
-        return encoded(list)
+        return EncodedSpans(body: encoded(list))
     }
 
     private func message(_ span: Span) -> Zipkin_Proto3_Span {
@@ -40,7 +41,7 @@ struct ZipkinProtobufEncoder: SpanEncoder {
         message.timestamp = span.startedNs / 1000
         message.duration = max((span.endedNs - span.startedNs) / 1000, 1)
         message.localEndpoint.serviceName = source.serviceName
-        if let remote = ZipkinEndpoint(span.peer), let address = IPAddress(remote.ip) {
+        if let remote = PeerAddress(span.peer), let address = IPAddress(remote.ip) {
             switch address {
             case .v4(let bits):
                 message.remoteEndpoint.ipv4 = Data(

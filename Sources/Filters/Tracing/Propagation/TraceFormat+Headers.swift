@@ -9,18 +9,22 @@ extension TraceFormat {
         case .w3c: W3CTraceContext.extract(headers)
         case .b3, .b3Single: B3TraceContext.extract(headers)
         case .datadog: DatadogTraceContext.extract(headers)
+        case .skyWalking: SkyWalkingContext.extract(headers)
         case .xray: XRayTraceContext.extract(headers)
         case .openTracing: OpenTracingContext.extract(headers)
         }
     }
 
     /// Replaces what is there. `context.spanID` becomes the parent of what the next service does.
-    func inject(_ context: TraceContext, into headers: inout HeaderTable) {
+    func inject(
+        _ context: TraceContext, _ segment: SkyWalkingSegment = SkyWalkingSegment(), into headers: inout HeaderTable
+    ) {
         switch self {
         case .w3c: W3CTraceContext.inject(context, into: &headers)
         case .b3: B3TraceContext.inject(context, into: &headers)
         case .b3Single: B3TraceContext.injectSingle(context, into: &headers)
         case .datadog: DatadogTraceContext.inject(context, into: &headers)
+        case .skyWalking: SkyWalkingContext.inject(context, segment, into: &headers)
         case .xray: XRayTraceContext.inject(context, into: &headers)
         case .openTracing: OpenTracingContext.inject(context, into: &headers)
         }
