@@ -58,7 +58,7 @@ class LargeBodyCase(HTTPCase):
 
     def nothing_is_left(self):
         for name in ["ringway_http_requests_active", "ringway_cluster_requests_active", "ringway_buffers_in_use"]:
-            self.eventually_equal(lambda: self.process.metrics().sum(name), 0, name)
+            self.eventually_equal(lambda name=name: self.process.metrics().sum(name), 0, name)
 
 
 class Responses(LargeBodyCase):
