@@ -27,6 +27,7 @@ final class ConfigurationDecoder {
             drainTimeout: object.value(
                 "drain_timeout", .duration(in: ConfigLimits.drainTimeout), default: Configuration.defaultDrainTimeout),
             buffers: object.value("buffers", .object("buffers", buffers), default: BufferConfiguration()),
+            stats: object.value("stats", .object("stats", stats), default: StatsConfiguration()),
             listeners: object.required(
                 "listeners", .list(of: .object("listener", listener), count: ConfigLimits.listeners)) ?? [],
             clusters: object.value("clusters", .list(of: .object("cluster", cluster)), default: []))
@@ -49,6 +50,12 @@ final class ConfigurationDecoder {
             maxPerWorker: object.value(
                 "max_per_worker", .size(in: ConfigLimits.buffersMaxPerWorker),
                 default: BufferConfiguration.defaultMaxPerWorker))
+    }
+
+    private func stats(_ object: ConfigObject) -> StatsConfiguration? {
+        StatsConfiguration(
+            maxSeries: object.value(
+                "max_series", .int(in: ConfigLimits.series), default: StatsConfiguration.defaultMaxSeries))
     }
 
     /// Reads a reference and remembers it for the check at the end.

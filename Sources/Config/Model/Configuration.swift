@@ -8,6 +8,7 @@ package struct Configuration: Sendable, Equatable {
     /// How long connections may finish their work after the listeners stopped.
     package var drainTimeout: TimeSpan
     package var buffers: BufferConfiguration
+    package var stats: StatsConfiguration
     package var listeners: [ListenerConfiguration]
     package var clusters: [ClusterConfiguration]
 
@@ -18,6 +19,7 @@ package struct Configuration: Sendable, Equatable {
         admin: AdminConfiguration? = nil,
         drainTimeout: TimeSpan = Configuration.defaultDrainTimeout,
         buffers: BufferConfiguration = BufferConfiguration(),
+        stats: StatsConfiguration = StatsConfiguration(),
         listeners: [ListenerConfiguration] = [],
         clusters: [ClusterConfiguration] = []
     ) {
@@ -25,6 +27,7 @@ package struct Configuration: Sendable, Equatable {
         self.admin = admin
         self.drainTimeout = drainTimeout
         self.buffers = buffers
+        self.stats = stats
         self.listeners = listeners
         self.clusters = clusters
     }
@@ -63,5 +66,17 @@ package struct BufferConfiguration: Sendable, Equatable {
     ) {
         self.size = size
         self.maxPerWorker = maxPerWorker
+    }
+}
+
+/// What scrapes of the admin interface show.
+package struct StatsConfiguration: Sendable, Equatable {
+    /// Series that a scrape has at most. Listeners, clusters and filters beyond count together.
+    package var maxSeries: Int
+
+    package static let defaultMaxSeries = 500_000
+
+    package init(maxSeries: Int = StatsConfiguration.defaultMaxSeries) {
+        self.maxSeries = maxSeries
     }
 }

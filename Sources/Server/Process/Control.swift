@@ -19,6 +19,8 @@ package final class Control: @unchecked Sendable {
     let serving = ServingState()
     package let log: Logger
     let queue: ControlQueue
+    /// Where scrapes are written, so that nothing else waits for them. It runs when nothing else wants to.
+    let scrapes: ControlQueue
     private let workers: [WorkerThread]
     let compiler: SnapshotCompiler
     let accessLogs: AccessLogFiles
@@ -28,6 +30,7 @@ package final class Control: @unchecked Sendable {
     private let isEnding = Atomic<Bool>(false)
     // From here on: touched on `queue` only, once the process has started.
     private(set) var snapshot: Snapshot?
+    private var series: SeriesPlan?
     private(set) var applies = ApplyCounts()
     var certificateReloads = ApplyCounts()
     var certificateWatch = CertificateWatch()
@@ -49,6 +52,7 @@ package final class Control: @unchecked Sendable {
         self.log = log
         self.end = end
         queue = try ControlQueue()
+        scrapes = try ControlQueue(niceness: 10)
         self.overrides = overrides
         let cpus = ProcessorShare.allowedCPUs()
         let count =
@@ -78,6 +82,19 @@ package final class Control: @unchecked Sendable {
     /// Where `listener` can be reached.
     func address(of listener: ListenerPlan) -> String {
         chosenAddresses[listener.socketKey]?.description ?? listener.configuration.address.description
+    }
+
+    /// What a scrape that begins now shows; nil before the start.
+    var metricInputs: MetricInputs? {
+        guard let snapshot, let series else { return nil }
+        return metricInputs(snapshot, series)
+    }
+
+    private func metricInputs(_ snapshot: Snapshot, _ plan: SeriesPlan) -> MetricInputs {
+        MetricInputs(
+            registry: registry, snapshot: snapshot, plan: plan, accessLogs: accessLogs.files, applies: applies,
+            certificateReloads: certificateReloads, phase: phase, uptimeSeconds: uptimeSeconds,
+            addresses: Dictionary(snapshot.listeners.map { ($0.configuration.name, address(of: $0)) }) { $1 })
     }
 
     // MARK: Start
@@ -241,6 +258,15 @@ package final class Control: @unchecked Sendable {
         healthChecks?.check(Array(next.clusters.values))
         compiler.retire(allBut: next)
         snapshot = next
+        series = SeriesPlan(
+            snapshot: next, workers: workers.count, seriesMax: UInt64(next.configuration.stats.maxSeries),
+            previous: series
+        ) { plan in
+            let inputs = metricInputs(next, plan)
+            let native = Exposition.count(NativeCatalog(inputs: inputs).families, owners: plan.ownerCount)
+            let envoy = Exposition.count(EnvoyCatalog(inputs: inputs).families, owners: plan.ownerCount)
+            return zip(native, envoy).map { max($0, $1) }
+        }
     }
 
     private func startHealthChecks(for next: Snapshot) throws(SystemLack) {
