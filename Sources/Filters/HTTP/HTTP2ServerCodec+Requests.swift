@@ -93,7 +93,7 @@ extension HTTP2ServerCodec {
 
     /// What the client says is not a request that can be served. Where it is a matter of size or of policy the client
     /// is told; what breaks the protocol ends the stream (RFC 9113 §8.1.1).
-    private func refuse(_ stream: HTTP2Stream, _ error: HTTP1Error) {
+    private func refuse(_ stream: HTTP2Stream, _ error: HTTPMessageError) {
         let slot = Int(stream.slot)
         guard slot < entries.count, let entry = entries[slot], let exchange = entry.stream else {
             return session.reset(stream, .protocolError)

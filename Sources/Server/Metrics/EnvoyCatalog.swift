@@ -203,7 +203,11 @@ struct EnvoyCatalog {
             family("downstream_rq_completed", .counter) { responses($0.owner, firstCell: first) },
             codeClasses("http", "downstream_rq", owners, firstCell: first),
             family("downstream_rq_active", .gauge) { registry.sum($0.owner, HTTPStat.requestsActive) },
-            family("downstream_rq_timeout", .counter) { closes($0.owner) { $0 == .idleTimeout } },
+            family("downstream_rq_timeout", .counter) { registry.sum($0.owner, HTTPStat.requestBodyTimeouts) },
+            family("downstream_rq_header_timeout", .counter) {
+                registry.sum($0.owner, HTTPStat.requestHeadTimeouts)
+            },
+            family("downstream_rq_idle_timeout", .counter) { registry.sum($0.owner, HTTPStat.streamIdleTimeouts) },
             MetricFamily(
                 Self.name("http", "downstream_rq_time"), .histogram, "", stat: "downstream_rq_time", owners
             ) { writer, item in

@@ -33,13 +33,21 @@ struct HTTPMetrics {
                 "ringway_http_requests_refused_total", .counter, "Requests that were not valid HTTP, by reason.",
                 listeners
             ) { [registry] writer, item in
-                for error in HTTP1Error.allCases {
+                for error in HTTPMessageError.allCases {
                     let count = registry.sum(item.owner, HTTPStat.refused(error))
                     writer.sampleIfAny(item.owner, "reason", "\(error.label)", count)
                 }
                 for refusal in PathNormalizer.Refusal.allCases {
                     let count = registry.sum(item.owner, HTTPStat.refused(refusal))
                     writer.sampleIfAny(item.owner, "reason", "\(refusal.label)", count)
+                }
+            },
+            MetricFamily(
+                "ringway_http_request_timeouts_total", .counter, "Requests that ran out of time, by what was late.",
+                listeners
+            ) { [registry] writer, item in
+                for (reason, stat) in Self.timeouts {
+                    writer.sample(item.owner, "reason", reason, registry.sum(item.owner, stat))
                 }
             },
             MetricFamily("ringway_http2_connections_active", .gauge, "Open connections that speak HTTP/2.", listeners) {
@@ -145,6 +153,10 @@ struct HTTPMetrics {
             },
         ]
     }
+
+    private static let timeouts: [(reason: String, stat: HTTPStat)] = [
+        ("header", .requestHeadTimeouts), ("body", .requestBodyTimeouts), ("idle", .streamIdleTimeouts),
+    ]
 
     private static let codeClasses: [(label: String, status: HTTPStatus)] = (1...5).map {
         ("\($0)xx", HTTPStatus(rawValue: UInt16($0 * 100)))

@@ -52,7 +52,7 @@ package final class Control: @unchecked Sendable {
         self.log = log
         self.end = end
         queue = try ControlQueue()
-        scrapes = try ControlQueue(niceness: 10)
+        scrapes = try ControlQueue(niceness: 5)
         self.overrides = overrides
         let cpus = ProcessorShare.allowedCPUs()
         let count =
