@@ -8,7 +8,6 @@ private let fullText = """
     drain_timeout: 10s
     buffers: { size: 64KiB, max_per_worker: 128MiB }
     stats: { max_series: 20000 }
-
     listeners:
       - name: postgres
         address: :5432
