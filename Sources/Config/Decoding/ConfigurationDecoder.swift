@@ -55,7 +55,10 @@ final class ConfigurationDecoder {
     private func stats(_ object: ConfigObject) -> StatsConfiguration? {
         StatsConfiguration(
             maxSeries: object.value(
-                "max_series", .int(in: ConfigLimits.series), default: StatsConfiguration.defaultMaxSeries))
+                "max_series", .int(in: ConfigLimits.series), default: StatsConfiguration.defaultMaxSeries),
+            recentRequests: object.value(
+                "recent_requests", .int(in: ConfigLimits.recentRequests),
+                default: StatsConfiguration.defaultRecentRequests))
     }
 
     /// Reads a reference and remembers it for the check at the end.

@@ -69,14 +69,21 @@ package struct BufferConfiguration: Sendable, Equatable {
     }
 }
 
-/// What scrapes of the admin interface show.
+/// What the admin interface keeps and shows of what happens.
 package struct StatsConfiguration: Sendable, Equatable {
     /// Series that a scrape has at most. Listeners, clusters and filters beyond count together.
     package var maxSeries: Int
+    /// Requests that each worker remembers; 0 for none.
+    package var recentRequests: Int
 
     package static let defaultMaxSeries = 500_000
+    package static let defaultRecentRequests = 2048
 
-    package init(maxSeries: Int = StatsConfiguration.defaultMaxSeries) {
+    package init(
+        maxSeries: Int = StatsConfiguration.defaultMaxSeries,
+        recentRequests: Int = StatsConfiguration.defaultRecentRequests
+    ) {
         self.maxSeries = maxSeries
+        self.recentRequests = recentRequests
     }
 }

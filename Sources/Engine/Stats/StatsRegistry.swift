@@ -6,7 +6,7 @@ internal import Synchronization
 /// Used when configuration changes and when somebody scrapes, never by workers.
 package final class StatsRegistry: Sendable {
     package enum Kind: String, Sendable, CaseIterable {
-        case worker, admin, listener, cluster, endpoint, accessLog, filter
+        case worker, admin, listener, cluster, endpoint, accessLog, filter, route
     }
 
     package struct Owner: Hashable, Sendable {
@@ -27,8 +27,17 @@ package final class StatsRegistry: Sendable {
     /// The process has more listeners, clusters and endpoints than there are cells.
     package struct Full: Error, Sendable {}
 
+    /// Whose a range is, and since when: a range may have had another owner before.
+    package struct Holder: Sendable {
+        package let owner: Owner
+        /// Monotonic nanoseconds.
+        package let sinceNs: UInt64
+    }
+
     private struct State {
         var ranges: [Owner: Range] = [:]
+        /// By the first cell.
+        var since: [Int: UInt64] = [:]
         /// Ranges whose owner is gone. They are used again once nothing counts in them any more.
         var retired: [(kind: Kind, range: Range)] = []
         var nextCell = 0
@@ -65,6 +74,7 @@ package final class StatsRegistry: Sendable {
                 state.nextCell += count
             }
             state.ranges[owner] = range
+            state.since[range.base] = monotonicNowNs()
             return range
         }
         guard let found else { throw Full() }
@@ -78,6 +88,15 @@ package final class StatsRegistry: Sendable {
                 state.ranges[owner] = nil
                 state.retired.append((owner.kind, range))
             }
+        }
+    }
+
+    /// By the first cell of each.
+    package func owners() -> [Int: Holder] {
+        state.withLock { state in
+            Dictionary(
+                state.ranges.map { ($1.base, Holder(owner: $0, sinceNs: state.since[$1.base] ?? 0)) },
+                uniquingKeysWith: { $1 })
         }
     }
 

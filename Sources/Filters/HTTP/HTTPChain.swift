@@ -17,6 +17,8 @@ package final class HTTPChain {
     let worker: Worker
     /// nil without any.
     let accessLogs: HTTPAccessLogs?
+    /// Remembers the last requests; nil when nobody wants that.
+    let recorder: FlightRecorder?
     /// The chain of a newer configuration. Connections that are open go on with it from their next request.
     package var successor: HTTPChain?
 
@@ -34,13 +36,14 @@ package final class HTTPChain {
         settings: HTTPChainSettings, filters: [HTTPFilter],
         routeFilters: [(route: Int, filters: [Int: HTTPFilter])] = [], router: RouterFilter, counters: StatsScope,
         worker: Worker,
-        accessLogs: HTTPAccessLogs? = nil
+        accessLogs: HTTPAccessLogs? = nil, recorder: FlightRecorder? = nil
     ) {
         self.settings = settings
         self.router = router
         self.counters = counters
         self.worker = worker
         self.accessLogs = accessLogs
+        self.recorder = recorder
         var system = SystemRandomNumberGenerator()
         random = SplitMix64(seed: system.next())
         for (index, filter) in filters.enumerated() { filter.index = index }

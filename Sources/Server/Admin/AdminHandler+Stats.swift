@@ -49,6 +49,21 @@ extension AdminHandler {
         return answer(exposition, type: type, varies: "Accept-Encoding")
     }
 
+    /// What the workers remember of the last requests.
+    func requests(_ request: AdminRequest) -> AdminAnswer {
+        let recent = RecentRequests(recorders: control.recorders, registry: control.registry)
+        do throws(RequestFilter.Invalid) {
+            let filter = try RequestFilter(request.parameters)
+            let isJSON = request.wantsJSON
+            return .later {
+                let page = RecentRequestsPage(recent.find(filter))
+                return isJSON ? .json(page.json) : LocalResponse(.ok, text: page.text)
+            }
+        } catch {
+            return .whole(LocalResponse(.badRequest, text: error.message + "\n"))
+        }
+    }
+
     private func answer(_ exposition: Exposition, type: String, varies: String) -> AdminAnswer {
         var headers = [(name: "Content-Type", value: type), (name: "Vary", value: varies)]
         if exposition.isCompressed { headers.append((name: "Content-Encoding", value: "gzip")) }

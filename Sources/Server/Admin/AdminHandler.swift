@@ -8,6 +8,8 @@ internal import Upstream
 enum AdminAnswer {
     case whole(LocalResponse)
     case exposition(LocalResponse, Exposition)
+    /// Takes a while, and nothing of `Control`: made on the queue of scrapes.
+    case later(@Sendable () -> LocalResponse)
 }
 
 /// What each admin path answers. Runs on the control queue.
@@ -29,6 +31,10 @@ struct AdminHandler {
         (
             "/stats", .read, "every stat (?filter=REGEX, ?format=json, ?format=prometheus, ?usedonly)",
             { $0.stats($1) }
+        ),
+        (
+            "/requests", .read, "the last requests (?status=5xx&flag=UF&route=R&min_duration=1s&id=I, ?format=json)",
+            { $0.requests($1) }
         ),
         (
             "/ready", .read, "200 LIVE, or 503 while starting or draining",

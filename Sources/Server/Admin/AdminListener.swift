@@ -51,6 +51,11 @@ private final class AdminResponder: HTTPResponder {
             switch answer {
             case .whole(let response):
                 mailbox.send { _ in waiting.take(ticket)?.respond(response) }
+            case .later(let make):
+                control.scrapes.async {
+                    let response = make()
+                    mailbox.send { _ in waiting.take(ticket)?.respond(response) }
+                }
             case .exposition(let head, let exposition):
                 let scrape = Scrape(exposition, queue: control.scrapes, mailbox: mailbox, waiting: waiting)
                 control.scrapes.async { scrape.begin(head, ticket) }

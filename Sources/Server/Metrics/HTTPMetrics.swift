@@ -11,7 +11,10 @@ struct HTTPMetrics {
     let snapshot: Snapshot
     let plan: SeriesPlan
 
-    var families: [MetricFamily] { plan.httpListeners.isEmpty ? [] : listeners + clusters }
+    var families: [MetricFamily] {
+        guard !plan.httpListeners.isEmpty else { return [] }
+        return listeners + RouteMetrics(registry: registry, plan: plan).families + clusters
+    }
 
     private var listeners: [MetricFamily] {
         let listeners = plan.httpListeners

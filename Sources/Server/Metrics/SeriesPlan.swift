@@ -13,6 +13,7 @@ struct SeriesPlan: Sendable {
 
     private(set) var listeners: [Owned<ListenerPlan>] = []
     private(set) var filters: [Owned<FilterSeries>] = []
+    private(set) var routes: [Owned<RouteSeries>] = []
     private(set) var clusters: [Owned<Cluster>] = []
     let workers: [Owned<Int>]
     /// The process, and everybody in the lists above.
@@ -32,7 +33,13 @@ struct SeriesPlan: Sendable {
         let stats: StatsRegistry.Range
     }
 
-    private enum Kind: Int { case listener, filter, cluster }
+    /// A route of a listener.
+    struct RouteSeries: Sendable {
+        let listener: String
+        let route: RouteCells
+    }
+
+    private enum Kind: Int { case listener, filter, route, cluster }
 
     private struct Key: Hashable {
         let kind: Kind
@@ -57,10 +64,11 @@ struct SeriesPlan: Sendable {
         let candidates: [(key: Key, cost: Int)] =
             listeners.map { (Key(kind: .listener, name: $0.name), costs[$0.owner.number]) }
             + filters.map { (Key(kind: .filter, name: $0.name), costs[$0.owner.number]) }
+            + routes.map { (Key(kind: .route, name: $0.name), costs[$0.owner.number]) }
             + clusters.map { (Key(kind: .cluster, name: $0.name), costs[$0.owner.number]) }
         // The process and its workers, and the overflow of each kind, have their series in any case.
         let own = total - candidates.reduce(0) { $0 + $1.cost }
-        let reserve = [Kind.listener, .cluster].reduce(0) { sum, kind in
+        let reserve = [Kind.listener, .route, .cluster].reduce(0) { sum, kind in
             sum + (candidates.lazy.filter { $0.key.kind == kind }.map(\.cost).max() ?? 0)
         }
         let filterKinds = Dictionary(filters.map { ($0.members[0].name, costs[$0.owner.number]) }) { $1 }
@@ -131,6 +139,19 @@ struct SeriesPlan: Sendable {
         }
         self.filters = filters
 
+        let (ownRoutes, foldedRoutes) = split(.route, Self.routes(of: snapshot)) { "\($0.listener) \($0.route.label)" }
+        var routes: [Owned<RouteSeries>] = []
+        routes.reserveCapacity(ownRoutes.count + 1)
+        for group in ownRoutes.map({ [$0] }) + [foldedRoutes] where !group.isEmpty {
+            let isOwn = routes.count < ownRoutes.count
+            let listener = isOwn ? group[0].listener : Self.overflowName
+            let route = isOwn ? group[0].route.label : Self.overflowName
+            let owner = SeriesOwner(
+                number: next(), labels: ["listener": listener, "route": route], ranges: group.map(\.route.stats))
+            routes.append(Owned(owner: owner, name: "\(listener) \(route)", members: group))
+        }
+        self.routes = routes
+
         let (ownClusters, foldedClusters) = split(.cluster, snapshot.clusters.values.sorted { $0.name < $1.name }) {
             $0.name
         }
@@ -145,6 +166,13 @@ struct SeriesPlan: Sendable {
         self.clusters = clusters
         ownerCount = number + 1
         self.shown = everybody
+    }
+
+    private static func routes(of snapshot: Snapshot) -> [RouteSeries] {
+        snapshot.listeners.flatMap { listener -> [RouteSeries] in
+            guard case .http(let http) = listener.terminal else { return [] }
+            return http.routes.map { RouteSeries(listener: listener.configuration.name, route: $0) }
+        }
     }
 
     private static func filters(of snapshot: Snapshot) -> [FilterSeries] {

@@ -22,6 +22,8 @@ package final class Control: @unchecked Sendable {
     /// Where scrapes are written, so that nothing else waits for them. It runs when nothing else wants to.
     let scrapes: ControlQueue
     private let workers: [WorkerThread]
+    /// By worker; empty when no requests are remembered.
+    let recorders: [FlightRecorder]
     let compiler: SnapshotCompiler
     let accessLogs: AccessLogFiles
     private let overrides: Overrides
@@ -70,6 +72,8 @@ package final class Control: @unchecked Sendable {
             workers.append(try WorkerThread(index: index, cpu: cpu, limits: limits))
         }
         self.workers = workers
+        let recentRequests = configuration.stats.recentRequests
+        recorders = recentRequests > 0 ? workers.map { _ in FlightRecorder(capacity: recentRequests) } : []
         registry = StatsRegistry(blocks: workers.map(\.stats))
         accessLogs = AccessLogFiles(registry: registry, log: log)
         compiler = SnapshotCompiler(registry: registry, extensions: extensions, accessLogs: accessLogs)
@@ -123,7 +127,10 @@ package final class Control: @unchecked Sendable {
         }
         for worker in workers {
             let (registry, serving) = (registry, serving)
-            worker.send { $0.context = WorkerAssembly(worker: $0, registry: registry, serving: serving) }
+            let recorder = recorders.isEmpty ? nil : recorders[worker.index]
+            worker.send {
+                $0.context = WorkerAssembly(worker: $0, registry: registry, serving: serving, recorder: recorder)
+            }
         }
         swap(to: first, sockets: sockets)
         applies.applied += 1
@@ -232,6 +239,7 @@ package final class Control: @unchecked Sendable {
         }
         if next.workers != now.workers { refuse("workers") }
         if next.buffers != now.buffers { refuse("buffers") }
+        if next.stats.recentRequests != now.stats.recentRequests { refuse("stats.recent_requests") }
         if next.admin != now.admin { refuse("admin", next.admin?.origin.position ?? .start) }
     }
 

@@ -26,12 +26,14 @@ package final class HTTPServerPlan: Sendable {
     private let routeFilters: [RouteFilters]
     let table: RouteTable
     private let accessLogs: [AccessLogPlan]
+    /// Where routes count, by their number in the table.
+    let routes: [RouteCells]
     /// First those of the routes, by their number in the route table, then those that filters name.
     let clusters: [Cluster]
 
     init(
         _ configuration: HTTPConfiguration, table: RouteTable, filters: [Filter], routeFilters: [RouteFilters],
-        clusters: [Cluster], accessLogs: [AccessLogPlan]
+        clusters: [Cluster], accessLogs: [AccessLogPlan], routes: [RouteCells]
     ) {
         settings = HTTPChainSettings(configuration)
         self.table = table
@@ -39,18 +41,20 @@ package final class HTTPServerPlan: Sendable {
         self.routeFilters = routeFilters
         self.clusters = clusters
         self.accessLogs = accessLogs
+        self.routes = routes
     }
 
     /// - Parameter pools: of `clusters`, on this worker
     func makeChain(
         on worker: Worker, pools: [HTTPConnectionPool], counters: StatsScope, registry: StatsRegistry,
-        serving: ServingState
+        serving: ServingState, recorder: FlightRecorder?
     ) -> HTTPChain {
         let logs = accessLogs.map { registry.scope($0.target.stats, worker: worker.index) }
         var random = SystemRandomNumberGenerator()
         let router = RouterFilter(
             table: table, regexes: table.regexes(ofWorker: worker.index),
-            pools: Array(pools[0..<table.clusterNames.count]), settings: settings, seed: random.next())
+            pools: Array(pools[0..<table.clusterNames.count]), settings: settings,
+            routeCells: routes.map { UInt32($0.stats.base) }, seed: random.next())
         let make = { (filter: Filter) -> HTTPFilter in
             let made = filter.plan.makeFilter(worker)
             made.attach(
@@ -65,7 +69,8 @@ package final class HTTPServerPlan: Sendable {
             settings: settings, filters: filters.map(make),
             routeFilters: routeFilters.map { (route: $0.route, filters: $0.filters.mapValues(make)) }, router: router,
             counters: counters, worker: worker,
-            accessLogs: accessLogs.isEmpty ? nil : HTTPAccessLogs(accessLogs, on: worker, counters: logs))
+            accessLogs: accessLogs.isEmpty ? nil : HTTPAccessLogs(accessLogs, on: worker, counters: logs),
+            recorder: recorder)
     }
 
     /// The same clusters are behind it, and its filters have the same settings where the configuration is the same.

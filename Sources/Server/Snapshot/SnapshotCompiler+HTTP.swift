@@ -25,11 +25,14 @@ extension SnapshotCompiler {
         let filters = plans.compactMap(makeFilter)
         let routeFilters = routeFilters(of: http, diagnostics, makeFilter)
         let logs = self.plans(of: http.accessLogs, exchanges: true, diagnostics)
-        guard let table, filters.count == http.filters.count, hasRouteClusters, let logs, let routeFilters else {
+        let routes = routeStats(of: listener, diagnostics)
+        guard let table, let routes, filters.count == http.filters.count, hasRouteClusters, let logs, let routeFilters
+        else {
             return nil
         }
         return HTTPServerPlan(
-            http, table: table, filters: filters, routeFilters: routeFilters, clusters: found, accessLogs: logs)
+            http, table: table, filters: filters, routeFilters: routeFilters, clusters: found, accessLogs: logs,
+            routes: routes)
     }
 
     private func plan(of filter: HTTPFilterConfiguration, _ diagnostics: Diagnostics) -> HTTPFilterPlan? {
