@@ -96,6 +96,8 @@ struct MetricWriter {
         put(owner, label, nil) { $0.append("\(seconds)") }
     }
 
+    mutating func sample(_ owner: SeriesOwner, ratio: Double) { sample(owner, nil, seconds: ratio) }
+
     private mutating func put(
         _ owner: SeriesOwner, _ label: (StaticString, String)?, _ dotted: String?, _ value: (inout MetricWriter) -> Void
     ) {

@@ -92,6 +92,17 @@ struct NativeCatalog {
                 writer.sample(item.owner, registry.sum(item.owner, ConnectionStat.active))
             },
             MetricFamily(
+                "ringway_listener_worker_connections_active", .gauge,
+                "Open connections, by the worker that has them.", plan.listeners
+            ) { [registry] writer, item in
+                for (worker, block) in registry.blocks.enumerated() {
+                    let count = item.owner.ranges.reduce(0) {
+                        $0 &+ block.read($1.base + ConnectionStat.active.rawValue)
+                    }
+                    writer.sample(item.owner, "worker", "\(worker)", count)
+                }
+            },
+            MetricFamily(
                 "ringway_listener_connections_rejected_total", .counter,
                 "Connections that were turned away before any filter saw them, and accepts that failed.",
                 plan.listeners
@@ -224,7 +235,21 @@ struct NativeCatalog {
             writer.sample(item.owner, ("state", "busy"), seconds: Double(block.read(WorkerStat.busyNs.rawValue)) / 1e9)
             writer.sample(item.owner, ("state", "idle"), seconds: Double(block.read(WorkerStat.idleNs.rawValue)) / 1e9)
         }
-        return [loop]
+        let share = MetricFamily(
+            "ringway_worker_busy_ratio", .gauge, "The share of a CPU that the worker used just now.", plan.workers
+        ) { [registry] writer, item in
+            let permille = LoadMeter.busyPermille(of: registry.blocks[item.members[0]], nowNs: monotonicNowNs())
+            writer.sample(item.owner, ratio: Double(permille) / 1000)
+        }
+        let handedOver = MetricFamily(
+            "ringway_worker_connections_handed_over_total", .counter,
+            "Accepted connections that went to a less loaded worker, or came from one.", plan.workers
+        ) { [registry] writer, item in
+            let block = registry.blocks[item.members[0]]
+            writer.sample(item.owner, "direction", "given", block.read(WorkerStat.connectionsGiven.rawValue))
+            writer.sample(item.owner, "direction", "taken", block.read(WorkerStat.connectionsTaken.rawValue))
+        }
+        return [loop, share, handedOver]
             + Self.workerFamilies.map { family in
                 MetricFamily(family.name, family.kind, family.help, plan.workers) { [registry] writer, item in
                     writer.sample(item.owner, registry.blocks[item.members[0]].read(family.stat.rawValue))

@@ -24,6 +24,7 @@ package final class Control: @unchecked Sendable {
     private let workers: [WorkerThread]
     /// By worker; empty when no requests are remembered.
     let recorders: [FlightRecorder]
+    private let peers: WorkerPeers
     let compiler: SnapshotCompiler
     let accessLogs: AccessLogFiles
     private let overrides: Overrides
@@ -74,6 +75,7 @@ package final class Control: @unchecked Sendable {
         self.workers = workers
         let recentRequests = configuration.stats.recentRequests
         recorders = recentRequests > 0 ? workers.map { _ in FlightRecorder(capacity: recentRequests) } : []
+        peers = WorkerPeers(workers)
         registry = StatsRegistry(blocks: workers.map(\.stats))
         accessLogs = AccessLogFiles(registry: registry, log: log)
         compiler = SnapshotCompiler(registry: registry, extensions: extensions, accessLogs: accessLogs)
@@ -126,9 +128,10 @@ package final class Control: @unchecked Sendable {
             throw .system(error)
         }
         for worker in workers {
-            let (registry, serving) = (registry, serving)
+            let (registry, serving, peers) = (registry, serving, peers)
             let recorder = recorders.isEmpty ? nil : recorders[worker.index]
             worker.send {
+                $0.join(peers)
                 $0.context = WorkerAssembly(worker: $0, registry: registry, serving: serving, recorder: recorder)
             }
         }
@@ -249,9 +252,10 @@ package final class Control: @unchecked Sendable {
         let drainTimeout = next.configuration.drainTimeout.nanoseconds
         for worker in workers {
             let own = sockets.forWorker(worker.index)
+            let groups = sockets.groups
             let queue = queue
             worker.send { handle in
-                let removed = WorkerAssembly.of(handle).apply(next, sockets: own)
+                let removed = WorkerAssembly.of(handle).apply(next, sockets: own, groups: groups)
                 guard !removed.isEmpty else { return }
                 queue.async(afterNs: drainTimeout) {
                     worker.send { handle in
@@ -369,7 +373,8 @@ package final class Control: @unchecked Sendable {
     private static let drainPollNs: UInt64 = 5_000_000
 
     private func waitForConnections(untilNs deadlineNs: UInt64) {
-        let left = acceptedConnections
+        // Those between two workers first: a connection is counted before it is not among them any more.
+        let left = peers.inFlight + acceptedConnections
         // While a worker closes its listeners, what the kernel has accepted is not among the connections yet.
         if left > 0 || workersClosing > 0, monotonicNowNs() < deadlineNs {
             queue.async(afterNs: Self.drainPollNs) { [self] in waitForConnections(untilNs: deadlineNs) }
