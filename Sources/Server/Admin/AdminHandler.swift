@@ -38,7 +38,7 @@ struct AdminHandler {
         ),
         (
             "/ready", .read, "200 LIVE, or 503 while starting or draining",
-            { handler, request in .whole(ready(request, handler.control.phase)) }
+            { handler, request in .whole(ready(request, handler.control.readiness)) }
         ),
         ("/clusters", .read, "clusters and endpoints (?format=json)", { .whole($0.clusters($1)) }),
         ("/listeners", .read, "listeners (?format=json)", { .whole($0.listeners($1)) }),
@@ -57,11 +57,11 @@ struct AdminHandler {
             { handler, _ in .whole(handler.reopenLogs()) }
         ),
         (
-            "/healthcheck/fail", .change, "the health_check filter answers 503",
+            "/healthcheck/fail", .change, "/ready and the health_check filter answer 503",
             { handler, _ in .whole(handler.setHealthChecks(failed: true)) }
         ),
         (
-            "/healthcheck/ok", .change, "it answers 200 again",
+            "/healthcheck/ok", .change, "they answer 200 again",
             { handler, _ in .whole(handler.setHealthChecks(failed: false)) }
         ),
         (
@@ -164,7 +164,7 @@ struct AdminHandler {
     private func serverInfo() -> LocalResponse {
         let capabilities = RingCapabilities.probe()
         let phase =
-            switch control.phase {
+            switch control.readiness {
             case .starting: "INITIALIZING"
             case .live: "LIVE"
             case .draining: "DRAINING"

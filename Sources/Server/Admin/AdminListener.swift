@@ -38,7 +38,7 @@ private final class AdminResponder: HTTPResponder {
     func respond(to head: borrowing RequestHead, body: [UInt8], _ exchange: HTTPExchange) {
         let request = AdminRequest(head, body: body)
         if request.path == "/ready" {
-            exchange.respond(AdminHandler.ready(request, control.phase))
+            exchange.respond(AdminHandler.ready(request, control.readiness))
             return
         }
         guard let ticket = waiting.add(exchange) else {

@@ -321,7 +321,7 @@ struct EnvoyCatalog {
             return MetricFamily(Self.name(scope, stat), kind, "", stat: dotted) { $0.sample(.process, value) }
         }
         let state: UInt64 =
-            switch inputs.phase {
+            switch inputs.readiness {
             case .live: 0
             case .draining: 1
             case .starting: 3
@@ -334,7 +334,7 @@ struct EnvoyCatalog {
         let days = ends.map { $0 > now ? ($0 - now) / 86_400 : 0 } ?? UInt64(UInt32.max)
         let connections = inputs.plan.listeners.reduce(0) { $0 &+ registry.sum($1.owner, ConnectionStat.active) }
         return [
-            family("server", "live", .gauge, inputs.phase == .live ? 1 : 0),
+            family("server", "live", .gauge, inputs.readiness == .live ? 1 : 0),
             family("server", "state", .gauge, state),
             family("server", "uptime", .gauge, inputs.uptimeSeconds),
             family("server", "concurrency", .gauge, UInt64(registry.blocks.count)),

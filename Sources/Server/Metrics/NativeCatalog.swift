@@ -11,6 +11,7 @@ struct MetricInputs: Sendable {
     let applies: ApplyCounts
     let certificateReloads: ApplyCounts
     let phase: Control.Phase
+    let readiness: Control.Phase
     let uptimeSeconds: UInt64
     /// Where listeners can be reached, by name.
     let addresses: [String: String]
@@ -68,7 +69,7 @@ struct NativeCatalog {
                 writer.sample(.process, plan.foldedSeries)
             },
             MetricFamily(
-                "ringway_stats_folded_owners", .gauge, "Listeners, clusters and filters that such series are of."
+                "ringway_stats_folded_owners", .gauge, "Listeners, clusters, routes and filters that such series are of."
             ) { [plan] writer in
                 writer.sample(.process, plan.foldedOwners)
             },

@@ -82,6 +82,9 @@ package final class Control: @unchecked Sendable {
     }
 
     package var phase: Phase { Phase(rawValue: phaseValue.load(ordering: .relaxed)) ?? .starting }
+    /// What the proxy says of itself when it is asked whether it wants new work: not while somebody wants health checks
+    /// to fail. On any thread.
+    var readiness: Phase { phase == .live && !serving.isServing ? .draining : phase }
     var workerCount: Int { workers.count }
     var uptimeSeconds: UInt64 { (monotonicNowNs() - startedNs) / 1_000_000_000 }
 
@@ -99,7 +102,7 @@ package final class Control: @unchecked Sendable {
     private func metricInputs(_ snapshot: Snapshot, _ plan: SeriesPlan) -> MetricInputs {
         MetricInputs(
             registry: registry, snapshot: snapshot, plan: plan, accessLogs: accessLogs.files, applies: applies,
-            certificateReloads: certificateReloads, phase: phase, uptimeSeconds: uptimeSeconds,
+            certificateReloads: certificateReloads, phase: phase, readiness: readiness, uptimeSeconds: uptimeSeconds,
             addresses: Dictionary(snapshot.listeners.map { ($0.configuration.name, address(of: $0)) }) { $1 })
     }
 
