@@ -23,7 +23,7 @@ from .plan import Plan, Sample
 from .progress import Progress
 from .run import LoadFailed, Run
 from .topology import Topology
-from .workloads import CPU_PER_REQUEST, Workload
+from .workload import CPU_PER_REQUEST, Workload
 
 CHECK_WARM_UP_S, CHECK_WINDOW_S = 0.05, 0.15
 CALIBRATION_ROUND = -1

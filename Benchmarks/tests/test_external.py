@@ -91,6 +91,7 @@ class Configurations(unittest.TestCase):
             texts = {name: known[name].write_config(setup).read_text() for name in known if "ringway" in name}
         for name, admin, tracing in (
             ("ringway", False, ""),
+            ("ringway-reuseport", False, ""),
             ("ringway-scraped", True, ""),
             ("ringway-observed", True, "sampling: 1%"),
             ("ringway-traced", True, "sampling: 100%"),
@@ -98,6 +99,7 @@ class Configurations(unittest.TestCase):
             self.assertEqual("127.0.0.1:8001" in texts[name], admin)
             self.assertEqual("127.0.0.1:8002" in texts[name], bool(tracing))
             self.assertIn(tracing, texts[name])
+            self.assertEqual("connection_balance: off" in texts[name], name == "ringway-reuseport")
 
     def written(self, features: frozenset[str]) -> dict[str, str]:
         listeners = Topology().build("http", first_port=7000, backend_port=7999)

@@ -9,6 +9,7 @@ package struct Configuration: Sendable, Equatable {
     package var drainTimeout: TimeSpan
     package var buffers: BufferConfiguration
     package var stats: StatsConfiguration
+    package var tracing: TracingConfiguration
     package var listeners: [ListenerConfiguration]
     package var clusters: [ClusterConfiguration]
 
@@ -20,6 +21,7 @@ package struct Configuration: Sendable, Equatable {
         drainTimeout: TimeSpan = Configuration.defaultDrainTimeout,
         buffers: BufferConfiguration = BufferConfiguration(),
         stats: StatsConfiguration = StatsConfiguration(),
+        tracing: TracingConfiguration = TracingConfiguration(),
         listeners: [ListenerConfiguration] = [],
         clusters: [ClusterConfiguration] = []
     ) {
@@ -28,6 +30,7 @@ package struct Configuration: Sendable, Equatable {
         self.drainTimeout = drainTimeout
         self.buffers = buffers
         self.stats = stats
+        self.tracing = tracing
         self.listeners = listeners
         self.clusters = clusters
     }

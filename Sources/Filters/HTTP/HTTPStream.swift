@@ -55,6 +55,9 @@ public final class HTTPStream: UpstreamRequest {
     let counters: StatsScope
     let accessLogs: HTTPAccessLogs?
     private let recorder: FlightRecorder?
+    let tracing: HTTPTracing?
+    /// nil without tracing.
+    let trace: Stable<TraceState>?
     public let worker: Worker
     let hot: Stable<State>
     private let requestHead: Stable<RequestHead>
@@ -81,6 +84,8 @@ public final class HTTPStream: UpstreamRequest {
         counters = chain.counters
         accessLogs = chain.accessLogs
         recorder = chain.recorder
+        tracing = chain.tracing
+        trace = chain.tracing == nil ? nil : Stable(TraceState())
         worker = chain.worker
         hot = Stable(State(filters: chain.filters))
         requestHead = Stable(RequestHead(headersMax: chain.settings.limits.headersMax))
@@ -94,6 +99,7 @@ public final class HTTPStream: UpstreamRequest {
         hot.destroy()
         requestHead.destroy()
         routing.destroy()
+        trace?.destroy()
         ownHead.destroy()
     }
 
@@ -261,6 +267,12 @@ public final class HTTPStream: UpstreamRequest {
         if let codec = unsafe hot.value.codec { body(codec) }
     }
 
+    /// Runs `body` where exchanges are traced.
+    @inline(__always)
+    func trace(_ body: (HTTPTracing, Stable<TraceState>) -> Void) {
+        if let tracing, let trace { body(tracing, trace) }
+    }
+
     func begin(_ codec: ServerCodec) {
         let use = hot.value.use &+ 1
         hot.value = unsafe State(filters: chain.filters)
@@ -269,6 +281,7 @@ public final class HTTPStream: UpstreamRequest {
         hot.value.isEnded = false
         hot.value.startedNs = worker.nowNs
         requestHead.value.reset()
+        trace?.value.reset()
         for index in filterWords.indices { filterWords[index] = 0 }
         if let logs = accessLogs, logs.needsAddresses { askForAddresses() }
         counters.add(to: HTTPStat.requestsActive)
@@ -348,6 +361,7 @@ public final class HTTPStream: UpstreamRequest {
             counters.add(to: HTTPStat.responses(hot.value.status))
             counters.record(worker.nowNs - hot.value.startedNs, in: HTTPStat.requestTime)
         }
+        trace { $0.finish(self, $1) }
         if accessLogs != nil || recorder != nil, !hot.value.info.isNothing { report() }
         endCount()
         routing.value.clear()
@@ -417,6 +431,7 @@ public final class HTTPStream: UpstreamRequest {
     }
     public override func onResponseTrailers(_ fields: inout HeaderTable) {
         router.responseTrailers(self, fields)
+        if let tracing, let trace { tracing.responseTrailers(self, trace, fields) }
         pass(&fields, .response, from: 0)
     }
     public override func onResponseEnd() { router.responseEnd(self) }

@@ -17,8 +17,11 @@ struct AdminHandler {
     let control: Control
 
     private enum Access {
-        case read, change
+        case read, change, both
     }
+
+    /// The method that changes what a page of both kinds shows.
+    private static func changing(_ path: String) -> HTTPMethod { path == "/config" ? .put : .post }
 
     private typealias Page = (
         path: String, access: Access, about: String, answer: @Sendable (AdminHandler, AdminRequest) -> AdminAnswer
@@ -51,7 +54,8 @@ struct AdminHandler {
             "/explain", .read, "what becomes of a request (?method=GET&url=URL&header=NAME:VALUE, ?format=json)",
             { .whole($0.explain($1)) }
         ),
-        ("/config", .read, "GET: the running configuration; PUT: replace it as a whole", { .whole($0.config($1)) }),
+        ("/tracing", .both, "GET: sampling and exporters; POST: ?listener=NAME&sampling=1%25", { .whole($0.tracing($1)) }),
+        ("/config", .both, "GET: the running configuration; PUT: replace it as a whole", { .whole($0.config($1)) }),
         (
             "/reopen_logs", .change, "write access logs to files opened anew",
             { handler, _ in .whole(handler.reopenLogs()) }
@@ -79,8 +83,9 @@ struct AdminHandler {
         switch page.access {
         case .change where request.method != .post && request.method != .put:
             return .whole(Self.notAllowed("POST, PUT"))
-        case .read where !request.isRead && !(page.path == "/config" && request.method == .put):
-            return .whole(Self.notAllowed(page.path == "/config" ? "GET, HEAD, PUT" : "GET, HEAD"))
+        case .read where !request.isRead: return .whole(Self.notAllowed("GET, HEAD"))
+        case .both where !request.isRead && request.method != Self.changing(page.path):
+            return .whole(Self.notAllowed("GET, HEAD, \(Self.changing(page.path) == .put ? "PUT" : "POST")"))
         default:
             return page.answer(self, request)
         }
@@ -209,7 +214,7 @@ struct AdminHandler {
 
             """
         for page in Self.pages {
-            let isLink = page.access == .read
+            let isLink = page.access != .change
             let name = isLink ? "<a href=\"\(page.path)\">\(page.path)</a>" : "POST \(page.path)"
             html += "<tr><td>\(name)</td><td>\(page.about)</td></tr>\n"
         }
@@ -251,6 +256,14 @@ struct AdminHandler {
             }
             return .json(.object([("errors", .array(list))]), status: .unprocessableContent)
         }
+    }
+
+    // MARK: Tracing
+
+    private func tracing(_ request: AdminRequest) -> LocalResponse {
+        guard let snapshot = control.snapshot else { return LocalResponse(.serviceUnavailable, text: "starting\n") }
+        let page = TracingPage(snapshot: snapshot, hub: control.compiler.tracing)
+        return request.isRead ? page.show() : page.change(request.query)
     }
 
     private func currentConfig() -> LocalResponse {

@@ -83,7 +83,7 @@ extension StatsRegistry {
     /// Adds a histogram of all workers.
     func add(_ range: Range, _ stat: some RawRepresentable<Int>, to counts: inout HistogramCounts) {
         let first = range.base + stat.rawValue
-        for block in blocks {
+        for block in summed {
             for bucket in 0..<Histogram.bucketCount { counts.buckets[bucket] &+= block.read(first + bucket) }
             counts.sum &+= block.read(first + Histogram.sumCell)
         }

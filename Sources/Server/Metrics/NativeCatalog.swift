@@ -30,6 +30,7 @@ struct NativeCatalog {
             + TLSMetrics(
                 registry: registry, snapshot: inputs.snapshot, plan: plan, reloads: inputs.certificateReloads
             ).families
+            + TracingMetrics(registry: registry, snapshot: inputs.snapshot, plan: plan).families
             + AccessLogMetrics(registry: registry, files: inputs.accessLogs).families
             + traffic + workers
     }

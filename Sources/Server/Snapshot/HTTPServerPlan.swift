@@ -28,12 +28,14 @@ package final class HTTPServerPlan: Sendable {
     private let accessLogs: [AccessLogPlan]
     /// Where routes count, by their number in the table.
     let routes: [RouteCells]
+    /// nil without.
+    let tracing: HTTPTracingPlan?
     /// First those of the routes, by their number in the route table, then those that filters name.
     let clusters: [Cluster]
 
     init(
         _ configuration: HTTPConfiguration, table: RouteTable, filters: [Filter], routeFilters: [RouteFilters],
-        clusters: [Cluster], accessLogs: [AccessLogPlan], routes: [RouteCells]
+        clusters: [Cluster], accessLogs: [AccessLogPlan], tracing: HTTPTracingPlan?, routes: [RouteCells]
     ) {
         settings = HTTPChainSettings(configuration)
         self.table = table
@@ -42,6 +44,7 @@ package final class HTTPServerPlan: Sendable {
         self.clusters = clusters
         self.accessLogs = accessLogs
         self.routes = routes
+        self.tracing = tracing
     }
 
     /// - Parameter pools: of `clusters`, on this worker
@@ -70,16 +73,23 @@ package final class HTTPServerPlan: Sendable {
             routeFilters: routeFilters.map { (route: $0.route, filters: $0.filters.mapValues(make)) }, router: router,
             counters: counters, worker: worker,
             accessLogs: accessLogs.isEmpty ? nil : HTTPAccessLogs(accessLogs, on: worker, counters: logs),
-            recorder: recorder)
+            tracing: tracing.map {
+                $0.makeTracing(on: worker, counters: registry.scope($0.stats, worker: worker.index))
+            }, recorder: recorder)
     }
 
     /// The same clusters are behind it, and its filters have the same settings where the configuration is the same.
     func isEquivalent(to other: HTTPServerPlan) -> Bool {
         // A header that names the cluster may name one that is new.
-        clusters.elementsEqual(other.clusters, by: ===)
+        clusters.elementsEqual(other.clusters, by: ===) && hasSameTracing(as: other)
             && filters.elementsEqual(other.filters) { $0.plan.fingerprint == $1.plan.fingerprint }
             && routeFilters.elementsEqual(other.routeFilters) {
                 $0.filters.mapValues(\.plan.fingerprint) == $1.filters.mapValues(\.plan.fingerprint)
             }
+    }
+
+    private func hasSameTracing(as other: HTTPServerPlan) -> Bool {
+        guard let tracing, let theirs = other.tracing else { return tracing == nil && other.tracing == nil }
+        return tracing.isEquivalent(to: theirs)
     }
 }

@@ -7,7 +7,7 @@ internal import Upstream
 extension SnapshotCompiler {
     func httpPlan(
         _ http: HTTPConfiguration, of listener: ListenerConfiguration, _ clusters: [String: Cluster],
-        _ diagnostics: Diagnostics
+        _ tracingPlan: TracingPlan, _ diagnostics: Diagnostics
     ) -> HTTPServerPlan? {
         let plans = http.filters.compactMap { plan(of: $0, diagnostics) }
         // With errors routes are understood in part, and that part may be none to make a table of.
@@ -26,13 +26,15 @@ extension SnapshotCompiler {
         let routeFilters = routeFilters(of: http, diagnostics, makeFilter)
         let logs = self.plans(of: http.accessLogs, exchanges: true, diagnostics)
         let routes = routeStats(of: listener, diagnostics)
-        guard let table, let routes, filters.count == http.filters.count, hasRouteClusters, let logs, let routeFilters
+        let tracing = httpTracingPlan(http, of: listener, tracingPlan, diagnostics)
+        guard let table, let routes, (tracing == nil) == (http.tracing == nil), filters.count == http.filters.count,
+            hasRouteClusters, let logs, let routeFilters
         else {
             return nil
         }
         return HTTPServerPlan(
             http, table: table, filters: filters, routeFilters: routeFilters, clusters: found, accessLogs: logs,
-            routes: routes)
+            tracing: tracing, routes: routes)
     }
 
     private func plan(of filter: HTTPFilterConfiguration, _ diagnostics: Diagnostics) -> HTTPFilterPlan? {
