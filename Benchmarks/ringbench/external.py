@@ -227,20 +227,20 @@ def _sample(run: Run, connections: int) -> dict:
 
 
 @contextlib.contextmanager
-def scraper(run: Run) -> Iterator[None]:
-    """Somebody who reads the metrics each second, if the peer is one that is read."""
+def scraper(run: Run) -> Iterator[dict]:
+    """Somebody who reads the metrics each second, if the peer is one that is read; yields what it saw, at the end."""
+    seen: dict = {}
     if not run.peer.is_scraped:
-        yield
+        yield seen
         return
     # Behind what is measured in the queue for their CPU: what counts is what the proxy does for it.
-    with _process(
-        run, ["nice", "-n", "19", *_clients(["scrape", str(run.setup.admin_port)])], stdin=subprocess.PIPE
-    ) as reader:
-        yield
-        reader.stdin.close()
-        count = int(reader.stdout.read() or 0)
-        if not count:
-            raise LoadFailed(f"no metrics were read: {reader.stderr.read().decode()[-300:]}")
+    command = ["nice", "-n", "19", *_clients(["scrape", str(run.setup.admin_port)])]
+    with _process(run, command, stdin=subprocess.PIPE) as reader:
+        yield seen
+        output, problems = reader.communicate(timeout=START_TIMEOUT_S)
+    if not output:
+        raise LoadFailed(f"no metrics were read: {problems.decode()[-300:]}")
+    seen |= json.loads(output)
 
 
 @contextlib.contextmanager

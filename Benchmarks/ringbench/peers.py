@@ -161,7 +161,8 @@ class Ringway(Peer):
     def _refused(self) -> str | None:
         with tempfile.TemporaryDirectory() as folder:
             listeners = Topology().build("http", first_port=5000, backend_port=5001)
-            config = self.write_config(Setup(listeners, 1, 0, 1, Path(folder), "http"))
+            setup = Setup(listeners, 1, 0, 1, Path(folder), "http", admin_port=5002, collector_port=5003)
+            config = self.write_config(setup)
             checked = subprocess.run([str(self.binary), "check", str(config)], capture_output=True, text=True)
         said = (checked.stdout + checked.stderr).strip().partition("\n")[0].partition("error: ")[2]
         return f"this binary cannot do it: {said}" if checked.returncode else None

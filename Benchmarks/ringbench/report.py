@@ -205,6 +205,8 @@ def _columns(
     if workload.metric is P99:
         columns.append(("p99.9 us", latency(0.999)))
         columns.append(("CPU us/request", other(_cpu_us_per_request, ".2f")))
+    if any(peer.is_collected for peer in results.peers_of(workload)):
+        columns.append(("spans dropped", other(lambda raw: raw.get("spans_dropped"), ",.0f")))
     if workload.load.get("flood"):
         columns.append(("handshakes/s", other(lambda raw: raw["handshakes"] / raw["window_ns"] * 1e9, ",.0f")))
     columns.append(("RSS idle → loaded MiB", lambda peer: _resident(results, name, peer)))

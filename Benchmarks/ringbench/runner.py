@@ -159,9 +159,10 @@ class Runner:
                     with (
                         external.collector(run),
                         peers_module.running(peer, run.setup, cpus.proxy) as proxy,
-                        external.scraper(run),
+                        external.scraper(run) as seen,
                     ):
                         raw = DRIVERS[workload.driver](replace(run, proxy=proxy))
+                    raw |= seen
             except (ProxyFailed, LoadFailed, OSError) as problem:
                 why = " ".join(str(problem).split())
                 return Sample(workload.name, peer.name, round_number, None, why, cpus.shared, {})

@@ -174,6 +174,7 @@ def balance() -> list[Workload]:
             "8 HTTP/2 connections on two workers",
             {"mode": "balance", "http": "get", "size": KIB, "connections": 8, "streams": 10},
             driver="balance",
+            time_factor=2.0,
             workers=2,
             peers=("ringway", "ringway-reuseport", "haproxy", "nginx", "envoy"),
             features=frozenset({"h2"}),

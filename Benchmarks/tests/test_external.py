@@ -140,7 +140,9 @@ class Clients(unittest.TestCase):
         self.addCleanup(server.shutdown)
         command = external._clients(["scrape", str(server.server_port)])
         done = subprocess.run(command, cwd=tools.ROOT, capture_output=True, text=True, input="")
-        self.assertEqual(done.stdout.strip(), "1")
+        seen = json.loads(done.stdout)
+        self.assertGreaterEqual(seen["scrapes"], 1)
+        self.assertEqual(seen["spans_dropped"], 7)
 
     def run_client(self, port: int, options: list[str]) -> dict:
         command = external._clients(["handshakes", str(port), "--seconds", "0.3", *options])
@@ -153,6 +155,8 @@ class Metrics(http.server.BaseHTTPRequestHandler):
         self.send_response(200 if self.path == "/metrics" else 404)
         self.end_headers()
         self.wfile.write(b"one 1\n")
+        self.wfile.write(b'ringway_tracing_records_dropped_total{listener="l",reason="full"} 3\n')
+        self.wfile.write(b'ringway_tracing_spans_dropped_total{exporter="otlp",reason="queue_full"} 4\n')
 
     def log_message(self, *_):
         pass
