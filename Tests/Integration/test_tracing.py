@@ -185,7 +185,7 @@ class Decisions(TracingCase):
         path.write_text('{"version": 1,\n "default": {"fixed_target": 1, "rate": 2}}')
         said = self.command("check", str(self.folder / "ringway.yaml")).stderr
         self.assertIn(f"{path}:1:13: error:", said)
-        self.assertIn(f"{path}:2:40: error:", said)
+        self.assertIn(f"{path}:2:41: error:", said)
 
     def test_the_decision_is_explained(self):
         proxy = self.proxy({"sampling": "30%"})
