@@ -6,6 +6,12 @@ extension ConfigurationDecoder {
         if case .scalar(let scalar) = object.node("name")?.value, !scalar.isNull {
             clusterNames.insert(scalar.text, at: object.position(of: "name"))
         }
+        let upstreamProtocol = object.value("protocol", .upstreamProtocol, default: .http1)
+        if upstreamProtocol == .negotiated, object.node("tls") == nil {
+            diagnostics.report(
+                "without \"tls\" there is no handshake in which a protocol could be chosen",
+                expected: "http1 or http2", at: object.position(of: "protocol"))
+        }
         return ClusterConfiguration(
             name: name ?? "",
             endpoints: endpoints(object),
@@ -15,8 +21,8 @@ extension ConfigurationDecoder {
                 default: ClusterConfiguration.defaultConnectTimeout),
             pool: object.value("pool", .object("pool", pool), default: PoolConfiguration()),
             tls: object.optional("tls", .object("tls", clusterTLS)),
-            upstreamProtocol: object.value(
-                "protocol", .choice(["http1": .http1, "http2": .http2]), default: .http1),
+            upstreamProtocol: upstreamProtocol,
+            http2: object.value("http2", .object("http2", clusterHTTP2), default: HTTP2Configuration()),
             tcpKeepAlive: object.optional("tcp_keepalive", .tcpKeepAlive),
             healthCheck: object.optional("health_check", .object("health_check", healthCheck)),
             outlierDetection: object.optional("outlier_detection", .object("outlier_detection", outlierDetection)),
@@ -56,6 +62,12 @@ extension ConfigurationDecoder {
                 default: PoolConfiguration.defaultIdleTimeout),
             maxRequestsPerConnection: object.optional(
                 "max_requests_per_connection", .int(in: ConfigLimits.requestsPerConnection)))
+    }
+}
+
+extension ConfigFormat where Value == UpstreamProtocol {
+    fileprivate static var upstreamProtocol: ConfigFormat {
+        choice(["http1": .http1, "http2": .http2, "auto": .negotiated])
     }
 }
 

@@ -1,6 +1,7 @@
 extension ConfigurationDecoder {
     func http(_ object: ConfigObject) -> HTTPConfiguration? {
-        HTTPConfiguration(
+        let http2 = object.value("http2", .object("http2", listenerHTTP2), default: (true, HTTP2Configuration()))
+        return HTTPConfiguration(
             useRemoteAddress: object.value("use_remote_address", .bool, default: false),
             xffNumTrustedHops: object.value(
                 "xff_num_trusted_hops", .int(in: ConfigLimits.trustedHops),
@@ -18,7 +19,7 @@ extension ConfigurationDecoder {
             maxRequestsPerConnection: object.optional(
                 "max_requests_per_connection", .int(in: ConfigLimits.requestsPerConnection)),
             limits: object.value("limits", .object("limits", limits), default: HTTPLimits()),
-            http2: object.value("http2", .object("http2", http2), default: HTTP2Configuration()),
+            acceptsHTTP2: http2.isEnabled, http2: http2.connections,
             paths: paths(object),
             requestID: RequestIDConfiguration(
                 isGenerated: object.value("generate_request_id", .bool, default: true),
@@ -41,19 +42,6 @@ extension ConfigurationDecoder {
             bodyBytes: object.optional("body_bytes", .size(in: ConfigLimits.bodyBytes)),
             bufferBytes: object.value(
                 "buffer_bytes", .size(in: ConfigLimits.bufferBytes), default: HTTPLimits.defaultBufferBytes))
-    }
-
-    private func http2(_ object: ConfigObject) -> HTTP2Configuration? {
-        HTTP2Configuration(
-            isEnabled: object.value("enabled", .bool, default: true),
-            maxConcurrentStreams: object.value(
-                "max_concurrent_streams", .int(in: ConfigLimits.concurrentStreams),
-                default: HTTP2Configuration.defaultMaxConcurrentStreams),
-            streamWindow: object.value(
-                "stream_window", .size(in: ConfigLimits.http2Window), default: HTTP2Configuration.defaultStreamWindow),
-            connectionWindow: object.value(
-                "connection_window", .size(in: ConfigLimits.http2Window),
-                default: HTTP2Configuration.defaultConnectionWindow))
     }
 
     private func paths(_ object: ConfigObject) -> PathConfiguration {

@@ -15,6 +15,8 @@ package struct HTTPConfiguration: Sendable, Equatable {
     /// After which a connection is closed; nil for no limit.
     package var maxRequestsPerConnection: Int?
     package var limits: HTTPLimits
+    /// Clients may speak HTTP/2: by prior knowledge, or by choosing h2 in TLS.
+    package var acceptsHTTP2: Bool
     package var http2: HTTP2Configuration
     package var paths: PathConfiguration
     package var requestID: RequestIDConfiguration
@@ -39,6 +41,7 @@ package struct HTTPConfiguration: Sendable, Equatable {
         streamIdleTimeout: TimeSpan? = HTTPConfiguration.defaultStreamIdleTimeout,
         maxRequestsPerConnection: Int? = nil,
         limits: HTTPLimits = HTTPLimits(),
+        acceptsHTTP2: Bool = true,
         http2: HTTP2Configuration = HTTP2Configuration(),
         paths: PathConfiguration = PathConfiguration(),
         requestID: RequestIDConfiguration = RequestIDConfiguration(),
@@ -54,6 +57,7 @@ package struct HTTPConfiguration: Sendable, Equatable {
         self.streamIdleTimeout = streamIdleTimeout
         self.maxRequestsPerConnection = maxRequestsPerConnection
         self.limits = limits
+        self.acceptsHTTP2 = acceptsHTTP2
         self.http2 = http2
         self.paths = paths
         self.requestID = requestID

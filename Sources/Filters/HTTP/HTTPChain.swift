@@ -107,6 +107,8 @@ package final class HTTPChainSettings: Sendable {
     /// Whether clients may speak HTTP/2.
     package let acceptsHTTP2: Bool
     package let http2: HTTP2Settings
+    /// nil where clients are not asked whether they are there.
+    let http2KeepAlive: HTTP2KeepAlive.Settings?
     /// What filters may hold back of each direction of a stream.
     package let bufferBytesMax: Int
     /// nil leaves paths as they are.
@@ -126,11 +128,9 @@ package final class HTTPChainSettings: Sendable {
         streamIdleTimeoutNs = configuration.streamIdleTimeout?.nanoseconds ?? 0
         requestsPerConnectionMax = configuration.maxRequestsPerConnection.map(UInt64.init)
         bufferBytesMax = configuration.limits.bufferBytes.bytes
-        acceptsHTTP2 = configuration.http2.isEnabled
-        http2 = HTTP2Settings(
-            limits: limits, concurrentStreamsMax: UInt32(configuration.http2.maxConcurrentStreams),
-            streamWindowBytes: Int32(configuration.http2.streamWindow.bytes),
-            connectionWindowBytes: Int32(configuration.http2.connectionWindow.bytes))
+        acceptsHTTP2 = configuration.acceptsHTTP2
+        http2 = HTTP2Settings(configuration.http2, limits: limits)
+        http2KeepAlive = HTTP2KeepAlive.Settings(configuration.http2)
         let paths = configuration.paths
         let slashes: PathNormalizer.EscapedSlashes =
             switch paths.escapedSlashes {

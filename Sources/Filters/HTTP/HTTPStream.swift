@@ -343,6 +343,7 @@ public final class HTTPStream: UpstreamRequest {
     // MARK: From upstream
 
     public override func onStarted(_ upstream: UpstreamConnection) { router.started(self, upstream) }
+    public override var offersUpgrade: Bool { routing.value.offersTunnel && request.method != .connect }
     public override func onReady(_ upstream: UpstreamConnection) { router.ready(self, upstream) }
     public override func onResponseHead(_ head: inout ResponseHead) {
         hot.value.info.upstreamHeadNs = worker.nowNs

@@ -128,6 +128,8 @@ final class WorkerAssembly {
                 HTTP1ConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
             case .http2:
                 HTTP2ConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
+            case .negotiated:
+                NegotiatedConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
             }
         pools[cluster.name] = pool
         return pool
