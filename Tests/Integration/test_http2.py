@@ -223,6 +223,20 @@ class Limits(HTTP2Case):
         self.assertEqual(connection.verdict(), "504")
         self.assertTrue(connection.is_alive())
 
+    def test_a_body_that_dribbles_is_answered_408(self):
+        proxy = self.proxy(
+            lambda sock: read_to_end(sock), request_body_timeout="300ms", request_body_min_rate="1KiB")
+        connection = self.connection()
+        connection.send(connection.head(1, POST, end=False))
+
+        def dribble():
+            connection.send(connection.body(1, b"x", end=False))
+            return self.metric(proxy, "ringway_http_request_timeouts_total", reason="body") == 1
+
+        self.eventually(dribble)
+        self.assertEqual(connection.verdict(), "408")
+        self.assertTrue(connection.is_alive())
+
     def test_a_window_that_stays_shut_ends_its_stream(self):
         def script(sock):
             while read_head(sock):

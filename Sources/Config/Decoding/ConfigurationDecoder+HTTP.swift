@@ -13,6 +13,12 @@ extension ConfigurationDecoder {
             requestTimeout: object.value(
                 "request_timeout", .durationOrOff(in: ConfigLimits.requestTimeout),
                 default: HTTPConfiguration.defaultRequestTimeout),
+            requestBodyTimeout: object.value(
+                "request_body_timeout", .durationOrOff(in: ConfigLimits.requestTimeout),
+                default: HTTPConfiguration.defaultRequestBodyTimeout),
+            requestBodyMinRate: object.value(
+                "request_body_min_rate", .size(in: ConfigLimits.requestBodyMinRate),
+                default: HTTPConfiguration.defaultRequestBodyMinRate),
             streamIdleTimeout: object.value(
                 "stream_idle_timeout", .durationOrOff(in: ConfigLimits.idleTimeout),
                 default: HTTPConfiguration.defaultStreamIdleTimeout),

@@ -27,6 +27,8 @@ package enum ConfigLimits {
     package static let idleTimeout = TimeSpan.milliseconds(1) ... .days(30)
 
     package static let requestTimeout = TimeSpan.milliseconds(1) ... .hours(24)
+    /// Bytes in a second.
+    package static let requestBodyMinRate = ByteSize(bytes: 1) ... .gibibytes(1)
     package static let headerBytes = ByteSize.kibibytes(1) ... .mebibytes(1)
     package static let headers = 1...10_000
     package static let urlBytes = ByteSize(bytes: 256) ... .mebibytes(1)

@@ -99,8 +99,9 @@ package final class HTTPChainSettings: Sendable {
     package let limits: HTTP1Limits
     /// Nanoseconds without a request in progress; 0 for no limit.
     package let idleTimeoutNs: UInt64
-    /// Nanoseconds from the first byte of a request to the end of its body; 0 for no limit.
+    /// Nanoseconds from the first byte of a request to the end of its head; 0 for no limit.
     package let requestTimeoutNs: UInt64
+    let requestBodyLimit: RequestBodyLimit
     /// Nanoseconds without a byte while a request is in progress; 0 for no limit.
     package let streamIdleTimeoutNs: UInt64
     package let requestsPerConnectionMax: UInt64?
@@ -125,6 +126,9 @@ package final class HTTPChainSettings: Sendable {
             bodyBytesMax: configuration.limits.bodyBytes.map { UInt64($0.bytes) } ?? .max)
         idleTimeoutNs = configuration.idleTimeout?.nanoseconds ?? 0
         requestTimeoutNs = configuration.requestTimeout?.nanoseconds ?? 0
+        requestBodyLimit = RequestBodyLimit(
+            timeoutNs: configuration.requestBodyTimeout?.nanoseconds ?? 0,
+            bytesPerSecond: UInt64(configuration.requestBodyMinRate.bytes))
         streamIdleTimeoutNs = configuration.streamIdleTimeout?.nanoseconds ?? 0
         requestsPerConnectionMax = configuration.maxRequestsPerConnection.map(UInt64.init)
         bufferBytesMax = configuration.limits.bufferBytes.bytes
@@ -153,6 +157,8 @@ package enum HTTPStat: Int, Sendable {
     case requestsActive = 80
     /// One cell a class of status, 1xx to 5xx.
     case responses1xx, responses2xx, responses3xx, responses4xx, responses5xx
+    /// Requests that ran out of time, by what was late.
+    case requestHeadTimeouts, requestBodyTimeouts, streamIdleTimeouts
     /// One cell an `HTTPMessageError`.
     case refused = 96
     case requestTime = 192

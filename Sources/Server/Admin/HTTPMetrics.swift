@@ -42,6 +42,12 @@ struct HTTPMetrics {
                 if count > 0 { text.sample(["listener": name, "reason": "\(refusal.label)"], count) }
             }
         }
+        text.family("ringway_http_request_timeouts_total", .counter, "Requests that ran out of time, by what was late.")
+        each { name, range in
+            for (reason, stat) in Self.timeouts {
+                text.sample(["listener": name, "reason": reason], registry.sum(range, stat))
+            }
+        }
         text.family("ringway_http2_connections_active", .gauge, "Open connections that speak HTTP/2.")
         each { text.sample(["listener": $0], registry.sum($1, HTTPStat.http2Connections)) }
         text.family(
@@ -138,6 +144,10 @@ struct HTTPMetrics {
             text.histogram(["cluster": cluster.name], registry.histogram(cluster.stats, ClusterStat.requestTime))
         }
     }
+
+    private static let timeouts: [(reason: String, stat: HTTPStat)] = [
+        ("header", .requestHeadTimeouts), ("body", .requestBodyTimeouts), ("idle", .streamIdleTimeouts),
+    ]
 
     private static let codeClasses: [(label: String, status: HTTPStatus)] = (1...5).map {
         ("\($0)xx", HTTPStatus(rawValue: UInt16($0 * 100)))

@@ -48,6 +48,8 @@ private let documentation: String = {
     ("xff_num_trusted_hops", "0 to \(ConfigLimits.trustedHops.upperBound)", "`0`"),
     ("server_name", "1 to \(ConfigLimits.serverNameBytesMax) bytes", "`\(HTTPConfiguration.defaultServerName)`"),
     ("request_timeout", "`1ms` to `1d`", "`15s`"),
+    ("request_body_timeout", "`1ms` to `1d`", "`20s`"),
+    ("request_body_min_rate", "`1B` to `1GiB`", "`\(HTTPConfiguration.defaultRequestBodyMinRate)`"),
     ("stream_idle_timeout", "`1ms` to `30d`", "`5m`"),
     ("max_requests_per_connection", "1 to \(ConfigLimits.requestsPerConnection.upperBound)", "no limit"),
     ("limits.url_bytes", "`256B` to `1MiB`", "`\(HTTPLimits.defaultURLBytes)`"),

@@ -34,6 +34,8 @@ private let fullText = """
         http:
           idle_timeout: 30s
           request_timeout: 5s
+          request_body_timeout: 0
+          request_body_min_rate: 1KiB
           limits: { header_bytes: 16KiB, headers: 50 }
           routes:
             - match: { path: /healthz }
@@ -159,6 +161,7 @@ private let full = Configuration(
             proxy: .http(
                 HTTPConfiguration(
                     idleTimeout: .seconds(30), requestTimeout: .seconds(5),
+                    requestBodyTimeout: nil, requestBodyMinRate: .kibibytes(1),
                     limits: HTTPLimits(headerBytes: .kibibytes(16), headers: 50),
                     hosts: [
                         VirtualHostConfiguration(
@@ -319,6 +322,7 @@ private func cidr(_ text: String) -> CIDR {
     }
     #expect(http.idleTimeout == .seconds(60))
     #expect(http.requestTimeout == .seconds(15))
+    #expect(http.requestBodyTimeout == .seconds(20) && http.requestBodyMinRate == ByteSize(bytes: 500))
     #expect(
         http.limits
             == HTTPLimits(headerBytes: .kibibytes(64), headers: 100, urlBytes: .kibibytes(8), bodyBytes: nil))
@@ -384,16 +388,16 @@ private func cidr(_ text: String) -> CIDR {
         return
     }
     #expect(tcp.clusters[0].cluster.origin.position == ConfigPosition(line: 15, column: 21))
-    #expect(read.clusters[0].endpoints[1].origin.position == ConfigPosition(line: 82, column: 45))
+    #expect(read.clusters[0].endpoints[1].origin.position == ConfigPosition(line: 84, column: 45))
     guard case .http(let http) = read.listeners[5].proxy, case .forward(let forward) = http.hosts[0].routes[0].action
     else {
         Issue.record("no http")
         return
     }
-    #expect(http.filters.map(\.origin.position) == [17, 23, 43].map { ConfigPosition(line: 53, column: $0) })
-    #expect(http.hosts.map(\.origin.position.line) == [55, 75])
-    #expect(http.hosts[0].routes.map(\.origin.position.line) == [57, 72, 73])
-    #expect(forward.clusters[1].cluster.origin.position == ConfigPosition(line: 64, column: 65))
+    #expect(http.filters.map(\.origin.position) == [17, 23, 43].map { ConfigPosition(line: 55, column: $0) })
+    #expect(http.hosts.map(\.origin.position.line) == [57, 77])
+    #expect(http.hosts[0].routes.map(\.origin.position.line) == [59, 74, 75])
+    #expect(forward.clusters[1].cluster.origin.position == ConfigPosition(line: 66, column: 65))
 }
 
 @Test func everyTruncationIsReadOrRefused() {
