@@ -268,7 +268,12 @@ final class HTTP2ServerCodec: ServerCodec {
             guard let entry = entries[slot], entry.idleTimeoutNs > 0,
                 worker.nowNs - max(entry.lastActiveNs, transport.lastSentNs(slot)) >= entry.idleTimeoutNs
             else { continue }
-            if let exchange = entry.stream, exchange.idleTimedOut() { continue }
+            if let exchange = entry.stream {
+                if exchange.idleTimedOut() { continue }
+            } else {
+                // Its response is complete, but the client leaves it unread.
+                entry.chain.counters.add(to: HTTPStat.streamIdleTimeouts)
+            }
             session.reset(HTTP2Stream(slot: UInt32(slot)), .cancel)
             if let exchange = entries[slot]?.stream { end(exchange, at: slot, .streamIdleTimeout) }
         }

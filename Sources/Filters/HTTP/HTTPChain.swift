@@ -133,7 +133,9 @@ package final class HTTPChainSettings: Sendable {
         requestsPerConnectionMax = configuration.maxRequestsPerConnection.map(UInt64.init)
         bufferBytesMax = configuration.limits.bufferBytes.bytes
         acceptsHTTP2 = configuration.acceptsHTTP2
-        http2 = HTTP2Settings(configuration.http2, limits: limits)
+        var http2 = HTTP2Settings(configuration.http2, limits: limits)
+        http2.allowsExtendedConnect = true
+        self.http2 = http2
         http2KeepAlive = HTTP2KeepAlive.Settings(configuration.http2)
         let paths = configuration.paths
         let slashes: PathNormalizer.EscapedSlashes =

@@ -15,7 +15,8 @@ POST = [(":method", "POST"), (":scheme", "http"), (":path", "/"), (":authority",
 class Connection:
     """One side of a connection on a socket. Frames that come are kept in `frames`, heads of streams in `heads`."""
 
-    def __init__(self, sock: socket.socket, is_client: bool = True, settings: dict | None = None):
+    def __init__(self, sock: socket.socket, is_client: bool = True, settings: dict | None = None,
+                 sends_settings: bool = True):
         self.sock = sock
         self.encoder = Encoder()
         self.decoder = Decoder()
@@ -30,7 +31,8 @@ class Connection:
             while len(self._buffer) < len(PREFACE) and (more := sock.recv(65536)):
                 self._buffer += more
             self._buffer = self._buffer[len(PREFACE):]
-        self.send(SettingsFrame(0, settings=settings or {}))
+        if sends_settings:
+            self.send(SettingsFrame(0, settings=settings or {}))
 
     # Sending.
 
