@@ -37,9 +37,13 @@ final class WorkerAssembly {
 
     /// Swaps to `next`. Runs between two completions, so a connection sees either the old or the new configuration.
     ///
-    /// - Parameter sockets: for each listener whose sockets are new, this worker's.
+    /// - Parameters:
+    ///   - sockets: for each listener whose sockets are new, this worker's.
+    ///   - groups: what the workers' sockets have in common, for the same listeners.
     /// - Returns: listeners that went away; their connections drain.
-    func apply(_ next: Snapshot, sockets: [String: ListeningSocket]) -> [ListenerID] {
+    func apply(
+        _ next: Snapshot, sockets: [String: ListeningSocket], groups: [String: ListenerGroup]
+    ) -> [ListenerID] {
         let replaced = takeOverClusters(of: next)
         var removed: [ListenerID] = []
         let old = Dictionary(uniqueKeysWithValues: (snapshot?.listeners ?? []).map { ($0.socketKey, $0) })
@@ -59,12 +63,14 @@ final class WorkerAssembly {
                     continue
                 }
                 worker.updateListener(
-                    id, counters: counters, limit: limit(of: plan), chain: chain(for: plan), tls: plan.tls?.context)
+                    id, counters: counters, limit: limit(of: plan), chain: chain(for: plan), tls: plan.tls?.context,
+                    isBalanced: plan.configuration.balancesConnections)
                 worker.setKeepAlive(plan.keepAlive, of: id)
             } else if let socket = sockets[key] {
                 let id = worker.addListener(
                     socket: socket.descriptor, isShared: socket.isShared, counters: counters, limit: limit(of: plan),
-                    chain: chain(for: plan), tls: plan.tls?.context)
+                    chain: chain(for: plan), tls: plan.tls?.context, group: groups[key],
+                    isBalanced: plan.configuration.balancesConnections)
                 worker.setKeepAlive(plan.keepAlive, of: id)
                 listeners[key] = id
             }
