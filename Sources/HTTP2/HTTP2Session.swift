@@ -120,7 +120,8 @@ package final class HTTP2Session {
     private func bandwidthMeasured() {
         guard unsafe core.pointee.windows.answered(nowNs: core.pointee.nowNs) else { return }
         // Two streams at full speed. What the connection's window lets in goes on to streams at once.
-        let window = max(Int(unsafe core.pointee.settings.connectionWindowBytes), unsafe core.pointee.windows.streamWindow * 2)
+        let window = max(
+            Int(unsafe core.pointee.settings.connectionWindowBytes), unsafe core.pointee.windows.streamWindow * 2)
         unsafe nghttp2_session_set_local_window_size(library, 0, 0, Int32(min(window, Int(Int32.max))))
     }
 

@@ -34,7 +34,10 @@ import Testing
         ([connect, (":protocol", "x"), (":path", "/"), (":authority", "a")], .missingPseudoHeader),
         ([connect, (":protocol", "x"), (":scheme", "http"), (":authority", "a")], .missingPseudoHeader),
         ([connect, (":protocol", "x"), (":scheme", "http"), (":path", "/")], .missingHost),
-        ([connect, (":protocol", "a b"), (":scheme", "http"), (":path", "/"), (":authority", "a")], .invalidPseudoHeader),
+        (
+            [connect, (":protocol", "a b"), (":scheme", "http"), (":path", "/"), (":authority", "a")],
+            .invalidPseudoHeader
+        ),
         (fields + [("content-length", "1")], .bodyInConnect),
         (fields + [("upgrade", "websocket")], .connectionField),
     ]

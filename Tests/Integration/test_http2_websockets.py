@@ -187,6 +187,7 @@ class ToHTTP2(HTTP2Case):
 
         def play(sock):
             connection = Connection(sock, is_client=False, sends_settings=False)
+            connection.acknowledges = False  # before it has said its own
             first = connection.receive()
             self.assertIsInstance(first, SettingsFrame)
             connection.send(SettingsFrame(0, settings=OFFER))

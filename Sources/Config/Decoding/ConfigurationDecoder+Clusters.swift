@@ -6,13 +6,7 @@ extension ConfigurationDecoder {
         if case .scalar(let scalar) = object.node("name")?.value, !scalar.isNull {
             clusterNames.insert(scalar.text, at: object.position(of: "name"))
         }
-        let upstreamProtocol = object.value("protocol", .upstreamProtocol, default: .http1)
-        if upstreamProtocol == .negotiated, object.node("tls") == nil {
-            diagnostics.report(
-                "without \"tls\" there is no handshake in which a protocol could be chosen",
-                expected: "http1 or http2", at: object.position(of: "protocol"))
-        }
-        return ClusterConfiguration(
+        let cluster = ClusterConfiguration(
             name: name ?? "",
             endpoints: endpoints(object),
             loadBalancing: object.value("load_balancing", .loadBalancing, default: .roundRobin),
@@ -21,7 +15,7 @@ extension ConfigurationDecoder {
                 default: ClusterConfiguration.defaultConnectTimeout),
             pool: object.value("pool", .object("pool", pool), default: PoolConfiguration()),
             tls: object.optional("tls", .object("tls", clusterTLS)),
-            upstreamProtocol: upstreamProtocol,
+            upstreamProtocol: object.value("protocol", .upstreamProtocol, default: .http1),
             http2: object.value("http2", .object("http2", clusterHTTP2), default: HTTP2Configuration()),
             tcpKeepAlive: object.optional("tcp_keepalive", .tcpKeepAlive),
             healthCheck: object.optional("health_check", .object("health_check", healthCheck)),
@@ -29,6 +23,12 @@ extension ConfigurationDecoder {
             panicThreshold: object.value(
                 "panic_threshold", .percent, default: ClusterConfiguration.defaultPanicThreshold),
             origin: ConfigOrigin(object.position))
+        if cluster.upstreamProtocol == .negotiated, object.node("tls") == nil {
+            diagnostics.report(
+                "without \"tls\" there is no handshake in which a protocol could be chosen",
+                expected: "http1 or http2", at: object.position(of: "protocol"))
+        }
+        return cluster
     }
 
     private func endpoints(_ object: ConfigObject) -> [EndpointConfiguration] {

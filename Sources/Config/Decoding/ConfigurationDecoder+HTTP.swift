@@ -1,7 +1,6 @@
 extension ConfigurationDecoder {
     func http(_ object: ConfigObject) -> HTTPConfiguration? {
-        let http2 = object.value("http2", .object("http2", listenerHTTP2), default: (true, HTTP2Configuration()))
-        return HTTPConfiguration(
+        HTTPConfiguration(
             useRemoteAddress: object.value("use_remote_address", .bool, default: false),
             xffNumTrustedHops: object.value(
                 "xff_num_trusted_hops", .int(in: ConfigLimits.trustedHops),
@@ -25,7 +24,7 @@ extension ConfigurationDecoder {
             maxRequestsPerConnection: object.optional(
                 "max_requests_per_connection", .int(in: ConfigLimits.requestsPerConnection)),
             limits: object.value("limits", .object("limits", limits), default: HTTPLimits()),
-            acceptsHTTP2: http2.isEnabled, http2: http2.connections,
+            http2: object.value("http2", .object("http2", listenerHTTP2), default: HTTP2Configuration()),
             paths: paths(object),
             requestID: RequestIDConfiguration(
                 isGenerated: object.value("generate_request_id", .bool, default: true),

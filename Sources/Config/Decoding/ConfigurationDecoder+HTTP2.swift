@@ -1,8 +1,9 @@
 extension ConfigurationDecoder {
-    /// `http2` of a listener: clients may be kept from speaking it.
-    func listenerHTTP2(_ object: ConfigObject) -> (isEnabled: Bool, connections: HTTP2Configuration)? {
+    /// `http2` of a listener: nothing where clients are kept from speaking it.
+    func listenerHTTP2(_ object: ConfigObject) -> HTTP2Configuration?? {
         let isEnabled = object.value("enabled", .bool, default: true)
-        return (isEnabled, http2(object))
+        let configuration = http2(object)
+        return .some(isEnabled ? configuration : nil)
     }
 
     /// `http2` of a cluster.

@@ -19,9 +19,8 @@ package struct HTTPConfiguration: Sendable, Equatable {
     /// After which a connection is closed; nil for no limit.
     package var maxRequestsPerConnection: Int?
     package var limits: HTTPLimits
-    /// Clients may speak HTTP/2: by prior knowledge, or by choosing h2 in TLS.
-    package var acceptsHTTP2: Bool
-    package var http2: HTTP2Configuration
+    /// Of clients that speak HTTP/2, by prior knowledge or by choosing h2 in TLS; nil where they may not.
+    package var http2: HTTP2Configuration?
     package var paths: PathConfiguration
     package var requestID: RequestIDConfiguration
     package var accessLogs: [AccessLogConfiguration]
@@ -49,8 +48,7 @@ package struct HTTPConfiguration: Sendable, Equatable {
         streamIdleTimeout: TimeSpan? = HTTPConfiguration.defaultStreamIdleTimeout,
         maxRequestsPerConnection: Int? = nil,
         limits: HTTPLimits = HTTPLimits(),
-        acceptsHTTP2: Bool = true,
-        http2: HTTP2Configuration = HTTP2Configuration(),
+        http2: HTTP2Configuration? = HTTP2Configuration(),
         paths: PathConfiguration = PathConfiguration(),
         requestID: RequestIDConfiguration = RequestIDConfiguration(),
         accessLogs: [AccessLogConfiguration] = [],
@@ -67,7 +65,6 @@ package struct HTTPConfiguration: Sendable, Equatable {
         self.streamIdleTimeout = streamIdleTimeout
         self.maxRequestsPerConnection = maxRequestsPerConnection
         self.limits = limits
-        self.acceptsHTTP2 = acceptsHTTP2
         self.http2 = http2
         self.paths = paths
         self.requestID = requestID

@@ -132,11 +132,12 @@ package final class HTTPChainSettings: Sendable {
         streamIdleTimeoutNs = configuration.streamIdleTimeout?.nanoseconds ?? 0
         requestsPerConnectionMax = configuration.maxRequestsPerConnection.map(UInt64.init)
         bufferBytesMax = configuration.limits.bufferBytes.bytes
-        acceptsHTTP2 = configuration.acceptsHTTP2
-        var http2 = HTTP2Settings(configuration.http2, limits: limits)
+        acceptsHTTP2 = configuration.http2 != nil
+        let http2Configuration = configuration.http2 ?? HTTP2Configuration()
+        var http2 = HTTP2Settings(http2Configuration, limits: limits)
         http2.allowsExtendedConnect = true
         self.http2 = http2
-        http2KeepAlive = HTTP2KeepAlive.Settings(configuration.http2)
+        http2KeepAlive = HTTP2KeepAlive.Settings(http2Configuration)
         let paths = configuration.paths
         let slashes: PathNormalizer.EscapedSlashes =
             switch paths.escapedSlashes {

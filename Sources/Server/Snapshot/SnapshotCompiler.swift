@@ -298,6 +298,6 @@ extension ProxyConfiguration {
     /// What clients can be told by ALPN; nil where bytes are proxied, whatever they mean.
     fileprivate var httpProtocols: [String]? {
         guard case .http(let http) = self else { return nil }
-        return http.acceptsHTTP2 ? ["h2", "http/1.1"] : ["http/1.1"]
+        return http.http2 != nil ? ["h2", "http/1.1"] : ["http/1.1"]
     }
 }

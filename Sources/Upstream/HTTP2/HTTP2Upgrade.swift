@@ -12,7 +12,8 @@ final class HTTP2Upgrade {
         guard let name = head.headers[.upgrade], name.isToken else { return nil }
         self.name = (0..<name.count).map { name[$0] }
         let isWebSocket = name.equalsIgnoringCase("websocket")
-        webSocketAccept = isWebSocket ? head.headers[.secWebsocketKey].map { WebSocketHandshake.acceptKey(for: $0) } : nil
+        webSocketAccept =
+            isWebSocket ? head.headers[.secWebsocketKey].map { WebSocketHandshake.acceptKey(for: $0) } : nil
     }
 
     /// Makes 2xx to CONNECT the 101 that it stands for.

@@ -24,7 +24,7 @@ class Connection:
         self.heads: dict[int, list[list[tuple[str, str]]]] = {}
         self.data: dict[int, bytes] = {}
         self._buffer = b""
-        self._acknowledges = True
+        self.acknowledges = True
         if is_client:
             sock.sendall(PREFACE)
         else:
@@ -80,7 +80,7 @@ class Connection:
             self.heads.setdefault(frame.stream_id, []).append(self.decoder.decode(frame.data))
         elif isinstance(frame, DataFrame):
             self.data[frame.stream_id] = self.data.get(frame.stream_id, b"") + frame.data
-        elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags and self._acknowledges:
+        elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags and self.acknowledges:
             self.send(SettingsFrame(0, flags=["ACK"]))
         return frame
 
