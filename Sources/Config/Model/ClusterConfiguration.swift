@@ -98,6 +98,8 @@ package struct PoolConfiguration: Sendable, Equatable {
     package var idleTimeout: TimeSpan?
     /// After which a connection is closed; nil for no limit.
     package var maxRequestsPerConnection: Int?
+    /// After which a connection takes no other request; nil for no limit.
+    package var maxConnectionDuration: TimeSpan?
 
     package static let defaultMaxPending = 1024
     package static let defaultMaxRetries = 3
@@ -109,7 +111,8 @@ package struct PoolConfiguration: Sendable, Equatable {
         maxRequests: Int? = nil,
         maxRetries: Int = PoolConfiguration.defaultMaxRetries,
         idleTimeout: TimeSpan? = PoolConfiguration.defaultIdleTimeout,
-        maxRequestsPerConnection: Int? = nil
+        maxRequestsPerConnection: Int? = nil,
+        maxConnectionDuration: TimeSpan? = nil
     ) {
         self.maxConnections = maxConnections
         self.maxPending = maxPending
@@ -117,5 +120,6 @@ package struct PoolConfiguration: Sendable, Equatable {
         self.maxRetries = maxRetries
         self.idleTimeout = idleTimeout
         self.maxRequestsPerConnection = maxRequestsPerConnection
+        self.maxConnectionDuration = maxConnectionDuration
     }
 }

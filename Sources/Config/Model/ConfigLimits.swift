@@ -42,6 +42,7 @@ package enum ConfigLimits {
     package static let http2PingTimeout = TimeSpan.milliseconds(100) ... .hours(1)
     package static let trustedHops = 0...16
     package static let requestsPerConnection = 1...10_000_000
+    package static let connectionDuration = TimeSpan.milliseconds(1) ... .days(30)
     package static let serverNameBytesMax = 128
     package static let httpFilters = 1...64
 
@@ -55,6 +56,14 @@ package enum ConfigLimits {
     package static let accessLogFieldDepthMax = 8
     /// What the kernel takes, without the end mark.
     package static let filePathBytesMax = 4095
+
+    /// Each has a bit in a span's record.
+    package static let traceExporters = 1...32
+    package static let traceTagsMax = 32
+    package static let traceTagNameBytesMax = 64
+    package static let serviceNameBytesMax = 128
+    package static let tracePathTagLength = 1...1024
+    package static let lateTracesPerSecond = 0...10_000
 
     package static let hosts = 1...10_000
     package static let domains = 1...1000

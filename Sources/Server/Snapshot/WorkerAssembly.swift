@@ -127,16 +127,7 @@ final class WorkerAssembly {
 
     private func pool(of cluster: Cluster) -> HTTPConnectionPool {
         if let pool = pools[cluster.name] { return pool }
-        let settings = HTTPConnectionPool.Settings(cluster.pool)
-        let pool: HTTPConnectionPool =
-            switch cluster.upstreamProtocol {
-            case .http1:
-                HTTP1ConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
-            case .http2:
-                HTTP2ConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
-            case .negotiated:
-                NegotiatedConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
-            }
+        let pool = makePool(of: workerCluster(cluster), on: worker)
         pools[cluster.name] = pool
         return pool
     }
@@ -201,11 +192,22 @@ final class WorkerAssembly {
     }
 }
 
+/// A pool for what the cluster speaks.
+func makePool(of cluster: WorkerCluster, on worker: Worker) -> HTTPConnectionPool {
+    let settings = HTTPConnectionPool.Settings(cluster.cluster.pool)
+    return switch cluster.cluster.upstreamProtocol {
+    case .http1: HTTP1ConnectionPool(cluster: cluster, settings: settings, worker: worker)
+    case .http2: HTTP2ConnectionPool(cluster: cluster, settings: settings, worker: worker)
+    case .negotiated: NegotiatedConnectionPool(cluster: cluster, settings: settings, worker: worker)
+    }
+}
+
 extension HTTPConnectionPool.Settings {
     init(_ pool: PoolConfiguration) {
         self.init(
             limits: HTTP1Limits(), idleTimeoutNs: pool.idleTimeout?.nanoseconds ?? 0,
             requestsPerConnectionMax: pool.maxRequestsPerConnection.map(UInt64.init),
+            connectionDurationNs: pool.maxConnectionDuration?.nanoseconds ?? 0,
             pendingMax: UInt64(pool.maxPending), requestsMax: pool.maxRequests.map(UInt64.init),
             retriesMax: UInt64(pool.maxRetries))
     }

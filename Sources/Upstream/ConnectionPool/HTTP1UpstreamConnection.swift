@@ -63,7 +63,10 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
         hot.value.startedNs = startedNs
     }
 
-    var requestCount: UInt64 { hot.value.requestsStarted }
+    var hasServedEnough: Bool {
+        pool.hasServedEnough(requests: hot.value.requestsStarted, sinceNs: hot.value.startedNs)
+    }
+
     var isOpen: Bool { hot.value.connection?.isOpen ?? false }
 
     // MARK: Sending
