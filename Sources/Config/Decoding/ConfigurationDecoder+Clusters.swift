@@ -6,7 +6,7 @@ extension ConfigurationDecoder {
         if case .scalar(let scalar) = object.node("name")?.value, !scalar.isNull {
             clusterNames.insert(scalar.text, at: object.position(of: "name"))
         }
-        return ClusterConfiguration(
+        let cluster = ClusterConfiguration(
             name: name ?? "",
             endpoints: endpoints(object),
             loadBalancing: object.value("load_balancing", .loadBalancing, default: .roundRobin),
@@ -23,6 +23,8 @@ extension ConfigurationDecoder {
             panicThreshold: object.value(
                 "panic_threshold", .percent, default: ClusterConfiguration.defaultPanicThreshold),
             origin: ConfigOrigin(object.position))
+        check(cluster.healthCheck, of: object, cluster.upstreamProtocol)
+        return cluster
     }
 
     private func endpoints(_ object: ConfigObject) -> [EndpointConfiguration] {
