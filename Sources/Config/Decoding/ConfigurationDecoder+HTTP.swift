@@ -23,6 +23,8 @@ extension ConfigurationDecoder {
                 default: HTTPConfiguration.defaultStreamIdleTimeout),
             maxRequestsPerConnection: object.optional(
                 "max_requests_per_connection", .int(in: ConfigLimits.requestsPerConnection)),
+            maxConnectionDuration: object.optional(
+                "max_connection_duration", .duration(in: ConfigLimits.connectionDuration)),
             limits: object.value("limits", .object("limits", limits), default: HTTPLimits()),
             http2: object.value("http2", .object("http2", http2), default: HTTP2Configuration()),
             paths: paths(object),

@@ -39,6 +39,7 @@ package enum ConfigLimits {
     package static let http2Window = ByteSize.kibibytes(64) ... .mebibytes(1024)
     package static let trustedHops = 0...16
     package static let requestsPerConnection = 1...10_000_000
+    package static let connectionDuration = TimeSpan.milliseconds(1) ... .days(30)
     package static let serverNameBytesMax = 128
     package static let httpFilters = 1...64
 

@@ -18,6 +18,8 @@ package struct HTTPConfiguration: Sendable, Equatable {
     package var streamIdleTimeout: TimeSpan?
     /// After which a connection is closed; nil for no limit.
     package var maxRequestsPerConnection: Int?
+    /// After which a connection ends with its next request; nil for no limit.
+    package var maxConnectionDuration: TimeSpan?
     package var limits: HTTPLimits
     package var http2: HTTP2Configuration
     package var paths: PathConfiguration
@@ -46,6 +48,7 @@ package struct HTTPConfiguration: Sendable, Equatable {
         requestBodyMinRate: ByteSize = HTTPConfiguration.defaultRequestBodyMinRate,
         streamIdleTimeout: TimeSpan? = HTTPConfiguration.defaultStreamIdleTimeout,
         maxRequestsPerConnection: Int? = nil,
+        maxConnectionDuration: TimeSpan? = nil,
         limits: HTTPLimits = HTTPLimits(),
         http2: HTTP2Configuration = HTTP2Configuration(),
         paths: PathConfiguration = PathConfiguration(),
@@ -63,6 +66,7 @@ package struct HTTPConfiguration: Sendable, Equatable {
         self.requestBodyMinRate = requestBodyMinRate
         self.streamIdleTimeout = streamIdleTimeout
         self.maxRequestsPerConnection = maxRequestsPerConnection
+        self.maxConnectionDuration = maxConnectionDuration
         self.limits = limits
         self.http2 = http2
         self.paths = paths

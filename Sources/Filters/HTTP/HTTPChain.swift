@@ -105,6 +105,8 @@ package final class HTTPChainSettings: Sendable {
     /// Nanoseconds without a byte while a request is in progress; 0 for no limit.
     package let streamIdleTimeoutNs: UInt64
     package let requestsPerConnectionMax: UInt64?
+    /// Nanoseconds after which a connection ends with its next request; 0 for no limit.
+    package let connectionDurationNs: UInt64
     /// Whether clients may speak HTTP/2.
     package let acceptsHTTP2: Bool
     package let http2: HTTP2Settings
@@ -129,6 +131,7 @@ package final class HTTPChainSettings: Sendable {
             bytesPerSecond: UInt64(configuration.requestBodyMinRate.bytes))
         streamIdleTimeoutNs = configuration.streamIdleTimeout?.nanoseconds ?? 0
         requestsPerConnectionMax = configuration.maxRequestsPerConnection.map(UInt64.init)
+        connectionDurationNs = configuration.maxConnectionDuration?.nanoseconds ?? 0
         bufferBytesMax = configuration.limits.bufferBytes.bytes
         acceptsHTTP2 = configuration.http2.isEnabled
         http2 = HTTP2Settings(

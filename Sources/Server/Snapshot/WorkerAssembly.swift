@@ -204,6 +204,7 @@ extension HTTPConnectionPool.Settings {
         self.init(
             limits: HTTP1Limits(), idleTimeoutNs: pool.idleTimeout?.nanoseconds ?? 0,
             requestsPerConnectionMax: pool.maxRequestsPerConnection.map(UInt64.init),
+            connectionDurationNs: pool.maxConnectionDuration?.nanoseconds ?? 0,
             pendingMax: UInt64(pool.maxPending), requestsMax: pool.maxRequests.map(UInt64.init),
             retriesMax: UInt64(pool.maxRetries))
     }

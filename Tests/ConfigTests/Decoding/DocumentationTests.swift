@@ -52,6 +52,7 @@ private let documentation: String = {
     ("request_body_min_rate", "`1B` to `1GiB`", "`\(HTTPConfiguration.defaultRequestBodyMinRate)`"),
     ("stream_idle_timeout", "`1ms` to `30d`", "`5m`"),
     ("max_requests_per_connection", "1 to \(ConfigLimits.requestsPerConnection.upperBound)", "no limit"),
+    ("max_connection_duration", "`1ms` to `30d`", "no limit"),
     ("limits.url_bytes", "`256B` to `1MiB`", "`\(HTTPLimits.defaultURLBytes)`"),
     ("limits.body_bytes", "`1B` to `16TiB`", "no limit"),
     ("access_log", "1 to \(ConfigLimits.accessLogs.upperBound)", "none"),
