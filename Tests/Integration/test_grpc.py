@@ -204,7 +204,7 @@ class GRPC(GRPCCase):
 
 
 class GoingAway(GRPCCase):
-    """A second server, and the first one stops while calls come in."""
+    """A second server, and the first one stops while calls come in. It cancels those that it has not begun."""
 
     def setUp(self):
         super().setUp()
@@ -215,7 +215,8 @@ class GoingAway(GRPCCase):
         self.port = free_port()
         edge = {"name": "edge", "address": f"127.0.0.1:{self.port}", "http": {
             "routes": [{"match": {}, "cluster": "backend", "timeout": 0,
-                        "retry": {"on": ["connect-failure", "refused-stream"], "attempts": 3, "back_off": "1ms"}}],
+                        "retry": {"on": ["connect-failure", "refused-stream", "reset", "unavailable", "cancelled"],
+                                  "attempts": 5, "back_off": "1ms"}}],
             "access_log": [{"path": str(self.log), "format": {
                 "path": "%REQ(:PATH)%", "status": "%RESPONSE_CODE%", "name": "%GRPC_STATUS%",
                 "number": "%GRPC_STATUS_NUMBER%"}}]}}

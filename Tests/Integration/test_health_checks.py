@@ -587,7 +587,7 @@ class TLS(HealthCase):
     def test_a_status_that_was_not_expected_over_http_2(self):
         self.start(self.web(http2=True), tls=self.trusted, protocol="http2", check={"http": {"path": "/broken"}})
         self.wait_for("unhealthy")
-        self.assertIn("status 500", self.proxy.log)
+        self.eventually(lambda: "status 500" in self.proxy.log)
 
     def test_an_endpoint_that_does_not_agree_on_http_2_is_unhealthy(self):
         self.start(self.web(), tls=self.trusted, protocol="http2", check={"http": {"path": "/"}})
@@ -684,7 +684,7 @@ class GRPC(HealthCase):
         self.wait_for("healthy")
         self.servicer.set("shop.Cart", health_pb2.HealthCheckResponse.NOT_SERVING)
         self.wait_for("unhealthy")
-        self.assertIn("NOT_SERVING", self.proxy.log)
+        self.eventually(lambda: "NOT_SERVING" in self.proxy.log)
         with self.assertRaises(grpc.RpcError) as caught:
             self.call()
         self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
@@ -694,7 +694,7 @@ class GRPC(HealthCase):
     def test_a_service_that_nobody_knows_is_unhealthy(self):
         self.start(self.start_server(), check={"service": "shop.Nowhere"})
         self.wait_for("unhealthy")
-        self.assertIn("grpc-status 5", self.proxy.log)
+        self.eventually(lambda: "grpc-status 5" in self.proxy.log)
 
     def test_a_server_without_the_health_service_is_unhealthy(self):
         server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
@@ -703,7 +703,7 @@ class GRPC(HealthCase):
         self.addCleanup(lambda: server.stop(None).wait())
         self.start(port)
         self.wait_for("unhealthy")
-        self.assertIn("grpc-status 12", self.proxy.log)
+        self.eventually(lambda: "grpc-status 12" in self.proxy.log)
 
     def test_a_server_that_stops_and_starts_again(self):
         port = self.start_server()
