@@ -54,6 +54,14 @@ package enum ConfigLimits {
     /// What the kernel takes, without the end mark.
     package static let filePathBytesMax = 4095
 
+    /// Each has a bit in a span's record.
+    package static let traceExporters = 1...32
+    package static let traceTagsMax = 32
+    package static let traceTagNameBytesMax = 64
+    package static let serviceNameBytesMax = 128
+    package static let tracePathTagLength = 1...1024
+    package static let lateTracesPerSecond = 0...10_000
+
     package static let hosts = 1...10_000
     package static let domains = 1...1000
     package static let routes = 1...10_000

@@ -8,6 +8,7 @@ package struct Configuration: Sendable, Equatable {
     /// How long connections may finish their work after the listeners stopped.
     package var drainTimeout: TimeSpan
     package var buffers: BufferConfiguration
+    package var tracing: TracingConfiguration
     package var listeners: [ListenerConfiguration]
     package var clusters: [ClusterConfiguration]
 
@@ -18,6 +19,7 @@ package struct Configuration: Sendable, Equatable {
         admin: AdminConfiguration? = nil,
         drainTimeout: TimeSpan = Configuration.defaultDrainTimeout,
         buffers: BufferConfiguration = BufferConfiguration(),
+        tracing: TracingConfiguration = TracingConfiguration(),
         listeners: [ListenerConfiguration] = [],
         clusters: [ClusterConfiguration] = []
     ) {
@@ -25,6 +27,7 @@ package struct Configuration: Sendable, Equatable {
         self.admin = admin
         self.drainTimeout = drainTimeout
         self.buffers = buffers
+        self.tracing = tracing
         self.listeners = listeners
         self.clusters = clusters
     }

@@ -6,7 +6,7 @@ internal import Synchronization
 /// Used when configuration changes and when somebody scrapes, never by workers.
 package final class StatsRegistry: Sendable {
     package enum Kind: String, Sendable, CaseIterable {
-        case worker, admin, listener, cluster, endpoint, accessLog, filter
+        case worker, admin, listener, cluster, endpoint, accessLog, filter, tracing
     }
 
     package struct Owner: Hashable, Sendable {
@@ -38,11 +38,16 @@ package final class StatsRegistry: Sendable {
     package let blocks: [StatsBlock]
     /// Of the thread that does what is done once for the process, such as health checks. Not part of sums.
     package let background: StatsBlock
+    /// Of the thread that sends spans through clusters. Part of sums, as if it were one more worker.
+    package let exporting: StatsBlock
     private let state = Mutex(State())
 
-    package init(blocks: [StatsBlock], background: StatsBlock = StatsBlock()) {
+    package init(
+        blocks: [StatsBlock], background: StatsBlock = StatsBlock(), exporting: StatsBlock = StatsBlock()
+    ) {
         self.blocks = blocks
         self.background = background
+        self.exporting = exporting
         // Worker cells come first: `Worker` counts at base 0.
         let own = try? range(for: Owner(.worker, ""), count: WorkerStat.cellCount)
         precondition(own?.base == 0)
@@ -83,12 +88,17 @@ package final class StatsRegistry: Sendable {
 
     /// The scope of a range in one worker's block.
     package func scope(_ range: Range, worker: Int) -> StatsScope {
-        StatsScope(block: blocks[worker], base: range.base)
+        StatsScope(block: worker == exportingIndex ? exporting : blocks[worker], base: range.base)
     }
 
+    /// Stands for the thread that sends spans where a worker's index is asked for.
+    package var exportingIndex: Int { blocks.count }
+
     package func scopes(_ range: Range) -> [StatsScope] {
-        blocks.map { StatsScope(block: $0, base: range.base) }
+        summed.map { StatsScope(block: $0, base: range.base) }
     }
+
+    private var summed: [StatsBlock] { blocks + [exporting] }
 
     /// The scope of a range in the block of the background thread.
     package func backgroundScope(_ range: Range) -> StatsScope { StatsScope(block: background, base: range.base) }
@@ -97,7 +107,7 @@ package final class StatsRegistry: Sendable {
 
     /// The sum over workers; gauges count up and down in wrapping arithmetic, so sums are right for them too.
     package func sum(_ range: Range, _ stat: some RawRepresentable<Int>) -> UInt64 {
-        blocks.reduce(0) { $0 &+ $1.read(range.base + stat.rawValue) }
+        summed.reduce(0) { $0 &+ $1.read(range.base + stat.rawValue) }
     }
 
     /// Open connections of a kind of owner, those of owners that are gone included.
@@ -114,15 +124,15 @@ package final class StatsRegistry: Sendable {
     package func histogram(_ range: Range, _ stat: some RawRepresentable<Int>) -> (buckets: [UInt64], sum: UInt64) {
         let first = range.base + stat.rawValue
         let buckets = (0..<Histogram.bucketCount).map { bucket in
-            blocks.reduce(0) { $0 &+ $1.read(first + bucket) }
+            summed.reduce(0) { $0 &+ $1.read(first + bucket) }
         }
-        let sum = blocks.reduce(0) { $0 &+ $1.read(first + Histogram.sumCell) }
+        let sum = summed.reduce(0) { $0 &+ $1.read(first + Histogram.sumCell) }
         return (buckets, sum)
     }
 
     // MARK: Reuse
 
-    private var allBlocks: [StatsBlock] { blocks + [background] }
+    private var allBlocks: [StatsBlock] { blocks + [background, exporting] }
 
     /// No connection counts in the range any more, so it has no writer.
     private func isQuiet(_ range: Range) -> Bool {

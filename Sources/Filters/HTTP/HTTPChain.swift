@@ -17,6 +17,8 @@ package final class HTTPChain {
     let worker: Worker
     /// nil without any.
     let accessLogs: HTTPAccessLogs?
+    /// nil without tracing.
+    let tracing: HTTPTracing?
     /// The chain of a newer configuration. Connections that are open go on with it from their next request.
     package var successor: HTTPChain?
 
@@ -34,13 +36,14 @@ package final class HTTPChain {
         settings: HTTPChainSettings, filters: [HTTPFilter],
         routeFilters: [(route: Int, filters: [Int: HTTPFilter])] = [], router: RouterFilter, counters: StatsScope,
         worker: Worker,
-        accessLogs: HTTPAccessLogs? = nil
+        accessLogs: HTTPAccessLogs? = nil, tracing: HTTPTracing? = nil
     ) {
         self.settings = settings
         self.router = router
         self.counters = counters
         self.worker = worker
         self.accessLogs = accessLogs
+        self.tracing = tracing
         var system = SystemRandomNumberGenerator()
         random = SplitMix64(seed: system.next())
         for (index, filter) in filters.enumerated() { filter.index = index }
@@ -118,6 +121,7 @@ package final class HTTPChainSettings: Sendable {
     package let trustedHops: Int
     package let serverName: [UInt8]
     package let requestID: RequestIDConfiguration
+    package let internalAddresses: [CIDR]
 
     package init(_ configuration: HTTPConfiguration) {
         limits = HTTP1Limits(
@@ -152,6 +156,7 @@ package final class HTTPChainSettings: Sendable {
         trustedHops = configuration.xffNumTrustedHops
         serverName = Array(configuration.serverName.utf8)
         requestID = configuration.requestID
+        internalAddresses = configuration.internalAddresses
     }
 }
 

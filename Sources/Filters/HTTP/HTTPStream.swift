@@ -54,6 +54,9 @@ public final class HTTPStream: UpstreamRequest {
     let settings: HTTPChainSettings
     let counters: StatsScope
     let accessLogs: HTTPAccessLogs?
+    let tracing: HTTPTracing?
+    /// nil without tracing.
+    let trace: Stable<TraceState>?
     public let worker: Worker
     let hot: Stable<State>
     private let requestHead: Stable<RequestHead>
@@ -79,6 +82,8 @@ public final class HTTPStream: UpstreamRequest {
         settings = chain.settings
         counters = chain.counters
         accessLogs = chain.accessLogs
+        tracing = chain.tracing
+        trace = chain.tracing == nil ? nil : Stable(TraceState())
         worker = chain.worker
         hot = Stable(State(filters: chain.filters))
         requestHead = Stable(RequestHead(headersMax: chain.settings.limits.headersMax))
@@ -92,6 +97,7 @@ public final class HTTPStream: UpstreamRequest {
         hot.destroy()
         requestHead.destroy()
         routing.destroy()
+        trace?.destroy()
         ownHead.destroy()
     }
 
@@ -259,6 +265,12 @@ public final class HTTPStream: UpstreamRequest {
         if let codec = unsafe hot.value.codec { body(codec) }
     }
 
+    /// Runs `body` where exchanges are traced.
+    @inline(__always)
+    func trace(_ body: (HTTPTracing, Stable<TraceState>) -> Void) {
+        if let tracing, let trace { body(tracing, trace) }
+    }
+
     func begin(_ codec: ServerCodec) {
         let use = hot.value.use &+ 1
         hot.value = unsafe State(filters: chain.filters)
@@ -267,6 +279,7 @@ public final class HTTPStream: UpstreamRequest {
         hot.value.isEnded = false
         hot.value.startedNs = worker.nowNs
         requestHead.value.reset()
+        trace?.value.reset()
         for index in filterWords.indices { filterWords[index] = 0 }
         if let logs = accessLogs, logs.needsAddresses { askForAddresses() }
         counters.add(to: HTTPStat.requestsActive)
@@ -346,6 +359,7 @@ public final class HTTPStream: UpstreamRequest {
             counters.add(to: HTTPStat.responses(hot.value.status))
             counters.record(worker.nowNs - hot.value.startedNs, in: HTTPStat.requestTime)
         }
+        trace { $0.finish(self, $1) }
         if let logs = accessLogs, !hot.value.info.isNothing {
             if !hot.value.responseStarted, hot.value.flag == .none { hot.value.flag = .downstreamConnectionTermination }
             // A tunnel of HTTP/2 is one stream of many, and its bytes were counted as they passed.
@@ -402,6 +416,7 @@ public final class HTTPStream: UpstreamRequest {
     public override func onResponseBody(_ data: consuming Lease) { responseBody(data) }
     public override func onResponseTrailers(_ fields: inout HeaderTable) {
         router.responseTrailers(self, fields)
+        if let tracing, let trace { tracing.responseTrailers(self, trace, fields) }
         pass(&fields, .response, from: 0)
     }
     public override func onResponseEnd() { router.responseEnd(self) }

@@ -181,6 +181,7 @@ package final class RouterFilter {
         guard let pool = unsafe stream.route.pool else { return }
         stream.route.attemptStartedNs = stream.worker.nowNs
         stream.route.isAttempted = true
+        stream.trace { $0.tryBegins(stream, $1) }
         stream.updateBodyClock()
         switch pool.start(stream, excluding: stream.route.tried, fresh: fresh) {
         case .started(let upstream):
@@ -221,6 +222,7 @@ package final class RouterFilter {
         stream.route.isReady = true
         stream.route.isPending = false
         startTryTimer(stream)
+        stream.trace { $0.willWrite(stream, $1) }
         let kept = stream.route.keptBody
         let hasEnd = stream.requestEnded && !stream.holdsRequestBody
         upstream.write(
@@ -303,6 +305,7 @@ package final class RouterFilter {
         cancelTryTimer(stream)
         count(stream, head.status)
         note(stream, isFailure: head.status.codeClass >= 5)
+        if let tracing = stream.tracing, let trace = stream.trace { tracing.upstreamResponse(stream, trace, head) }
         let grpcStatus = GRPC.status(in: head.headers)
         if let grpcStatus { count(stream, grpcStatus: grpcStatus) }
         if stream.route.hasRetry, let retry = unsafe stream.route.route?.retry,
@@ -339,6 +342,7 @@ package final class RouterFilter {
             return
         }
         recordTime(stream)
+        stream.trace { $0.tryEnds(stream, $1, failed: false) }
         unsafe stream.route.upstream = nil
         stream.route.isReady = false
         stream.responseEnd()
@@ -349,6 +353,7 @@ package final class RouterFilter {
     /// The try came to nothing.
     func reset(_ stream: HTTPStream, _ reason: UpstreamReset) {
         if reason.isFailureOfEndpoint { note(stream, isFailure: true) }
+        stream.trace { $0.tryEnds(stream, $1, failed: true) }
         if case .connectFailed(let failure) = reason { stream.hot.value.info.transportFailure = failure }
         let endpoint = unsafe stream.route.upstream?.endpoint
         unsafe stream.route.upstream = nil
@@ -482,6 +487,7 @@ package final class RouterFilter {
 
     /// Full jitter, so that retries of many requests do not come at once.
     private func scheduleRetry(_ stream: HTTPStream, _ retry: RetryPolicy) {
+        stream.trace { $0.tryEnds(stream, $1, failed: true) }
         unsafe stream.route.upstream = nil
         stream.route.isReady = false
         stream.updateBodyClock()

@@ -9,8 +9,11 @@ struct AdminHandler {
     let control: Control
 
     private enum Access {
-        case read, change
+        case read, change, both
     }
+
+    /// The method that changes what a page of both kinds shows.
+    private static func changing(_ path: String) -> HTTPMethod { path == "/config" ? .put : .post }
 
     private typealias Page = (
         path: String, access: Access, about: String, answer: @Sendable (AdminHandler, AdminRequest) -> LocalResponse
@@ -32,7 +35,8 @@ struct AdminHandler {
             "/explain", .read, "what becomes of a request (?method=GET&url=URL&header=NAME:VALUE, ?format=json)",
             { $0.explain($1) }
         ),
-        ("/config", .read, "GET: the running configuration; PUT: replace it as a whole", { $0.config($1) }),
+        ("/tracing", .both, "GET: sampling and exporters; POST: ?listener=NAME&sampling=1%25", { $0.tracing($1) }),
+        ("/config", .both, "GET: the running configuration; PUT: replace it as a whole", { $0.config($1) }),
         ("/reopen_logs", .change, "write access logs to files opened anew", { handler, _ in handler.reopenLogs() }),
         (
             "/healthcheck/fail", .change, "the health_check filter answers 503",
@@ -54,8 +58,9 @@ struct AdminHandler {
         switch page.access {
         case .change where request.method != .post && request.method != .put:
             return Self.notAllowed("POST, PUT")
-        case .read where !request.isRead && !(page.path == "/config" && request.method == .put):
-            return Self.notAllowed(page.path == "/config" ? "GET, HEAD, PUT" : "GET, HEAD")
+        case .read where !request.isRead: return Self.notAllowed("GET, HEAD")
+        case .both where !request.isRead && request.method != Self.changing(page.path):
+            return Self.notAllowed("GET, HEAD, \(Self.changing(page.path) == .put ? "PUT" : "POST")")
         default:
             return page.answer(self, request)
         }
@@ -210,7 +215,7 @@ struct AdminHandler {
 
             """
         for page in Self.pages {
-            let isLink = page.access == .read
+            let isLink = page.access != .change
             let name = isLink ? "<a href=\"\(page.path)\">\(page.path)</a>" : "POST \(page.path)"
             html += "<tr><td>\(name)</td><td>\(page.about)</td></tr>\n"
         }
@@ -252,6 +257,14 @@ struct AdminHandler {
             }
             return .json(.object([("errors", .array(list))]), status: .unprocessableContent)
         }
+    }
+
+    // MARK: Tracing
+
+    private func tracing(_ request: AdminRequest) -> LocalResponse {
+        guard let snapshot = control.snapshot else { return LocalResponse(.serviceUnavailable, text: "starting\n") }
+        let page = TracingPage(snapshot: snapshot, hub: control.compiler.tracing)
+        return request.isRead ? page.show() : page.change(request.query)
     }
 
     private func currentConfig() -> LocalResponse {

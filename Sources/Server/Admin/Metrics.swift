@@ -20,6 +20,7 @@ struct Metrics {
         writeClusters(&text)
         HTTPMetrics(registry: registry, snapshot: snapshot).write(to: &text)
         TLSMetrics(registry: registry, snapshot: snapshot, reloads: certificateReloads).write(to: &text)
+        TracingMetrics(registry: registry, snapshot: snapshot).write(to: &text)
         AccessLogMetrics(registry: registry, files: accessLogs).write(to: &text)
         writeTraffic(&text)
         writeWorkers(&text)

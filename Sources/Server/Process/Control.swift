@@ -36,6 +36,7 @@ package final class Control: @unchecked Sendable {
     private var workersClosing = 0
     private var adminStats: StatsRegistry.Range?
     private var healthChecks: HealthCheckThread?
+    private var tracing: TracingThread?
     /// Where listeners with port 0 listen, by listener key.
     private var chosenAddresses: [String: NetworkAddress] = [:]
     private(set) var reloadPath: String?
@@ -103,6 +104,7 @@ package final class Control: @unchecked Sendable {
         do throws(SystemLack) {
             for worker in workers { try worker.start() }
             try startHealthChecks(for: first)
+            try startTracing(for: first)
         } catch {
             throw .system(error)
         }
@@ -192,6 +194,7 @@ package final class Control: @unchecked Sendable {
         do throws(StartFailure) {
             let sockets = try openedSockets(for: next, previous: running, diagnostics, patienceNs: 200_000_000)
             try startHealthChecks(for: next, diagnostics)
+            try startTracing(for: next, diagnostics)
             swap(to: next, sockets: sockets)
         } catch {
             return rejected(diagnostics)
@@ -245,6 +248,7 @@ package final class Control: @unchecked Sendable {
         chosenAddresses = chosenAddresses.merging(sockets.chosenAddresses(for: next.listeners)) { $1 }
             .filter { keys.contains($0.key) }
         healthChecks?.check(Array(next.clusters.values))
+        tracing?.export(next.tracing)
         compiler.retire(allBut: next)
         snapshot = next
     }
@@ -261,6 +265,20 @@ package final class Control: @unchecked Sendable {
             try startHealthChecks(for: next)
         } catch {
             diagnostics.report("no thread for health checks: \(error.what)", expected: error.remedy, at: .start)
+            throw .configuration(diagnostics.errors)
+        }
+    }
+
+    private func startTracing(for next: Snapshot) throws(SystemLack) {
+        guard tracing == nil, !next.tracing.exporters.isEmpty else { return }
+        tracing = try TracingThread(index: registry.exportingIndex + 1, registry: registry, hub: compiler.tracing)
+    }
+
+    private func startTracing(for next: Snapshot, _ diagnostics: Diagnostics) throws(StartFailure) {
+        do throws(SystemLack) {
+            try startTracing(for: next)
+        } catch {
+            diagnostics.report("no thread for tracing: \(error.what)", expected: error.remedy, at: .start)
             throw .configuration(diagnostics.errors)
         }
     }
@@ -377,6 +395,7 @@ package final class Control: @unchecked Sendable {
 
     private func finish() {
         accessLogs.flush()
+        tracing?.flush(log)
         end(0)
     }
 

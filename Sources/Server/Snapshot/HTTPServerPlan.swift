@@ -26,12 +26,14 @@ package final class HTTPServerPlan: Sendable {
     private let routeFilters: [RouteFilters]
     let table: RouteTable
     private let accessLogs: [AccessLogPlan]
+    /// nil without.
+    let tracing: HTTPTracingPlan?
     /// First those of the routes, by their number in the route table, then those that filters name.
     let clusters: [Cluster]
 
     init(
         _ configuration: HTTPConfiguration, table: RouteTable, filters: [Filter], routeFilters: [RouteFilters],
-        clusters: [Cluster], accessLogs: [AccessLogPlan]
+        clusters: [Cluster], accessLogs: [AccessLogPlan], tracing: HTTPTracingPlan?
     ) {
         settings = HTTPChainSettings(configuration)
         self.table = table
@@ -39,6 +41,7 @@ package final class HTTPServerPlan: Sendable {
         self.routeFilters = routeFilters
         self.clusters = clusters
         self.accessLogs = accessLogs
+        self.tracing = tracing
     }
 
     /// - Parameter pools: of `clusters`, on this worker
@@ -65,16 +68,24 @@ package final class HTTPServerPlan: Sendable {
             settings: settings, filters: filters.map(make),
             routeFilters: routeFilters.map { (route: $0.route, filters: $0.filters.mapValues(make)) }, router: router,
             counters: counters, worker: worker,
-            accessLogs: accessLogs.isEmpty ? nil : HTTPAccessLogs(accessLogs, on: worker, counters: logs))
+            accessLogs: accessLogs.isEmpty ? nil : HTTPAccessLogs(accessLogs, on: worker, counters: logs),
+            tracing: tracing.map {
+                $0.makeTracing(on: worker, counters: registry.scope($0.stats, worker: worker.index))
+            })
     }
 
     /// The same clusters are behind it, and its filters have the same settings where the configuration is the same.
     func isEquivalent(to other: HTTPServerPlan) -> Bool {
         // A header that names the cluster may name one that is new.
-        clusters.elementsEqual(other.clusters, by: ===)
+        clusters.elementsEqual(other.clusters, by: ===) && hasSameTracing(as: other)
             && filters.elementsEqual(other.filters) { $0.plan.fingerprint == $1.plan.fingerprint }
             && routeFilters.elementsEqual(other.routeFilters) {
                 $0.filters.mapValues(\.plan.fingerprint) == $1.filters.mapValues(\.plan.fingerprint)
             }
+    }
+
+    private func hasSameTracing(as other: HTTPServerPlan) -> Bool {
+        guard let tracing, let theirs = other.tracing else { return tracing == nil && other.tracing == nil }
+        return tracing.isEquivalent(to: theirs)
     }
 }

@@ -127,14 +127,7 @@ final class WorkerAssembly {
 
     private func pool(of cluster: Cluster) -> HTTPConnectionPool {
         if let pool = pools[cluster.name] { return pool }
-        let settings = HTTPConnectionPool.Settings(cluster.pool)
-        let pool: HTTPConnectionPool =
-            switch cluster.upstreamProtocol {
-            case .http1:
-                HTTP1ConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
-            case .http2:
-                HTTP2ConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
-            }
+        let pool = makePool(of: workerCluster(cluster), on: worker)
         pools[cluster.name] = pool
         return pool
     }
@@ -196,6 +189,15 @@ final class WorkerAssembly {
                 accessLogs: plan.accessLogs.map {
                     $0.makeLog(on: worker, counters: registry.scope($0.target.stats, worker: worker.index))
                 }))
+    }
+}
+
+/// A pool for what the cluster speaks.
+func makePool(of cluster: WorkerCluster, on worker: Worker) -> HTTPConnectionPool {
+    let settings = HTTPConnectionPool.Settings(cluster.cluster.pool)
+    return switch cluster.cluster.upstreamProtocol {
+    case .http1: HTTP1ConnectionPool(cluster: cluster, settings: settings, worker: worker)
+    case .http2: HTTP2ConnectionPool(cluster: cluster, settings: settings, worker: worker)
     }
 }
 

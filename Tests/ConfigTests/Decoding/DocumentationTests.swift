@@ -12,7 +12,7 @@ private let documentation: String = {
     let examples = documentation.components(separatedBy: "```yaml\n").dropFirst().map {
         $0.components(separatedBy: "```")[0]
     }
-    #expect(examples.count == 10)
+    #expect(examples.count == 11)
     for var example in examples {
         if !example.contains("listeners:") {
             example += "listeners: [{ name: l, address: \":1\", network_filters: [x] }]\n"
@@ -65,6 +65,17 @@ private let documentation: String = {
     ),
     ("http2.stream_window", "`64KiB` to `1GiB`", "`\(HTTP2Configuration.defaultStreamWindow)`"),
     ("http2.connection_window", "`64KiB` to `1GiB`", "`\(HTTP2Configuration.defaultConnectionWindow)`"),
+    ("exporters", "1 to \(ConfigLimits.traceExporters.upperBound)", "none"),
+    ("service_name", "1 to \(ConfigLimits.serviceNameBytesMax) bytes", "`\(TracingConfiguration.defaultServiceName)`"),
+    (
+        "tracing.max_path_tag_length", "1 to \(ConfigLimits.tracePathTagLength.upperBound)",
+        "`\(HTTPTracingConfiguration.defaultMaxPathTagLength)`"
+    ),
+    ("tracing.tags", "up to \(ConfigLimits.traceTagsMax)", "none"),
+    (
+        "tracing.late.per_second", "0 to \(ConfigLimits.lateTracesPerSecond.upperBound)",
+        "`\(LateTracesConfiguration.defaultPerSecond)`"
+    ),
     ("filters", "1 to \(ConfigLimits.httpFilters.upperBound)", "none"),
     ("routes", "1 to \(ConfigLimits.routes.upperBound)", "|"),
     ("hosts", "1 to \(ConfigLimits.hosts.upperBound)", "|"),
