@@ -82,19 +82,6 @@ struct GRPCWebTests {
 
     // MARK: Through a worker
 
-    private func onEveryKernel(_ play: (HTTPWorld.Options) throws -> Void) rethrows {
-        try play(HTTPWorld.Options())
-        for seed in UInt64(1)...12 {
-            var options = HTTPWorld.Options()
-            var random = SimulationRandom(seed: seed)
-            options.seed = seed
-            options.perturbation = .drawn(from: &random)
-            options.perturbation.noDescriptor = 0
-            options.perturbation.abortedAccept = 0
-            try play(options)
-        }
-    }
-
     private func bridged(_ options: HTTPWorld.Options) throws -> HTTPWorld {
         var options = options
         let simulated = try SimulatedWorker(seed: 99)
