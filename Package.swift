@@ -7,6 +7,7 @@ let systemLibraries: [Target] = [
     .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     // Without pkg-config, whose -pthread SwiftPM warns about.
     .systemLibrary(name: "Clibre2", providers: [.apt(["libre2-dev"])]),
 ]
@@ -70,7 +71,7 @@ let package = Package(
         .target(
             name: "Server",
             dependencies: [
-                "Filters", "Upstream", "Engine", "HTTP", "HTTP2", "Config", "TracingProtocols",
+                "CRE2", "CZlib", "Filters", "Upstream", "Engine", "HTTP", "HTTP2", "Config", "TracingProtocols",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -30,6 +30,7 @@ final class ConfigurationDecoder {
             drainTimeout: object.value(
                 "drain_timeout", .duration(in: ConfigLimits.drainTimeout), default: Configuration.defaultDrainTimeout),
             buffers: object.value("buffers", .object("buffers", buffers), default: BufferConfiguration()),
+            stats: object.value("stats", .object("stats", stats), default: StatsConfiguration()),
             tracing: object.value("tracing", .object("tracing", tracing), default: TracingConfiguration()),
             listeners: object.required(
                 "listeners", .list(of: .object("listener", listener), count: ConfigLimits.listeners)) ?? [],
@@ -56,6 +57,15 @@ final class ConfigurationDecoder {
             maxPerWorker: object.value(
                 "max_per_worker", .size(in: ConfigLimits.buffersMaxPerWorker),
                 default: BufferConfiguration.defaultMaxPerWorker))
+    }
+
+    private func stats(_ object: ConfigObject) -> StatsConfiguration? {
+        StatsConfiguration(
+            maxSeries: object.value(
+                "max_series", .int(in: ConfigLimits.series), default: StatsConfiguration.defaultMaxSeries),
+            recentRequests: object.value(
+                "recent_requests", .int(in: ConfigLimits.recentRequests),
+                default: StatsConfiguration.defaultRecentRequests))
     }
 
     /// Reads a reference and remembers it for the check at the end.

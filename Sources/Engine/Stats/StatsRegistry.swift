@@ -6,7 +6,7 @@ internal import Synchronization
 /// Used when configuration changes and when somebody scrapes, never by workers.
 package final class StatsRegistry: Sendable {
     package enum Kind: String, Sendable, CaseIterable {
-        case worker, admin, listener, cluster, endpoint, accessLog, filter, tracing
+        case worker, admin, listener, cluster, endpoint, accessLog, filter, route, tracing
     }
 
     package struct Owner: Hashable, Sendable {
@@ -27,8 +27,17 @@ package final class StatsRegistry: Sendable {
     /// The process has more listeners, clusters and endpoints than there are cells.
     package struct Full: Error, Sendable {}
 
+    /// Whose a range is, and since when: a range may have had another owner before.
+    package struct Holder: Sendable {
+        package let owner: Owner
+        /// Monotonic nanoseconds.
+        package let sinceNs: UInt64
+    }
+
     private struct State {
         var ranges: [Owner: Range] = [:]
+        /// By the first cell.
+        var since: [Int: UInt64] = [:]
         /// Ranges whose owner is gone. They are used again once nothing counts in them any more.
         var retired: [(kind: Kind, range: Range)] = []
         var nextCell = 0
@@ -40,6 +49,8 @@ package final class StatsRegistry: Sendable {
     package let background: StatsBlock
     /// Of the thread that sends spans through clusters. Part of sums, as if it were one more worker.
     package let exporting: StatsBlock
+    /// All that are part of sums.
+    package let summed: [StatsBlock]
     private let state = Mutex(State())
 
     package init(
@@ -48,6 +59,7 @@ package final class StatsRegistry: Sendable {
         self.blocks = blocks
         self.background = background
         self.exporting = exporting
+        summed = blocks + [exporting]
         // Worker cells come first: `Worker` counts at base 0.
         let own = try? range(for: Owner(.worker, ""), count: WorkerStat.cellCount)
         precondition(own?.base == 0)
@@ -70,6 +82,7 @@ package final class StatsRegistry: Sendable {
                 state.nextCell += count
             }
             state.ranges[owner] = range
+            state.since[range.base] = monotonicNowNs()
             return range
         }
         guard let found else { throw Full() }
@@ -86,6 +99,15 @@ package final class StatsRegistry: Sendable {
         }
     }
 
+    /// By the first cell of each.
+    package func owners() -> [Int: Holder] {
+        state.withLock { state in
+            Dictionary(
+                state.ranges.map { ($1.base, Holder(owner: $0, sinceNs: state.since[$1.base] ?? 0)) },
+                uniquingKeysWith: { $1 })
+        }
+    }
+
     /// The scope of a range in one worker's block.
     package func scope(_ range: Range, worker: Int) -> StatsScope {
         StatsScope(block: worker == exportingIndex ? exporting : blocks[worker], base: range.base)
@@ -97,8 +119,6 @@ package final class StatsRegistry: Sendable {
     package func scopes(_ range: Range) -> [StatsScope] {
         summed.map { StatsScope(block: $0, base: range.base) }
     }
-
-    private var summed: [StatsBlock] { blocks + [exporting] }
 
     /// The scope of a range in the block of the background thread.
     package func backgroundScope(_ range: Range) -> StatsScope { StatsScope(block: background, base: range.base) }

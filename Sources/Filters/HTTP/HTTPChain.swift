@@ -17,6 +17,8 @@ package final class HTTPChain {
     let worker: Worker
     /// nil without any.
     let accessLogs: HTTPAccessLogs?
+    /// Remembers the last requests; nil when nobody wants that.
+    let recorder: FlightRecorder?
     /// nil without tracing.
     let tracing: HTTPTracing?
     /// The chain of a newer configuration. Connections that are open go on with it from their next request.
@@ -36,13 +38,14 @@ package final class HTTPChain {
         settings: HTTPChainSettings, filters: [HTTPFilter],
         routeFilters: [(route: Int, filters: [Int: HTTPFilter])] = [], router: RouterFilter, counters: StatsScope,
         worker: Worker,
-        accessLogs: HTTPAccessLogs? = nil, tracing: HTTPTracing? = nil
+        accessLogs: HTTPAccessLogs? = nil, tracing: HTTPTracing? = nil, recorder: FlightRecorder? = nil
     ) {
         self.settings = settings
         self.router = router
         self.counters = counters
         self.worker = worker
         self.accessLogs = accessLogs
+        self.recorder = recorder
         self.tracing = tracing
         var system = SystemRandomNumberGenerator()
         random = SplitMix64(seed: system.next())

@@ -46,6 +46,7 @@ extension HTTPStream {
     }
 
     func requestBody(_ data: consuming Lease) {
+        worker.charge(route.routeCell)
         hot.value.info.bytesReceived &+= UInt64(data.count)
         if hot.value.bodyClock.isOn {
             hot.value.bodyClock.received(data.count, settings.requestBodyLimit, nowNs: worker.nowNs)

@@ -54,6 +54,7 @@ public final class HTTPStream: UpstreamRequest {
     let settings: HTTPChainSettings
     let counters: StatsScope
     let accessLogs: HTTPAccessLogs?
+    private let recorder: FlightRecorder?
     let tracing: HTTPTracing?
     /// nil without tracing.
     let trace: Stable<TraceState>?
@@ -82,6 +83,7 @@ public final class HTTPStream: UpstreamRequest {
         settings = chain.settings
         counters = chain.counters
         accessLogs = chain.accessLogs
+        recorder = chain.recorder
         tracing = chain.tracing
         trace = chain.tracing == nil ? nil : Stable(TraceState())
         worker = chain.worker
@@ -360,15 +362,20 @@ public final class HTTPStream: UpstreamRequest {
             counters.record(worker.nowNs - hot.value.startedNs, in: HTTPStat.requestTime)
         }
         trace { $0.finish(self, $1) }
-        if let logs = accessLogs, !hot.value.info.isNothing {
-            if !hot.value.responseStarted, hot.value.flag == .none { hot.value.flag = .downstreamConnectionTermination }
-            // A tunnel of HTTP/2 is one stream of many, and its bytes were counted as they passed.
-            if routing.value.isTunnel, request.version != .http2 { hot.value.info.tunnelEnds(on: connection) }
-            logs.write(self)
-        }
+        if accessLogs != nil || recorder != nil, !hot.value.info.isNothing { report() }
+        endCount()
         routing.value.clear()
         unsafe hot.value.codec = nil
         unsafe chain.giveBack(self)
+    }
+
+    /// Tells logs and the recorder of the exchange, which is over.
+    private func report() {
+        if !hot.value.responseStarted, hot.value.flag == .none { hot.value.flag = .downstreamConnectionTermination }
+        // A tunnel of HTTP/2 is one stream of many, and its bytes were counted as they passed.
+        if routing.value.isTunnel, request.version != .http2 { hot.value.info.tunnelEnds(on: connection) }
+        if let logs = accessLogs { logs.write(self) }
+        if let recorder { record(in: recorder) }
     }
 
     /// Nothing came for too long: the client is told if it can still be. False when it cannot.
@@ -384,6 +391,7 @@ public final class HTTPStream: UpstreamRequest {
 
     public override func onTimer(_ tag: Int, on worker: Worker) {
         guard !hot.value.isEnded else { return }
+        worker.charge(routing.value.routeCell)
         guard tag < StreamTimer.filter.rawValue else {
             let index = tag - StreamTimer.filter.rawValue
             filterTimers[index] = .none
@@ -408,12 +416,19 @@ public final class HTTPStream: UpstreamRequest {
     // MARK: From upstream
 
     public override func onStarted(_ upstream: UpstreamConnection) { router.started(self, upstream) }
-    public override func onReady(_ upstream: UpstreamConnection) { router.ready(self, upstream) }
+    public override func onReady(_ upstream: UpstreamConnection) {
+        worker.charge(routing.value.routeCell)
+        router.ready(self, upstream)
+    }
     public override func onResponseHead(_ head: inout ResponseHead) {
+        worker.charge(routing.value.routeCell)
         hot.value.info.upstreamHeadNs = worker.nowNs
         router.responseHead(self, &head)
     }
-    public override func onResponseBody(_ data: consuming Lease) { responseBody(data) }
+    public override func onResponseBody(_ data: consuming Lease) {
+        worker.charge(routing.value.routeCell)
+        responseBody(data)
+    }
     public override func onResponseTrailers(_ fields: inout HeaderTable) {
         router.responseTrailers(self, fields)
         if let tracing, let trace { tracing.responseTrailers(self, trace, fields) }

@@ -11,6 +11,8 @@ package final class RouterFilter {
     /// By the number of their cluster in the table.
     private let pools: [HTTPConnectionPool]
     private let settings: HTTPChainSettings
+    /// Where routes count, by their number in the table: the first cell of each.
+    private let routeCells: [UInt32]
     private var random: SplitMix64
     /// Made with the first copy of a request.
     private var mirrorStore: RequestMirrorStore?
@@ -22,13 +24,14 @@ package final class RouterFilter {
     /// - Parameter regexes: those of the table for the worker that this is for
     package init(
         table: RouteTable, regexes: RouteRegexes, pools: [HTTPConnectionPool], settings: HTTPChainSettings,
-        seed: UInt64
+        routeCells: [UInt32] = [], seed: UInt64
     ) {
         precondition(pools.count == table.clusterNames.count, "every cluster of a route has a pool")
         self.table = table
         self.regexes = regexes
         self.pools = pools
         self.settings = settings
+        self.routeCells = routeCells
         random = SplitMix64(seed: seed)
     }
 
@@ -44,6 +47,7 @@ package final class RouterFilter {
             return
         }
         unsafe stream.route.route = route
+        if route.index < routeCells.count { stream.count(for: routeCells[route.index]) }
         switch route.action {
         case .redirect(let redirect): self.redirect(stream, redirect)
         case .respond(let response):
@@ -564,6 +568,8 @@ struct RouterState {
     // Of route and pool, at hand: each look at an uncounted object counts it for as long as it takes.
     var clusterCounters: StatsScope?
     var detectsOutliers = false
+    /// Where the route counts; 0 for nowhere.
+    var routeCell: UInt32 = 0
     var hasRetry = false
     /// 0 for no limit, both.
     var timeoutNs: UInt64 = 0

@@ -25,15 +25,16 @@ extension SnapshotCompiler {
         let filters = plans.compactMap(makeFilter)
         let routeFilters = routeFilters(of: http, diagnostics, makeFilter)
         let logs = self.plans(of: http.accessLogs, exchanges: true, diagnostics)
+        let routes = routeStats(of: listener, diagnostics)
         let tracing = httpTracingPlan(http, of: listener, tracingPlan, diagnostics)
-        guard let table, (tracing == nil) == (http.tracing == nil), filters.count == http.filters.count,
+        guard let table, let routes, (tracing == nil) == (http.tracing == nil), filters.count == http.filters.count,
             hasRouteClusters, let logs, let routeFilters
         else {
             return nil
         }
         return HTTPServerPlan(
             http, table: table, filters: filters, routeFilters: routeFilters, clusters: found, accessLogs: logs,
-            tracing: tracing)
+            tracing: tracing, routes: routes)
     }
 
     private func plan(of filter: HTTPFilterConfiguration, _ diagnostics: Diagnostics) -> HTTPFilterPlan? {

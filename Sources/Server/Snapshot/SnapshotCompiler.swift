@@ -70,6 +70,7 @@ package struct SnapshotCompiler {
             guard case .http(let http) = listener.terminal else { continue }
             if http.tracing != nil { owners.insert(.init(.tracing, name)) }
             for filter in http.filters { owners.insert(Self.owner(ofFilter: filter.plan.name, in: name)) }
+            for route in http.routes { owners.insert(Self.owner(ofRoute: route.label, in: name)) }
         }
         owners.insert(AdminListener.owner)
         for cluster in snapshot.clusters.values {

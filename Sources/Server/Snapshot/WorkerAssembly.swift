@@ -9,6 +9,7 @@ final class WorkerAssembly {
     private let worker: Worker
     private let registry: StatsRegistry
     private let serving: ServingState
+    private let recorder: FlightRecorder?
     private var snapshot: Snapshot?
     private var clusters: [String: WorkerCluster] = [:]
     /// By cluster, made when the first route names it.
@@ -22,10 +23,12 @@ final class WorkerAssembly {
     /// On the worker that serves the admin interface. No configuration changes it.
     var adminListener: ListenerID?
 
-    init(worker: Worker, registry: StatsRegistry, serving: ServingState) {
+    /// - Parameter recorder: this worker's; nil for none
+    init(worker: Worker, registry: StatsRegistry, serving: ServingState, recorder: FlightRecorder?) {
         self.worker = worker
         self.registry = registry
         self.serving = serving
+        self.recorder = recorder
     }
 
     static func of(_ worker: Worker) -> WorkerAssembly {
@@ -171,7 +174,7 @@ final class WorkerAssembly {
     private func factory(for http: HTTPServerPlan, of plan: ListenerPlan) -> NetworkFilterFactory {
         let chain = http.makeChain(
             on: worker, pools: http.clusters.map(pool), counters: registry.scope(plan.stats, worker: worker.index),
-            registry: registry, serving: serving)
+            registry: registry, serving: serving, recorder: recorder)
         httpChains[plan.socketKey]?.successor = chain
         httpChains[plan.socketKey] = chain
         return HTTPConnectionManagerFactory(chain: chain)

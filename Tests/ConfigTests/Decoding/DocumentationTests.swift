@@ -29,6 +29,8 @@ private let documentation: String = {
     ("drain_timeout", "`0` to `1d`", "`\(Configuration.defaultDrainTimeout)`"),
     ("buffers.size", "`16KiB` to `256KiB`", "`\(BufferConfiguration.defaultSize)`"),
     ("buffers.max_per_worker", "`1MiB` to `64GiB`", "`\(BufferConfiguration.defaultMaxPerWorker)`"),
+    ("stats.recent_requests", "0 to 1000000", "`\(StatsConfiguration.defaultRecentRequests)`"),
+    ("stats.max_series", "10000 to 100000000", "`\(StatsConfiguration.defaultMaxSeries)`"),
     ("listeners", "1 to \(ConfigLimits.listeners.upperBound)", "required"),
     ("max_connections", "1 to \(ConfigLimits.connections.upperBound)", "no limit"),
     ("access.allow", "1 to \(ConfigLimits.accessRanges.upperBound)", "everybody"),
