@@ -15,8 +15,8 @@ extension ConfigurationDecoder {
                 default: ClusterConfiguration.defaultConnectTimeout),
             pool: object.value("pool", .object("pool", pool), default: PoolConfiguration()),
             tls: object.optional("tls", .object("tls", clusterTLS)),
-            upstreamProtocol: object.value(
-                "protocol", .choice(["http1": .http1, "http2": .http2]), default: .http1),
+            upstreamProtocol: object.value("protocol", .upstreamProtocol, default: .http1),
+            http2: object.value("http2", .object("http2", clusterHTTP2), default: HTTP2Configuration()),
             tcpKeepAlive: object.optional("tcp_keepalive", .tcpKeepAlive),
             healthCheck: object.optional("health_check", .object("health_check", healthCheck)),
             outlierDetection: object.optional("outlier_detection", .object("outlier_detection", outlierDetection)),
@@ -24,6 +24,11 @@ extension ConfigurationDecoder {
                 "panic_threshold", .percent, default: ClusterConfiguration.defaultPanicThreshold),
             origin: ConfigOrigin(object.position))
         check(cluster.healthCheck, of: object, cluster.upstreamProtocol)
+        if cluster.upstreamProtocol == .negotiated, object.node("tls") == nil {
+            diagnostics.report(
+                "without \"tls\" there is no handshake in which a protocol could be chosen",
+                expected: "http1 or http2", at: object.position(of: "protocol"))
+        }
         return cluster
     }
 
@@ -60,6 +65,12 @@ extension ConfigurationDecoder {
                 "max_requests_per_connection", .int(in: ConfigLimits.requestsPerConnection)),
             maxConnectionDuration: object.optional(
                 "max_connection_duration", .duration(in: ConfigLimits.connectionDuration)))
+    }
+}
+
+extension ConfigFormat where Value == UpstreamProtocol {
+    fileprivate static var upstreamProtocol: ConfigFormat {
+        choice(["http1": .http1, "http2": .http2, "auto": .negotiated])
     }
 }
 
