@@ -19,6 +19,7 @@ package enum StandardExtensions {
         HTTPFilterRegistration(CSRFFilter.self),
         HTTPFilterRegistration(DirectResponseFilter.self),
         HTTPFilterRegistration(ExternalAuthorizationFilter.self),
+        HTTPFilterRegistration(GRPCWebFilter.self),
         HTTPFilterRegistration(HealthCheckFilter.self),
         HTTPFilterRegistration(LocalRateLimitFilter.self),
         HTTPFilterRegistration(RBACFilter.self),

@@ -9,21 +9,6 @@ private let millisecond: UInt64 = 1_000_000
 /// What filters may do with an exchange, through the real worker, on kernels that cut bytes anywhere.
 @Suite("HTTP filters")
 struct HTTPFilterTests {
-    /// Runs `play` on a kernel that behaves, and on some that do not.
-    private func onEveryKernel(_ play: (HTTPWorld.Options) throws -> Void) rethrows {
-        try play(HTTPWorld.Options())
-        for seed in UInt64(1)...12 {
-            var options = HTTPWorld.Options()
-            var random = SimulationRandom(seed: seed)
-            options.seed = seed
-            options.perturbation = .drawn(from: &random)
-            options.perturbation.noDescriptor = 0
-            options.perturbation.abortedAccept = 0
-            options.socketBufferBytes = 2048
-            try play(options)
-        }
-    }
-
     private let body = String(repeating: "abcdefgh", count: 2000)
 
     // MARK: Bodies

@@ -140,3 +140,18 @@ final class HTTPWorld {
         return problems
     }
 }
+
+/// Runs `play` on a kernel that behaves, and on some that do not.
+func onEveryKernel(_ play: (HTTPWorld.Options) throws -> Void) rethrows {
+    try play(HTTPWorld.Options())
+    for seed in UInt64(1)...12 {
+        var options = HTTPWorld.Options()
+        var random = SimulationRandom(seed: seed)
+        options.seed = seed
+        options.perturbation = .drawn(from: &random)
+        options.perturbation.noDescriptor = 0
+        options.perturbation.abortedAccept = 0
+        options.socketBufferBytes = 2048
+        try play(options)
+    }
+}

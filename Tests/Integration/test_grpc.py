@@ -1,6 +1,8 @@
 """gRPC through the proxy, with real clients and servers."""
 
+import json
 import threading
+import time
 import unittest
 from concurrent import futures
 
@@ -27,6 +29,8 @@ class Service(grpc.GenericRpcHandler):
             "Fail": grpc.unary_unary_rpc_method_handler(self.fail),
             "Flaky": grpc.unary_unary_rpc_method_handler(self.flaky),
             "Wait": grpc.unary_unary_rpc_method_handler(self.wait),
+            "Break": grpc.unary_stream_rpc_method_handler(self.break_off),
+            "Slow": grpc.unary_unary_rpc_method_handler(self.slow),
         }.get(name)
 
     def count(self, request, context):
@@ -42,6 +46,15 @@ class Service(grpc.GenericRpcHandler):
             context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
         return b"now"
 
+    def break_off(self, request, context):
+        yield b"one"
+        yield b"two"
+        context.abort(grpc.StatusCode.DATA_LOSS, "the rest is lost")
+
+    def slow(self, request, context):
+        time.sleep(0.02)
+        return request
+
     def wait(self, request, context):
         context.add_callback(self.cancelled.set)
         self.waiting.set()
@@ -49,7 +62,7 @@ class Service(grpc.GenericRpcHandler):
         return b""
 
 
-class GRPC(Case):
+class GRPCCase(Case):
     def setUp(self):
         super().setUp()
         self.service = Service()
@@ -88,6 +101,8 @@ class GRPC(Case):
             call(*arguments, **options)
         return caught.exception
 
+
+class GRPC(GRPCCase):
     def test_the_four_kinds_of_calls(self):
         self.assertEqual(self.channel.unary_unary("/s/Unary")(b"hello", timeout=30), b"hello")
         count = self.channel.unary_stream("/s/Count")(b"100", timeout=30)
@@ -160,6 +175,75 @@ class GRPC(Case):
         self.service.cancelled.set()
         self.assertEqual(call.result(), b"")
         stopping.wait()
+
+    def test_messages_of_megabytes_both_ways_in_a_stream(self):
+        messages = [bytes([number]) * 3_000_000 for number in range(8)]
+        heard = list(self.channel.stream_stream("/s/Echo")(iter(messages), timeout=60))
+        self.assertEqual(heard, messages)
+
+    def test_a_stream_that_the_server_breaks_off(self):
+        call = self.channel.unary_stream("/s/Break")(b"", timeout=30)
+        self.assertEqual([next(call), next(call)], [b"one", b"two"])
+        error = self.fails(next, call)
+        self.assertEqual((error.code(), error.details()), (grpc.StatusCode.DATA_LOSS, "the rest is lost"))
+
+    def test_a_stream_that_the_client_gives_up(self):
+        said = threading.Event()
+
+        def requests():
+            yield b"one"
+            said.wait(30)
+
+        call = self.channel.stream_stream("/s/Echo")(requests(), timeout=30)
+        self.assertEqual(next(call), b"one")
+        call.cancel()
+        said.set()
+        self.assertEqual(self.fails(next, call).code(), grpc.StatusCode.CANCELLED)
+        # What shares the connections goes on.
+        self.assertEqual(self.channel.unary_unary("/s/Unary")(b"hello", timeout=30), b"hello")
+        self.eventually_equal(
+            lambda: self.proxy.metrics().sum("ringway_http_requests_active", listener="edge"), 0)
+
+
+class GoingAway(GRPCCase):
+    """A second server, and the first one stops while calls come in. It cancels those that it has not begun."""
+
+    def setUp(self):
+        super().setUp()
+        first, first_port = self.grpc_server, self.backend_port
+        self.start_server()
+        self.first, both = first, (first_port, self.backend_port)
+        self.log = self.folder / "access.json"
+        self.port = free_port()
+        edge = {"name": "edge", "address": f"127.0.0.1:{self.port}", "http": {
+            "routes": [{"match": {}, "cluster": "backend", "timeout": 0,
+                        "retry": {"on": ["connect-failure", "refused-stream", "reset", "unavailable", "cancelled"],
+                                  "attempts": 5, "back_off": "1ms"}}],
+            "access_log": [{"path": str(self.log), "format": {
+                "path": "%REQ(:PATH)%", "status": "%RESPONSE_CODE%", "name": "%GRPC_STATUS%",
+                "number": "%GRPC_STATUS_NUMBER%"}}]}}
+        self.proxy = self.ringway(document([edge], [
+            cluster("backend", *both, protocol="http2", pool={"max_retries": 1000})]))
+        self.channel = self.open_channel()
+
+    def test_no_call_is_lost_when_a_server_goes_away(self):
+        slow = self.channel.unary_unary("/s/Slow")
+        pending = [slow.future(b"%d" % number, timeout=60) for number in range(100)]
+        pending[0].result()
+        stopping = self.first.stop(30)
+        pending += [slow.future(b"%d" % number, timeout=60) for number in range(100, 400)]
+        self.assertEqual([call.result() for call in pending], [b"%d" % number for number in range(400)])
+        stopping.wait()
+
+    def test_the_status_is_in_the_access_log(self):
+        self.channel.unary_unary("/s/Unary")(b"hello", timeout=30)
+        list(self.channel.unary_stream("/s/Count")(b"3", timeout=30))
+        self.fails(self.channel.unary_unary("/s/Fail"), b"", timeout=30)
+        self.eventually(lambda: self.log.exists() and len(self.log.read_text().splitlines()) >= 3)
+        lines = [json.loads(line) for line in self.log.read_text().splitlines()]
+        self.assertEqual(
+            sorted((line["path"], line["status"], line["name"], line["number"]) for line in lines),
+            [("/s/Count", 200, "OK", 0), ("/s/Fail", 200, "FailedPrecondition", 9), ("/s/Unary", 200, "OK", 0)])
 
 
 if __name__ == "__main__":

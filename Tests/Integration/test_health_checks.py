@@ -1,13 +1,17 @@
 """Health checks against real endpoints that go down, say that they are unwell, hang, and come back."""
 
 import collections
+import concurrent.futures
 import signal
 import socket
 import subprocess
 import threading
 import time
 
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from support import Case, cluster, connect, document, free_port, listener, read_to_end
+from support.certificates import Authority
 from support.peers import greet, sink
 
 FAST = {"interval": "20ms", "timeout": "500ms", "jitter": "50%"}
@@ -539,3 +543,173 @@ class Budget(HealthCase):
 
     def test_a_budget_of_nothing_allows_three(self):
         self.assertEqual(self.retries({"budget": "0%"}), (3, 17))
+
+
+class TLS(HealthCase):
+    def setUp(self):
+        super().setUp()
+        self.authority = Authority(self.folder)
+        self.certificate = self.authority.issue("web", ["web.internal"])
+        self.trusted = {"ca": str(self.authority.cert), "sni": "web.internal"}
+
+    def web(self, more: str = "", http2: bool = False) -> int:
+        """An nginx that speaks TLS and answers `/healthz` with 200."""
+        version = " http2" if http2 else ""
+        port = free_port()
+        self.nginx(
+            f"listen 127.0.0.1:{port} ssl{version}; ssl_certificate {self.certificate.cert}; "
+            f"ssl_certificate_key {self.certificate.key}; {more}"
+            "location / { return 200 'web\\n'; } location /broken { return 500; }")
+        self.wait_listening(port)
+        return port
+
+    def start(self, *endpoints, check: dict, **more):
+        self.port = free_port()
+        edge = {"name": "edge", "address": f"127.0.0.1:{self.port}",
+                "http": {"routes": [{"match": {}, "cluster": "backend"}]}}
+        self.proxy = self.ringway(
+            document([edge], [cluster("backend", *endpoints, health_check=check | FAST, **more)]))
+
+    def test_http_over_tls(self):
+        web = self.web()
+        self.start(web, tls=self.trusted, check={"http": {"path": "/"}})
+        self.wait_for("healthy")
+        self.assertEqual(self.get(), (200, b"web\n"))
+
+    def test_http_2_over_tls(self):
+        web = self.web(http2=True)
+        self.start(web, tls=self.trusted, protocol="http2", check={"http": {"path": "/?a=b"}})
+        self.wait_for("healthy")
+        self.eventually(lambda: self.count("health_checks_total", result="success") > 5)
+        # All on one connection, which is not one of the cluster.
+        self.assertEqual(self.count("connections_total"), 0)
+
+    def test_a_status_that_was_not_expected_over_http_2(self):
+        self.start(self.web(http2=True), tls=self.trusted, protocol="http2", check={"http": {"path": "/broken"}})
+        self.wait_for("unhealthy")
+        self.eventually(lambda: "status 500" in self.proxy.log)
+
+    def test_an_endpoint_that_does_not_agree_on_http_2_is_unhealthy(self):
+        self.start(self.web(), tls=self.trusted, protocol="http2", check={"http": {"path": "/"}})
+        self.wait_for("unhealthy")
+
+    def test_an_endpoint_that_is_not_trusted_is_unhealthy(self):
+        other = self.folder / "other"
+        other.mkdir()
+        ca = str(Authority(other).cert)
+        self.start(self.web(), tls={"ca": ca, "sni": "web.internal"}, check={"http": {"path": "/"}})
+        self.wait_for("unhealthy")
+        self.assertGreater(self.count("health_checks_total", result="connection"), 0)
+
+    def test_a_tcp_check_over_tls_ends_with_the_handshake(self):
+        plain = self.peer(sink)
+        self.start(self.web(), plain, tls=self.trusted, check={"tcp": {}})
+        self.wait_for("healthy", "unhealthy")
+
+
+class HTTP2(HealthCase):
+    def start(self, *endpoints, path: str = "/"):
+        self.port = free_port()
+        edge = {"name": "edge", "address": f"127.0.0.1:{self.port}",
+                "http": {"routes": [{"match": {}, "cluster": "backend"}]}}
+        check = {"http": {"path": path}} | FAST
+        self.proxy = self.ringway(
+            document([edge], [cluster("backend", *endpoints, protocol="http2", health_check=check)]))
+
+    def nghttpd(self, port: int):
+        (self.folder / "big").write_bytes(bytes(200_000))
+        (self.folder / "index.html").write_text("hello")
+        server = self.server("nghttpd", "--no-tls", "-d", str(self.folder), str(port))
+        self.wait_listening(port)
+        return server
+
+    def test_an_endpoint_goes_and_comes_back(self):
+        port = free_port()
+        server = self.nghttpd(port)
+        self.start(port)
+        self.wait_for("healthy")
+        server.terminate()
+        server.wait()
+        self.wait_for("unhealthy")
+        self.nghttpd(port)
+        self.wait_for("healthy")
+
+    def test_a_long_answer_is_judged_by_its_status(self):
+        port = free_port()
+        self.nghttpd(port)
+        self.start(port, path="/big")
+        self.wait_for("healthy")
+        self.eventually(lambda: self.count("health_checks_total", result="success") > 3)
+
+    def test_an_endpoint_that_speaks_http_1_is_unhealthy(self):
+        self.start(self.peer(greet("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")))
+        self.wait_for("unhealthy")
+
+
+class GRPC(HealthCase):
+    def start_server(self, port: int = 0) -> int:
+        self.servicer = health.HealthServicer()
+        self.grpc_server = grpc.server(concurrent.futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
+        health_pb2_grpc.add_HealthServicer_to_server(self.servicer, self.grpc_server)
+        bound = self.grpc_server.add_insecure_port(f"127.0.0.1:{port}")
+        self.grpc_server.start()
+        server = self.grpc_server
+        self.addCleanup(lambda: server.stop(None).wait())
+        return bound
+
+    def start(self, *endpoints, check: dict | None = None):
+        self.port = free_port()
+        edge = {"name": "edge", "address": f"127.0.0.1:{self.port}",
+                "http": {"routes": [{"match": {}, "cluster": "backend"}]}}
+        self.proxy = self.ringway(document([edge], [cluster(
+            "backend", *endpoints, protocol="http2", panic_threshold="0%",
+            health_check={"grpc": check or {}, "healthy": 1} | FAST)]))
+
+    def call(self) -> int:
+        """What the health service says through the proxy."""
+        with grpc.insecure_channel(
+                f"127.0.0.1:{self.port}", options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            return health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30).status
+
+    def test_a_server_that_serves_is_healthy(self):
+        self.start(self.start_server())
+        self.wait_for("healthy")
+        self.eventually(lambda: self.count("health_checks_total", result="success") > 5)
+        self.assertEqual(self.call(), health_pb2.HealthCheckResponse.SERVING)
+
+    def test_a_service_goes_and_comes_back(self):
+        port = self.start_server()
+        self.servicer.set("shop.Cart", health_pb2.HealthCheckResponse.SERVING)
+        self.start(port, check={"service": "shop.Cart"})
+        self.wait_for("healthy")
+        self.servicer.set("shop.Cart", health_pb2.HealthCheckResponse.NOT_SERVING)
+        self.wait_for("unhealthy")
+        self.eventually(lambda: "NOT_SERVING" in self.proxy.log)
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.call()
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
+        self.servicer.set("shop.Cart", health_pb2.HealthCheckResponse.SERVING)
+        self.wait_for("healthy")
+
+    def test_a_service_that_nobody_knows_is_unhealthy(self):
+        self.start(self.start_server(), check={"service": "shop.Nowhere"})
+        self.wait_for("unhealthy")
+        self.eventually(lambda: "grpc-status 5" in self.proxy.log)
+
+    def test_a_server_without_the_health_service_is_unhealthy(self):
+        server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        self.addCleanup(lambda: server.stop(None).wait())
+        self.start(port)
+        self.wait_for("unhealthy")
+        self.eventually(lambda: "grpc-status 12" in self.proxy.log)
+
+    def test_a_server_that_stops_and_starts_again(self):
+        port = self.start_server()
+        self.start(port)
+        self.wait_for("healthy")
+        self.grpc_server.stop(None).wait()
+        self.wait_for("unhealthy")
+        self.start_server(port)
+        self.wait_for("healthy")

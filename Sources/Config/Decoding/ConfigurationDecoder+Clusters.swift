@@ -23,6 +23,7 @@ extension ConfigurationDecoder {
             panicThreshold: object.value(
                 "panic_threshold", .percent, default: ClusterConfiguration.defaultPanicThreshold),
             origin: ConfigOrigin(object.position))
+        check(cluster.healthCheck, of: object, cluster.upstreamProtocol)
         if cluster.upstreamProtocol == .negotiated, object.node("tls") == nil {
             diagnostics.report(
                 "without \"tls\" there is no handshake in which a protocol could be chosen",

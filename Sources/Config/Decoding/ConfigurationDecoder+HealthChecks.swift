@@ -2,6 +2,7 @@ extension ConfigurationDecoder {
     func healthCheck(_ object: ConfigObject) -> HealthCheckConfiguration? {
         let http = object.optional("http", .object("http", httpHealthCheck))
         let tcp = object.optional("tcp", .object("tcp", tcpHealthCheck))
+        let grpc = object.optional("grpc", .object("grpc", grpcHealthCheck))
         let interval = ConfigFormat<TimeSpan>.duration(in: ConfigLimits.healthCheckInterval)
         let threshold = ConfigFormat<Int>.int(in: ConfigLimits.healthCheckThreshold)
         let settings = (
@@ -15,10 +16,12 @@ extension ConfigurationDecoder {
             unhealthyInterval: object.optional("unhealthy_interval", interval),
             noTrafficInterval: object.optional("no_traffic_interval", interval)
         )
-        let key = object.exactlyOne(of: ["http", "tcp"])?.key
-        let question =
-            key == "http"
-            ? http.map(HealthCheckConfiguration.Question.http) : tcp.map(HealthCheckConfiguration.Question.tcp)
+        let question: HealthCheckConfiguration.Question? =
+            switch object.exactlyOne(of: ["http", "tcp", "grpc"])?.key {
+            case "http": http.map { .http($0) }
+            case "grpc": grpc.map { .grpc($0) }
+            default: tcp.map { .tcp($0) }
+            }
         guard let question else { return nil }
         return HealthCheckConfiguration(
             question: question, interval: settings.interval, unhealthyInterval: settings.unhealthyInterval,
@@ -57,9 +60,34 @@ extension ConfigurationDecoder {
         return path == nil ? nil : check
     }
 
+    private func grpcHealthCheck(_ object: ConfigObject) -> GRPCHealthCheckConfiguration? {
+        GRPCHealthCheckConfiguration(
+            service: object.value("service", .grpcService, default: ""),
+            host: object.optional("host", .authority),
+            headers: object.value("headers", .headers(of: .request), default: []))
+    }
+
+    /// gRPC is HTTP/2.
+    func check(_ healthCheck: HealthCheckConfiguration?, of cluster: ConfigObject, _ upstream: UpstreamProtocol) {
+        guard case .grpc = healthCheck?.question, upstream == .http1 else { return }
+        diagnostics.report(
+            "a \"grpc\" health check in a cluster of HTTP/1.1", expected: "`protocol: http2` beside it",
+            at: cluster.position(of: "health_check"))
+    }
+
     private func tcpHealthCheck(_ object: ConfigObject) -> TCPHealthCheckConfiguration? {
         TCPHealthCheckConfiguration(
             send: object.value("send", .payload, default: []), expect: object.value("expect", .payload, default: []))
+    }
+}
+
+extension ConfigFormat where Value == String {
+    fileprivate static var grpcService: ConfigFormat {
+        let max = ConfigLimits.healthCheckPayloadBytesMax
+        return text("the name of a service, up to \(max) bytes") { text throws(ConfigProblem) in
+            guard text.utf8.count <= max else { throw ConfigProblem("which has \(text.utf8.count) bytes") }
+            return text
+        }
     }
 }
 

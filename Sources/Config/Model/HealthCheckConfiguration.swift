@@ -3,6 +3,7 @@ package struct HealthCheckConfiguration: Sendable, Equatable {
     package enum Question: Sendable, Equatable {
         case http(HTTPHealthCheckConfiguration)
         case tcp(TCPHealthCheckConfiguration)
+        case grpc(GRPCHealthCheckConfiguration)
     }
 
     package var question: Question
@@ -87,6 +88,22 @@ package struct HTTPHealthCheckConfiguration: Sendable, Equatable {
         self.expectedStatuses = expectedStatuses
         self.retriableStatuses = retriableStatuses
         self.reusesConnection = reusesConnection
+    }
+}
+
+/// A call of the gRPC health checking protocol.
+package struct GRPCHealthCheckConfiguration: Sendable, Equatable {
+    /// Empty for the server as a whole.
+    package var service: String
+    /// nil for the name of the cluster.
+    package var host: String?
+    /// Metadata of the call.
+    package var headers: [HeaderConfiguration]
+
+    package init(service: String = "", host: String? = nil, headers: [HeaderConfiguration] = []) {
+        self.service = service
+        self.host = host
+        self.headers = headers
     }
 }
 

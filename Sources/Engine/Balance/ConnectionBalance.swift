@@ -2,7 +2,7 @@
 package struct WorkerLoad: Equatable, Sendable {
     /// Open connections of the listener in question, those included that are on their way to the worker.
     package var connections: UInt64
-    /// The share of its time, in thousandths, that the worker did not wait for anything.
+    /// The share of a CPU, in thousandths, that the worker uses.
     package var busyPermille: UInt64
 
     package init(connections: UInt64, busyPermille: UInt64) {
@@ -95,7 +95,7 @@ package struct LoadMeter: Sendable {
 
     package private(set) var interval: UInt64 = 0
     private var startNs: UInt64
-    private var busyBeforeNs: UInt64 = 0
+    private var cpuBeforeNs: UInt64 = 0
     package var reliefs: UInt64 = 0
 
     package init(nowNs: UInt64) { startNs = nowNs }
@@ -103,13 +103,14 @@ package struct LoadMeter: Sendable {
     @inline(__always)
     package func isOver(atNs nowNs: UInt64) -> Bool { nowNs >= startNs + Self.intervalNs }
 
-    /// - Parameter busyNs: how long the worker has been busy in its life
+    /// - Parameter cpuNs: the CPU time that the worker has used in its life: what it waits for a CPU that others use is no
+    ///   work that others could take over
     /// - Returns: thousandths of the interval that ends now
-    package mutating func end(atNs nowNs: UInt64, busyNs: UInt64) -> UInt64 {
-        let busyPermille = min((busyNs - busyBeforeNs) * 1000 / max(nowNs - startNs, 1), 1000)
+    package mutating func end(atNs nowNs: UInt64, cpuNs: UInt64) -> UInt64 {
+        let busyPermille = min((cpuNs - cpuBeforeNs) * 1000 / max(nowNs - startNs, 1), 1000)
         interval &+= 1
         startNs = nowNs
-        busyBeforeNs = busyNs
+        cpuBeforeNs = cpuNs
         reliefs = 0
         return busyPermille
     }

@@ -6,6 +6,12 @@ internal import Glibc
 open class SystemIOBackend: IOBackend {
     package override func nowNs() -> UInt64 { monotonicNowNs() }
 
+    package override func cpuTimeNs() -> UInt64 {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+
     package override func openSocket(for address: NetworkAddress) -> Int32 {
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
         let descriptor = Glibc.socket(address.family, kind, 0)

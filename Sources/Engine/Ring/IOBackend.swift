@@ -19,6 +19,9 @@ open class IOBackend {
     /// Monotonic time. Read by the worker before and after it waits.
     package func nowNs() -> UInt64 { fatalError("abstract") }
 
+    /// CPU time that the worker's thread has used; 0 where nobody counts it.
+    package func cpuTimeNs() -> UInt64 { 0 }
+
     // MARK: Operations
 
     /// - Parameter multishot: stay armed after the first connection. Only for a listening socket that no other

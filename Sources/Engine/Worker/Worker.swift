@@ -168,7 +168,7 @@ public struct Worker {
 
     private func publishLoad(_ atNs: UInt64) {
         let own = core.value.own
-        let busyPermille = core.value.load.end(atNs: atNs, busyNs: own.read(WorkerStat.busyNs))
+        let busyPermille = core.value.load.end(atNs: atNs, cpuNs: io { $0.cpuTimeNs() })
         own.set(busyPermille, in: WorkerStat.busyPermille)
         own.set(atNs, in: WorkerStat.loadMeasuredNs)
     }

@@ -11,6 +11,8 @@ extension CommandContext {
         case .responseCodeDetails: if let details { value.append(details) }
         case .responseFlags: if flag != .none { value.append(flag.label) }
         case .responseFlagsLong: if flag != .none { value.append(flag.longLabel) }
+        case .grpcStatus: if let status = info.grpcStatus { value.append(GRPC.name(of: Int(status))) }
+        case .grpcStatusNumber: if let status = info.grpcStatus { value.append(UInt64(status)) }
         case .bytesReceived: value.append(info.bytesReceived)
         case .bytesSent: value.append(info.bytesSent)
         case .duration: value.append((nowNs &- startedNs) / 1_000_000)

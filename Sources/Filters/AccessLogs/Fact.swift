@@ -5,6 +5,8 @@ enum Fact: String, CaseIterable, Sendable {
     case responseCodeDetails = "RESPONSE_CODE_DETAILS"
     case responseFlags = "RESPONSE_FLAGS"
     case responseFlagsLong = "RESPONSE_FLAGS_LONG"
+    case grpcStatus = "GRPC_STATUS"
+    case grpcStatusNumber = "GRPC_STATUS_NUMBER"
     case bytesReceived = "BYTES_RECEIVED"
     case bytesSent = "BYTES_SENT"
     case duration = "DURATION"

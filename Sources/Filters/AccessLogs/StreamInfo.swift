@@ -11,6 +11,8 @@ struct StreamInfo {
     /// Content, without what frames it.
     var bytesReceived: UInt64 = 0
     var bytesSent: UInt64 = 0
+    /// What the response says in gRPC's own words; nil where it says nothing.
+    var grpcStatus: UInt8?
     /// Why the response is as it is, where the flag does not say it.
     var details: StaticString?
     /// Why no connection to the endpoint came about.

@@ -5,17 +5,28 @@ enum GRPC {
     /// The number of status codes: `OK`, 0, to `UNAUTHENTICATED`, 16.
     static let statusCount = 17
 
+    /// The name of a status, from 0 to 16, as Envoy spells it in logs.
+    static func name(of status: Int) -> StaticString {
+        precondition(status >= 0 && status < statusCount, "a status of gRPC")
+        return names[status]
+    }
+
+    private static let names: [StaticString] = [
+        "OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists",
+        "PermissionDenied", "ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented",
+        "Internal",
+        "Unavailable", "DataLoss", "Unauthenticated",
+    ]
+
     static let internalError = 13
     static let deadlineExceeded = 4
 
     /// `application/grpc`, perhaps with a message format behind it. gRPC-Web is not among them.
     static func isRequest(_ head: borrowing RequestHead) -> Bool {
-        guard let type = head.headers[.contentType] else { return false }
-        let name: ByteSlice = ByteSlice("application/grpc")
-        guard type.count >= name.count, type.prefix(name.count).equalsIgnoringCase(name) else { return false }
-        guard type.count > name.count else { return true }
-        return type[name.count] == UInt8(ascii: "+") || type[name.count] == UInt8(ascii: ";")
+        head.headers[.contentType].map(isType) ?? false
     }
+
+    static func isType(_ type: ByteSlice) -> Bool { GRPCWebType.matches(type, "application/grpc") }
 
     /// What `grpc-status` says, in trailers, or in a head that nothing follows; nil for what is no status.
     static func status(in table: borrowing HeaderTable) -> Int? {
@@ -60,10 +71,15 @@ enum GRPC {
         head.status = .ok
         head.setBodyLength(.none)
         head.headers.set(.contentType, ByteSlice("application/grpc"))
+        setStatus(of: status, in: &head.headers, message: message)
+    }
+
+    /// Says what `status` means in gRPC's own words.
+    static func setStatus(of status: HTTPStatus, in headers: inout HeaderTable, message: ByteSlice) {
         let code = Self.status(for: status)
-        ByteSlice.withBytes(of: String(code)) { _ = head.headers.set(.grpcStatus, $0) }
+        ByteSlice.withBytes(of: String(code)) { _ = headers.set(.grpcStatus, $0) }
         let text = encoded(message)
-        if !text.isEmpty { ByteSlice.withBytes(of: text) { _ = head.headers.set(.grpcMessage, $0) } }
+        if !text.isEmpty { ByteSlice.withBytes(of: text) { _ = headers.set(.grpcMessage, $0) } }
     }
 
     /// Percent-encoded, as `grpc-message` wants what is not printable; the first 1,000 bytes, without a line end.

@@ -137,7 +137,8 @@ extension HTTPStream {
         append(bytes, .request, behind: filter.index)
     }
 
-    /// The same for the response, from `onResponseBody` and `onResponseEnd`, and `ResponseHead.forgetBodyLength`.
+    /// The same for the response, from `onResponseBody`, `onResponseTrailers` and `onResponseEnd`, and
+    /// `ResponseHead.forgetBodyLength`.
     public func appendToResponseBody(_ bytes: RawSpan, by filter: HTTPFilter) {
         append(bytes, .response, behind: hot.value.filtersPassed - 1 - filter.index)
     }

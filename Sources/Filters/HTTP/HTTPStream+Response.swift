@@ -51,7 +51,10 @@ extension HTTPStream {
             ownHead.value.headers.set(.xRingwayReason, ByteSlice(flag.label))
         }
         let isGRPC = GRPC.isRequest(request)
-        if isGRPC { GRPC.makeTrailersOnly(&ownHead.value, for: status, message: bytes) }
+        if isGRPC {
+            GRPC.makeTrailersOnly(&ownHead.value, for: status, message: bytes)
+            hot.value.info.grpcStatus = UInt8(GRPC.status(for: status))
+        }
         responseHead(&ownHead.value, isOwn: true)
         if bytes.count > 0, !isGRPC, request.method != .head, !status.neverHasBody, isCurrent(use) {
             responseBody(bytes.withSpan { worker.copy($0) })

@@ -562,6 +562,7 @@ package final class RouterFilter {
     }
 
     private func count(_ stream: HTTPStream, grpcStatus: Int) {
+        stream.hot.value.info.grpcStatus = UInt8(grpcStatus)
         guard let pool = unsafe stream.route.pool else { return }
         pool.cluster.counters.add(to: ClusterStat.grpc(status: grpcStatus))
     }

@@ -1,10 +1,12 @@
 package import Config
+internal import HTTP
 
 /// How the endpoints of a cluster are checked: `health_check` of the configuration, ready to be used.
 package struct HealthCheck: Sendable {
     package enum Question: Sendable {
         case http(HTTPHealthCheck)
         case tcp(TCPHealthCheckConfiguration)
+        case grpc(GRPCHealthCheck)
     }
 
     package let question: Question
@@ -22,6 +24,7 @@ package struct HealthCheck: Sendable {
             switch configuration.question {
             case .http(let http): .http(HTTPHealthCheck(http, cluster: cluster))
             case .tcp(let tcp): .tcp(tcp)
+            case .grpc(let grpc): .grpc(GRPCHealthCheck(grpc, cluster: cluster))
             }
         thresholds = HealthThresholds(healthy: configuration.healthy, unhealthy: configuration.unhealthy)
         timeoutNs = configuration.timeout.nanoseconds
@@ -47,11 +50,13 @@ package struct HealthCheck: Sendable {
     }
 }
 
-/// The request of an HTTP health check, written out, and what its answers mean.
+/// The request of an HTTP health check, written out for HTTP/1.1, and what its answers mean.
 package struct HTTPHealthCheck: Sendable {
     package let request: [UInt8]
     package let isHead: Bool
     package let reusesConnection: Bool
+    private let configuration: HTTPHealthCheckConfiguration
+    private let authority: String
     private let expected: [ClosedRange<Int>]
     private let retriable: [ClosedRange<Int>]
 
@@ -62,11 +67,25 @@ package struct HTTPHealthCheck: Sendable {
         if !names.contains("user-agent") { head += "User-Agent: Ringway/HC\r\n" }
         for header in configuration.headers { head += "\(header.name): \(header.value)\r\n" }
         if !configuration.reusesConnection { head += "Connection: close\r\n" }
+        self.configuration = configuration
+        authority = configuration.host ?? cluster
         request = Array((head + "\r\n").utf8)
         isHead = configuration.method == .head
         reusesConnection = configuration.reusesConnection
         expected = configuration.expectedStatuses
         retriable = configuration.retriableStatuses
+    }
+
+    /// The same request for a version of HTTP with heads of another form.
+    func makeHead() -> RequestHead {
+        var head = RequestHead(headersMax: 16 + configuration.headers.count)
+        ByteSlice.withBytes(of: configuration.method.rawValue) { _ = head.setMethod($0) }
+        let parts = configuration.path.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        ByteSlice.withBytes(of: String(parts[0])) { _ = head.setPath($0) }
+        if parts.count > 1 { ByteSlice.withBytes(of: String(parts[1])) { _ = head.setQuery($0) } }
+        ByteSlice.withBytes(of: authority) { _ = head.setAuthority($0) }
+        head.addHealthCheckFields(configuration.headers)
+        return head
     }
 
     func result(of status: UInt16) -> HealthCheckResult {

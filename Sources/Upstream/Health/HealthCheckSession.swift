@@ -13,6 +13,8 @@ final class HealthCheckSession: TimerTask {
     private let index: Int
     private(set) var record: HealthRecord
     private var probe: HealthProbe?
+    /// Nil where the cluster speaks no TLS.
+    private let tls: TLSClientSessions?
     private var isChecking = false
     private var nextCheck = TaskTimer.none
     private var timeout = TaskTimer.none
@@ -26,6 +28,7 @@ final class HealthCheckSession: TimerTask {
         self.check = check
         self.record = record
         self.checker = checker
+        tls = cluster.cluster.tls.map(TLSClientSessions.init)
         super.init()
         publish()
     }
@@ -64,11 +67,14 @@ final class HealthCheckSession: TimerTask {
     private func connect() {
         let probe: HealthProbe =
             switch check.question {
-            case .http(let http): HTTPHealthProbe(http, of: endpoint, for: self)
+            case .http(let http): makeHTTPProbe(.http(http))
+            case .grpc(let grpc): makeHTTPProbe(.grpc(grpc))
             case .tcp(let tcp): TCPHealthProbe(tcp, of: endpoint, for: self)
             }
         self.probe = probe
-        if probe.connect(on: checker.worker, counters: checker.connections, timeoutNs: check.timeoutNs) {
+        if probe.connect(
+            on: checker.worker, counters: checker.connections, timeoutNs: check.timeoutNs, tls: tls)
+        {
             return
         }
         // This process is out of descriptors: that says nothing about the endpoint.
@@ -76,6 +82,11 @@ final class HealthCheckSession: TimerTask {
         self.probe = nil
         cluster.counters.add(to: ClusterStat.healthChecksSkipped)
         wait()
+    }
+
+    private func makeHTTPProbe(_ question: HTTPHealthQuestion) -> HTTPHealthProbe {
+        HTTPHealthProbe(
+            question, speaking: cluster.cluster.upstreamProtocol, output: checker.output, of: endpoint, for: self)
     }
 
     // MARK: From the probe

@@ -1,4 +1,5 @@
 package import Engine
+internal import HTTP2
 
 /// Watches over the endpoints of all clusters that ask for it: asks them (health checks), and takes out those that fail
 /// clients (outlier detection). One for the process, on a worker of its own, so that neither the number of checks nor
@@ -29,6 +30,8 @@ package final class HealthChecker {
     /// Where the connections of all checks are counted: they are none of their cluster's.
     let connections: StatsScope
     let registry: StatsRegistry
+    /// Shared by all HTTP/2 checks.
+    let output = HTTP2Output()
     private let onTransition: @Sendable (Transition) -> Void
     private var random: SplitMix64
     private var clusters: [String: CheckedCluster] = [:]
@@ -122,7 +125,8 @@ final class CheckedCluster {
     func count(_ result: HealthCheckResult) {
         switch result {
         case .passed: counters.add(to: ClusterStat.healthChecksPassed)
-        case .failed(.status), .failed(.invalidAnswer): counters.add(to: ClusterStat.healthChecksAnsweredBadly)
+        case .failed(.status), .failed(.grpcStatus), .failed(.notServing), .failed(.invalidAnswer):
+            counters.add(to: ClusterStat.healthChecksAnsweredBadly)
         case .failed(.connection): counters.add(to: ClusterStat.healthChecksUnconnected)
         case .failed(.timeout): counters.add(to: ClusterStat.healthChecksTimedOut)
         }

@@ -8,6 +8,10 @@ package enum HealthCheckFailure: Equatable, Sendable {
     /// The endpoint answered with a status that was not expected. It is there and says that it cannot work, so this
     /// decides at once, unless the status is one that `retriable_statuses` lists.
     case status(UInt16, isRetriable: Bool)
+    /// The endpoint answered a gRPC check with a status other than OK.
+    case grpcStatus(UInt64)
+    /// The endpoint says in a gRPC check that it does not serve; its number for how.
+    case notServing(UInt64)
     /// Connected, and then neither HTTP nor what was expected came.
     case invalidAnswer
     /// The connection did not come about, or ended without an answer.
@@ -16,13 +20,19 @@ package enum HealthCheckFailure: Equatable, Sendable {
 
     /// Whether one such result makes an endpoint unhealthy, whatever the threshold.
     var decidesAtOnce: Bool {
-        if case .status(_, isRetriable: false) = self { true } else { false }
+        switch self {
+        case .status(_, let isRetriable): !isRetriable
+        case .grpcStatus, .notServing: true
+        case .invalidAnswer, .connection, .timeout: false
+        }
     }
 
     /// For logs.
     package var text: String {
         switch self {
         case .status(let status, _): "status \(status)"
+        case .grpcStatus(let status): "grpc-status \(status)"
+        case .notServing(let status): status == 2 ? "NOT_SERVING" : "serving status \(status)"
         case .invalidAnswer: "invalid answer"
         case .connection(let reason): reason
         case .timeout: "timeout"

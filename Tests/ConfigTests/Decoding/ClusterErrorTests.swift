@@ -85,14 +85,18 @@ private let addressForms = "IP:PORT, [IPv6]:PORT, localhost:PORT or unix:PATH"
         (
             "endpoints: [\"10.0.0.1:1\"]\nhealth_check: { interval: 1ms, timeout: 0, healthy: 0, unhealthy: 1001, jitter: 10, retries: 1 }",
             [
-                "4:19: missing key \"http\" or \"tcp\" in health_check; expected one of them",
+                "4:19: missing key \"http\", \"tcp\" or \"grpc\" in health_check; expected one of them",
                 "4:31: \"interval\" is \"1ms\", which is out of range; expected a duration from 10ms to 1d, such as 250ms, 5s or 1m",
                 "4:45: \"timeout\" is \"0\", which is out of range; expected a duration from 1ms to 10m, such as 250ms, 5s or 1m",
                 "4:57: \"healthy\" is \"0\"; expected a whole number from 1 to 1000",
                 "4:71: \"unhealthy\" is \"1001\"; expected a whole number from 1 to 1000",
                 "4:85: \"jitter\" is \"10\", a number without %; expected a share from 0% to 100%, such as 1% or 0.5%",
-                "4:89: unknown key \"retries\" in health_check; expected one of http, tcp, interval, timeout, healthy, unhealthy, jitter, unhealthy_interval, no_traffic_interval",
+                "4:89: unknown key \"retries\" in health_check; expected one of http, tcp, grpc, interval, timeout, healthy, unhealthy, jitter, unhealthy_interval, no_traffic_interval",
             ]
+        ),
+        (
+            "endpoints: [\"10.0.0.1:1\"]\nhealth_check: { grpc: {} }",
+            ["4:19: a \"grpc\" health check in a cluster of HTTP/1.1; expected `protocol: http2` beside it"]
         ),
         (
             "endpoints: [\"10.0.0.1:1\"]\nhealth_check: { http: { expected_statuses: [199, 204-200, 2xx], method: POST }, tcp: { send: \"hex:0\", expect: \"\" } }",
