@@ -145,6 +145,7 @@ extension HTTPStream {
         accessLogs?.responseHead(self, head.headers)
         if head.switchesProtocol, let upstream = unsafe route.upstream {
             hot.value.info.tunnelBegins(on: connection)
+            shrink()
             codec.startTunnel(self, to: upstream)
         }
     }

@@ -41,6 +41,8 @@ public final class HTTPStream: UpstreamRequest {
         /// For the head of the request, then for its body.
         var requestTimer = TaskTimer.none
         var bodyClock = RequestBodyClock()
+        /// The memory of this object is cut to what a tunnel needs.
+        var isShrunk = false
         /// What logs tell of this exchange.
         var info = StreamInfo()
 
@@ -279,6 +281,18 @@ public final class HTTPStream: UpstreamRequest {
         hot.value.info.hasHead = true
     }
 
+    /// Gives back most of the memory of the request: a tunnel may last for days, and all that is looked at in the end
+    /// is in logs. The object serves no other request then.
+    func shrink() {
+        guard !hot.value.isShrunk else { return }
+        let count = requestHead.value.headers.indices.count
+        var small = RequestHead(headersMax: max(count, 1))
+        guard requestHead.value.copy(to: &small) else { return }
+        requestHead.value = small
+        headMemory.shrink()
+        hot.value.isShrunk = true
+    }
+
     /// The time for the request runs out unless `headArrived` comes before.
     func startRequestTimer(afterNs ns: UInt64) {
         guard hot.value.requestTimer == .none, ns > 0 else { return }
@@ -354,7 +368,7 @@ public final class HTTPStream: UpstreamRequest {
         }
         routing.value.clear()
         unsafe hot.value.codec = nil
-        unsafe chain.giveBack(self)
+        if !hot.value.isShrunk { unsafe chain.giveBack(self) }
     }
 
     /// Nothing came for too long: the client is told if it can still be. False when it cannot.
@@ -366,6 +380,12 @@ public final class HTTPStream: UpstreamRequest {
             hot.value.requestEnded ? .gatewayTimeout : .requestTimeout, flag: .streamIdleTimeout,
             text: "nothing came for too long\n")
         return true
+    }
+
+    /// The time of the route is over.
+    func deadlinePassed() {
+        guard !hot.value.isEnded, routing.value.hasDeadline else { return }
+        router.timerFired(self, .route)
     }
 
     public override func onTimer(_ tag: Int, on worker: Worker) {
@@ -440,6 +460,13 @@ final class HeadMemory {
     init() { unsafe start = .allocate(byteCount: 1024, alignment: 1) }
 
     deinit { unsafe start.deallocate() }
+
+    /// Nothing is in it any more, and nothing will be.
+    func shrink() {
+        unsafe start.deallocate()
+        capacity = 1
+        unsafe start = .allocate(byteCount: capacity, alignment: 1)
+    }
 
     /// A copy of `bytes`, good until the next one.
     func copy(_ bytes: ByteSlice) -> ByteSlice {

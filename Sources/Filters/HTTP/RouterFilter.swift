@@ -285,12 +285,25 @@ package final class RouterFilter {
     }
 
     private func startRouteTimer(_ stream: HTTPStream) {
-        guard !stream.hot.value.hasResponse, !stream.route.isTunnel, stream.route.routeTimer == .none else { return }
+        guard !stream.hot.value.hasResponse, !stream.route.isTunnel, !stream.route.hasDeadline else { return }
         let routeNs = stream.route.timeoutNs
         let deadlineNs = stream.route.deadlineNs
         let ns = routeNs > 0 && deadlineNs > 0 ? min(routeNs, deadlineNs) : max(routeNs, deadlineNs)
-        guard ns > 0 else { return }
+        guard ns > 0, let codec = unsafe stream.hot.value.codec else { return }
+        stream.route.hasDeadline = true
+        guard !codec.setDeadline(atNs: stream.worker.nowNs + ns, of: stream) else { return }
         stream.route.routeTimer = stream.worker.schedule(stream, tag: StreamTimer.route.rawValue, afterNs: ns)
+    }
+
+    private func cancelRouteTimer(_ stream: HTTPStream) {
+        guard stream.route.hasDeadline else { return }
+        stream.route.hasDeadline = false
+        if stream.route.routeTimer != .none {
+            stream.worker.cancel(stream.route.routeTimer)
+            stream.route.routeTimer = .none
+        } else if let codec = unsafe stream.hot.value.codec {
+            _ = codec.setDeadline(atNs: .max, of: stream)
+        }
     }
 
     // MARK: Responses
@@ -322,8 +335,7 @@ package final class RouterFilter {
         withDecimal(ms) { _ = head.headers.set(.xEnvoyUpstreamServiceTime, $0) }
         if head.switchesProtocol {
             stream.route.isTunnel = true
-            stream.worker.cancel(stream.route.routeTimer)
-            stream.route.routeTimer = .none
+            cancelRouteTimer(stream)
         }
         stream.responseHead(&head)
     }
@@ -414,6 +426,7 @@ package final class RouterFilter {
             tryTimedOut(stream)
         case .route:
             stream.route.routeTimer = .none
+            stream.route.hasDeadline = false
             unsafe stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
             if !stream.responseStarted { note(stream, isFailure: true) }
             timedOut(stream)
@@ -495,10 +508,7 @@ package final class RouterFilter {
     /// Gives up what is under way upstream. The stream may be answered or ended then.
     func abandon(_ stream: HTTPStream) {
         detachMirrors(stream)
-        if stream.route.routeTimer != .none {
-            stream.worker.cancel(stream.route.routeTimer)
-            stream.route.routeTimer = .none
-        }
+        cancelRouteTimer(stream)
         cancelTryTimer(stream)
         if stream.route.backOffTimer != .none {
             stream.worker.cancel(stream.route.backOffTimer)
@@ -588,6 +598,8 @@ struct RouterState {
     var retries = 0
     var tried = TriedEndpoints()
     var attemptStartedNs: UInt64 = 0
+    /// The time for the response is limited, by the codec or by `routeTimer`.
+    var hasDeadline = false
     var routeTimer = TaskTimer.none
     var tryTimer = TaskTimer.none
     var backOffTimer = TaskTimer.none
