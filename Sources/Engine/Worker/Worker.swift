@@ -145,7 +145,7 @@ public struct Worker {
         }
         endConnections()
         wakeParked()
-        core.value.buffers.publish(on: backend)
+        io { core.value.buffers.publish(on: $0) }
         publishStats()
     }
 

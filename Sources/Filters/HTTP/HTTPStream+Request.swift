@@ -26,7 +26,7 @@ extension HTTPStream {
             $0.setIdleTimeout(ns: settings.streamIdleTimeoutNs, of: self)
             unsafe ForwardingHeaders.apply(to: &request, on: $0.manager, chain)
         }
-        if unsafe chain.hasRouteFilters, let route = router.findRoute(self) {
+        if hasRouteFilters, let route = router.findRoute(self) {
             // Looked for again behind the filters, which may change what requests are routed by.
             unsafe hot.value.filters = chain.filters(of: route)
         }

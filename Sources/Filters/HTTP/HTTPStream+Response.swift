@@ -74,7 +74,7 @@ extension HTTPStream {
 
     func responseBody(_ data: consuming Lease) {
         guard unsafe hot.value.filters.interests.contains(.responseBody) || hot.value.responseFlow.resting >= 0 else {
-            guard let codec = unsafe hot.value.codec else { return worker.discard(data) }
+            guard let codec else { return worker.discard(data) }
             hot.value.info.bytesSent &+= UInt64(data.count)
             codec.sendBody(data, of: self)
             return
@@ -140,7 +140,7 @@ extension HTTPStream {
         if settings.requestID.isSetInResponse, let id = request.headers[.xRequestId] {
             head.headers.set(.xRequestId, id)
         }
-        guard let codec = unsafe hot.value.codec else { return }
+        guard let codec else { return }
         codec.sendHead(&head, of: self)
         accessLogs?.responseHead(self, head.headers)
         if head.switchesProtocol, let upstream = unsafe route.upstream {

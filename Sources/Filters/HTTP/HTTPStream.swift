@@ -11,8 +11,10 @@ public import Upstream
 /// method does.
 public final class HTTPStream: UpstreamRequest {
     /// What changes with every request. It lies at an address of its own: class properties cost a check an access.
+    @safe
     struct State {
-        unowned(unsafe) var codec: ServerCodec?
+        /// There until the stream ends. See `withCodec`.
+        fileprivate var codec: Unmanaged<ServerCodec>?
         unowned(unsafe) var filters: HTTPFilterSet
         var requestFlow = BodyFlow()
         var responseFlow = BodyFlow()
@@ -56,6 +58,7 @@ public final class HTTPStream: UpstreamRequest {
     let settings: HTTPChainSettings
     let counters: StatsScope
     let accessLogs: HTTPAccessLogs?
+    let hasRouteFilters: Bool
     public let worker: Worker
     let hot: Stable<State>
     private let requestHead: Stable<RequestHead>
@@ -81,6 +84,7 @@ public final class HTTPStream: UpstreamRequest {
         settings = chain.settings
         counters = chain.counters
         accessLogs = chain.accessLogs
+        hasRouteFilters = chain.hasRouteFilters
         worker = chain.worker
         hot = Stable(State(filters: chain.filters))
         requestHead = Stable(RequestHead(headersMax: chain.settings.limits.headersMax))
@@ -118,7 +122,7 @@ public final class HTTPStream: UpstreamRequest {
     public var isLocalResponse: Bool { hot.value.isLocalResponse }
 
     /// The client's connection; nil when the exchange is over.
-    public var connection: Connection? { unsafe hot.value.codec?.connection }
+    public var connection: Connection? { codec?.connection }
 
     /// One word per filter of the chain for this request, at the filter's place in the configuration.
     public var filterState: FilterWords {
@@ -256,15 +260,20 @@ public final class HTTPStream: UpstreamRequest {
     @inline(__always)
     func isCurrent(_ use: UInt64) -> Bool { hot.value.use == use && !hot.value.isEnded }
 
+    /// The codec of the client's connection; nil when the exchange is over.
+    var codec: ServerCodec? { unsafe hot.value.codec?.takeUnretainedValue() }
+
+    /// Runs `body` on the codec without touching its reference count.
     @inline(__always)
     func withCodec(_ body: (ServerCodec) -> Void) {
-        if let codec = unsafe hot.value.codec { body(codec) }
+        guard let codec = unsafe hot.value.codec else { return }
+        unsafe codec._withUnsafeGuaranteedRef(body)
     }
 
     func begin(_ codec: ServerCodec) {
         let use = hot.value.use &+ 1
         hot.value = unsafe State(filters: chain.filters)
-        unsafe hot.value.codec = codec
+        unsafe hot.value.codec = Unmanaged.passUnretained(codec)
         hot.value.use = use
         hot.value.isEnded = false
         hot.value.startedNs = worker.nowNs
@@ -304,7 +313,7 @@ public final class HTTPStream: UpstreamRequest {
         let limit = settings.requestBodyLimit
         // Calls of gRPC may stream for hours with little to say: they have deadlines of their own. So do tunnels.
         guard limit.timeoutNs > 0, request.method != .connect, !GRPC.isRequest(request),
-            let codec = unsafe hot.value.codec, !codec.hasWholeBody(of: self)
+            let codec, !codec.hasWholeBody(of: self)
         else { return }
         hot.value.bodyClock.start(limit)
     }

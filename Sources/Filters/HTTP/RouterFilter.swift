@@ -289,9 +289,11 @@ package final class RouterFilter {
         let routeNs = stream.route.timeoutNs
         let deadlineNs = stream.route.deadlineNs
         let ns = routeNs > 0 && deadlineNs > 0 ? min(routeNs, deadlineNs) : max(routeNs, deadlineNs)
-        guard ns > 0, let codec = unsafe stream.hot.value.codec else { return }
+        guard ns > 0 else { return }
         stream.route.hasDeadline = true
-        guard !codec.setDeadline(atNs: stream.worker.nowNs + ns, of: stream) else { return }
+        var isSet = false
+        stream.withCodec { isSet = $0.setDeadline(atNs: stream.worker.nowNs + ns, of: stream) }
+        guard !isSet else { return }
         stream.route.routeTimer = stream.worker.schedule(stream, tag: StreamTimer.route.rawValue, afterNs: ns)
     }
 
@@ -301,8 +303,8 @@ package final class RouterFilter {
         if stream.route.routeTimer != .none {
             stream.worker.cancel(stream.route.routeTimer)
             stream.route.routeTimer = .none
-        } else if let codec = unsafe stream.hot.value.codec {
-            _ = codec.setDeadline(atNs: .max, of: stream)
+        } else {
+            stream.withCodec { _ = $0.setDeadline(atNs: .max, of: stream) }
         }
     }
 
@@ -310,7 +312,7 @@ package final class RouterFilter {
 
     func responseHead(_ stream: HTTPStream, _ head: inout ResponseHead) {
         if head.status.isInformational, !head.switchesProtocol {
-            if let codec = unsafe stream.hot.value.codec { codec.sendInformational(&head, of: stream) }
+            if let codec = stream.codec { codec.sendInformational(&head, of: stream) }
             return
         }
         cancelTryTimer(stream)
