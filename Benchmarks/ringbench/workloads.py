@@ -1,97 +1,40 @@
-"""What is measured. A workload is data: a driver that produces the load, its parameters, and a metric.
+"""What is measured: the list of workloads.
 
 A new protocol adds its driver to `drivers.DRIVERS`, its load generator to `tools`, and lines here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fnmatch import fnmatch
 
-from . import stats
 from .topology import Topology
-
-KIB, MIB = 1 << 10, 1 << 20
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a sample becomes the figure that is compared; lower is better in all of them."""
-
-    name: str
-    unit: str
-    title: str
-    of: Callable[[dict], float | None]
-    digits: int = 2
-
-
-def _cpu_us_per_request(sample: dict) -> float | None:
-    return sample["proxy_cpu_ns"] / 1e3 / sample["requests"] if sample["requests"] else None
-
-
-def _cpu_s_per_gb(sample: dict) -> float | None:
-    return sample["proxy_cpu_ns"] / sample["bytes"] if sample["bytes"] else None
-
-
-def _resident_per_connection(sample: dict) -> float | None:
-    return (sample["resident_loaded_bytes"] - sample["resident_idle_bytes"]) / sample["connections"]
-
-
-def _p99_us(sample: dict) -> float | None:
-    p99 = stats.histogram_percentile(sample["latency_histogram"], 0.99)
-    return None if p99 is None else p99 / 1e3
-
-
-CPU_PER_REQUEST = Metric("cpu_us_per_request", "us/request", "proxy CPU per request", _cpu_us_per_request)
-CPU_PER_CONNECTION = replace(CPU_PER_REQUEST, unit="us/connection", title="proxy CPU per connection", digits=1)
-CPU_PER_GB = Metric("cpu_s_per_gb", "CPU s/GB", "proxy CPU per GB", _cpu_s_per_gb, digits=3)
-RESIDENT = Metric(
-    "resident_bytes_per_connection", "B/connection", "resident memory per connection", _resident_per_connection, 0
+from .workload import (
+    CHURN,
+    CPU_PER_CONNECTION,
+    CPU_PER_GB,
+    CPU_PER_REQUEST,
+    ECHO,
+    FEW_ROUNDS,
+    GET,
+    HTTP_LARGE_PEERS,
+    HTTP_PEERS,
+    KIB,
+    LARGE,
+    LARGE_PEERS,
+    LOST,
+    MIB,
+    P99,
+    PROXIES,
+    RESIDENT,
+    SMALL_PEERS,
+    Metric,
+    Workload,
+    http_load,
+    size_name,
+    with_workers,
 )
-P99 = Metric("p99_us", "us (p99)", "99th percentile of latency", _p99_us, digits=0)
-LOST = Metric("lost_requests", "lost", "requests lost", lambda sample: float(sample["errors"]), digits=0)
-
-SMALL_PEERS = ("ringway", "haproxy", "nginx", "envoy", "limit-copying", "direct")
-SPLICING = ("haproxy-splice", "haproxy-pipes", "limit-splicing")
-LARGE_PEERS = (*SMALL_PEERS, *SPLICING)
-PROXIES = ("ringway", "haproxy", "nginx", "envoy")
-HTTP_PEERS = (*PROXIES, "limit-forwarding", "direct")
-HTTP_LARGE_PEERS = (*HTTP_PEERS, "haproxy-splice")
-LARGE = 64 * KIB
-
-
-@dataclass(frozen=True)
-class Workload:
-    """One line of the report.
-
-    `load` goes to the driver; with `http` in it the proxies speak HTTP. `rate_of` names the closed-loop workload
-    whose slowest peer sets the pace of an open-loop one, `rate_fraction` the part of that pace. `grows_from` names
-    the small case that this one enlarges.
-    """
-
-    name: str
-    group: str
-    title: str
-    metric: Metric
-    short: str = ""  # for plots
-    load: dict = field(default_factory=dict)
-    driver: str = "ringload"
-    topology: Topology = Topology()
-    workers: int = 1
-    peers: tuple[str, ...] = PROXIES
-    quick: bool = False
-    summary: bool = False
-    errors_void: bool = True
-    rate_of: str | None = None
-    rate_fraction: float = 0.0
-    grows_from: str | None = None
-    features: frozenset[str] = frozenset()  # what the configurations turn on
-    time_factor: float = 1.0  # of warm-up and window
-
-    @property
-    def protocol(self) -> str:
-        return "http" if "http" in self.load else "tcp"
+from .workloads_tls_http2 import balance, grpc, http2, tls
 
 
 def _echo(size: int, connections: int, **options) -> Workload:
@@ -100,7 +43,7 @@ def _echo(size: int, connections: int, **options) -> Workload:
     load = {"mode": "echo", "size": size, "connections": connections}
     peers = SMALL_PEERS if size < 16 * KIB else LARGE_PEERS
     options.setdefault("grows_from", f"tcp-echo-{size // KIB}KiB-x64" if connections == 1000 else None)
-    short = f"{size // KIB} KiB echo × {connections:,}"
+    short = f"TCP, {size // KIB} KiB echo × {connections:,}"
     return Workload(name, "tcp", title, CPU_PER_REQUEST, short, load, peers=peers, **options)
 
 
@@ -118,44 +61,34 @@ def _tcp() -> list[Workload]:
             "tcp",
             f"bulk one way, {connections} stream{'s' * (connections > 1)}",
             CPU_PER_GB,
-            f"bulk × {connections}",
+            f"TCP, bulk × {connections:,}",
             {"mode": "bulk", "size": 64 * KIB, "connections": connections},
             peers=LARGE_PEERS,
+            time_factor=2.0 if connections == 1000 else 1.0,
             quick=connections == 1,
             summary=connections == 1,
         )
-        for connections in (1, 64)
+        for connections in (1, 64, 1000)
     ]
     return echoes + streams
-
-
-def _size_name(size: int) -> str:
-    for unit, name in ((MIB, "MiB"), (KIB, "KiB")):
-        if size and size % unit == 0:
-            return f"{size // unit}{name}"
-    return f"{size}B"
-
-
-def _http_load(kind: str, size: int, connections: int, **more) -> dict:
-    return {"mode": "echo", "http": kind, "size": size, "connections": connections, **more}
 
 
 def _http_message(kind: str, size: int, connections: int) -> Workload:
     method, noun = kind.upper(), {"get": "responses", "post": "requests"}[kind]
     shown = {("get", 1, 64), ("get", 1, 1000), ("get", 64, 64), ("get", 1024, 64), ("post", 64, 64)}
-    quick = {("get", 1, 64), ("get", 64, 64)}
+    quick = {("get", 1, 64)}
     key = (kind, size / KIB, connections)
     return Workload(
-        f"http-{kind}-{_size_name(size)}-x{connections}",
+        f"http-{kind}-{size_name(size)}-x{connections}",
         "http",
-        f"{method}, {noun} of {_size_name(size)}, {connections} keep-alive connections",
+        f"{method}, {noun} of {size_name(size)}, {connections} keep-alive connections",
         CPU_PER_REQUEST,
-        f"{method} {_size_name(size)} × {connections:,}",
-        _http_load(kind, size, connections),
+        f"{method} {size_name(size)} × {connections:,}",
+        http_load(kind, size, connections),
         peers=HTTP_LARGE_PEERS if size >= LARGE else HTTP_PEERS,
         quick=key in quick,
         summary=key in shown,
-        grows_from=f"http-{kind}-{_size_name(size)}-x64" if connections == 1000 else None,
+        grows_from=f"http-{kind}-{size_name(size)}-x64" if connections == 1000 else None,
         # All of them advance together, so the first are complete when nearly all the bytes have passed.
         time_factor=3.0 if size * connections > 512 * MIB else 1.0,
     )
@@ -167,12 +100,9 @@ def _http() -> list[Workload]:
         for kind in ("get", "post")
         for size in (0, KIB, 4 * KIB, 64 * KIB, MIB)
         for connections in (10, 64, 1000)
+        # 4 KiB is there for the promises that name it.
+        if size != 4 * KIB or (kind == "get" and connections > 10)
     ]
-
-
-_CHURN = {"mode": "churn", "size": KIB, "connections": 64}
-_ECHO = {"mode": "echo", "size": KIB, "connections": 64}
-_GET = _http_load("get", KIB, 64)
 
 
 def _churn() -> list[Workload]:
@@ -182,8 +112,8 @@ def _churn() -> list[Workload]:
             "churn",
             "connect, one exchange of 1 KiB, close; 64 at a time",
             CPU_PER_CONNECTION,
-            "new connections × 64",
-            _CHURN,
+            "TCP, new connections × 64",
+            CHURN,
             peers=SMALL_PEERS + ("limit-splicing",),
             quick=True,
             summary=True,
@@ -194,7 +124,7 @@ def _churn() -> list[Workload]:
             "a new connection for each GET of 1 KiB, upstreams pooled; 64 at a time",
             replace(CPU_PER_CONNECTION, unit="us/request", title="proxy CPU per request"),
             "GET 1 KiB, new connections × 64",
-            _GET | {"mode": "churn"},
+            GET | {"mode": "churn"},
             peers=HTTP_PEERS,
             summary=True,
         ),
@@ -221,25 +151,25 @@ def _open_loop(protocol: str, load: dict, saturation: str, peers: tuple[str, ...
 
 def _latency() -> list[Workload]:
     return [
-        *_open_loop("tcp", _ECHO, "tcp-echo-1KiB-x64", SMALL_PEERS),
+        *_open_loop("tcp", ECHO, "tcp-echo-1KiB-x64", SMALL_PEERS),
         Workload(
             "tcp-slow-readers",
             "latency",
             "64 fast connections beside 8 that write without pause and hardly read",
             P99,
             "1 KiB × 64 beside 8 slow readers",
-            {**_ECHO, "slow": 8},
+            {**ECHO, "slow": 8},
             peers=PROXIES,
             grows_from="tcp-echo-1KiB-x64",
         ),
-        *_open_loop("http", _GET, "http-get-1KiB-x64", HTTP_PEERS),
+        *_open_loop("http", GET, "http-get-1KiB-x64", HTTP_PEERS),
         Workload(
             "http-slow-readers",
             "latency",
             "GET of 1 KiB over 64 connections beside 8 that asked for 64 MiB and hardly read",
             P99,
             "GET 1 KiB × 64 beside 8 slow readers",
-            {**_GET, "slow": 8},
+            {**GET, "slow": 8},
             peers=PROXIES,
             grows_from="http-get-1KiB-x64",
         ),
@@ -249,13 +179,17 @@ def _latency() -> list[Workload]:
 def _memory() -> list[Workload]:
     peers = PROXIES + ("limit-copying",)
     idle = {"mode": "idle", "size": KIB, "connections": 9000}
+    return [replace(workload, rounds=FEW_ROUNDS, overhead_s=1.5) for workload in _idle_connections(peers, idle)]
+
+
+def _idle_connections(peers: tuple[str, ...], idle: dict) -> list[Workload]:
     return [
         Workload(
             "memory-idle",
             "memory",
             "9,000 idle connections that carried nothing yet",
             RESIDENT,
-            "not yet used",
+            "idle TCP",
             idle,
             peers=peers,
             summary=True,
@@ -265,7 +199,7 @@ def _memory() -> list[Workload]:
             "memory",
             "9,000 idle connections after one exchange of 1 KiB each",
             RESIDENT,
-            "after an exchange",
+            "idle TCP after an exchange",
             {**idle, "touch": True},
             peers=peers,
         ),
@@ -274,8 +208,8 @@ def _memory() -> list[Workload]:
             "memory",
             "10,000 idle HTTP keep-alive connections after one GET of 1 KiB each",
             RESIDENT,
-            "HTTP keep-alive",
-            _http_load("get", KIB, 10000, mode="idle", touch=True),
+            "idle HTTP/1.1",
+            http_load("get", KIB, 10000, mode="idle", touch=True),
             peers=PROXIES + ("limit-forwarding",),
             summary=True,
         ),
@@ -284,101 +218,9 @@ def _memory() -> list[Workload]:
             "memory",
             "9,000 idle WebSockets, each with its connection to the backend",
             RESIDENT,
-            "WebSocket",
-            _http_load("upgrade", 0, 9000, mode="idle", touch=True),
+            "idle WebSocket",
+            http_load("upgrade", 0, 9000, mode="idle", touch=True),
             features=frozenset({"upgrade"}),
-            summary=True,
-        ),
-    ]
-
-
-_KEPT_TLS = {"mode": "echo", "http": "get", "connections": 64}
-
-
-def _tls() -> list[Workload]:
-    def handshakes(kind: str, title: str, **load) -> Workload:
-        return Workload(
-            f"tls-handshake-{kind}",
-            "tls",
-            f"a new TLS connection for each GET of 0 bytes, {title}; 8 at a time",
-            CPU_PER_CONNECTION,
-            f"TLS handshakes, {kind}",
-            {"mode": "churn", "http": "get", "size": 0, "connections": 8, **load},
-            driver="handshakes",
-            features=frozenset({"tls"}),
-            summary=True,
-        )
-
-    return [
-        *(
-            Workload(
-                f"tls-get-{_size_name(size)}-x64",
-                "tls",
-                f"HTTPS/1.1 GET, responses of {_size_name(size)}, 64 keep-alive connections",
-                CPU_PER_REQUEST,
-                f"HTTPS GET {_size_name(size)} × 64",
-                _KEPT_TLS | {"size": size},
-                driver="wrk",
-                time_factor=2.0,  # the handshakes are in the account
-                features=frozenset({"tls"}),
-                summary=True,
-            )
-            for size in (KIB, 64 * KIB)
-        ),
-        handshakes("full", "full handshakes"),
-        handshakes("resumed", "resumed sessions", resume=True),
-        Workload(
-            "tls-memory-idle",
-            "tls",
-            "2,000 idle TLS connections after one GET of 1 KiB each",
-            RESIDENT,
-            "HTTPS keep-alive",
-            _http_load("get", KIB, 2000, mode="idle"),
-            driver="resting",
-            features=frozenset({"tls"}),
-            summary=True,
-        ),
-    ]
-
-
-def _http2_message(over: str, upstream: str, size: int, streams: int) -> Workload:
-    """`over` is "h2c" or "h2s" (TLS), `upstream` "h1" or "h2"."""
-    titles = {"h2c": "HTTP/2 without TLS", "h2s": "HTTP/2 over TLS", "h1": "HTTP/1.1", "h2": "HTTP/2"}
-    features = {"h2"} | ({"tls"} if over == "h2s" else set()) | ({"h2-upstream"} if upstream == "h2" else set())
-    return Workload(
-        f"{over}-{upstream}-get-{_size_name(size)}-10x{streams}",
-        "h2",
-        f"{titles[over]} to {titles[upstream]}, GET, responses of {_size_name(size)}, "
-        f"10 connections with {streams} streams each",
-        CPU_PER_REQUEST,
-        f"{over} to {upstream}, GET {_size_name(size)} 10 × {streams}",
-        {"mode": "echo", "http": "get", "size": size, "connections": 10, "streams": streams},
-        driver="h2load",
-        # nginx speaks HTTP/1.1 with endpoints.
-        peers=PROXIES if upstream == "h1" else tuple(peer for peer in PROXIES if peer != "nginx"),
-        features=frozenset(features),
-        summary=(size, streams) == (KIB, 10),
-    )
-
-
-def _http2() -> list[Workload]:
-    return [
-        *(
-            _http2_message(over, upstream, size, streams)
-            for over in ("h2c", "h2s")
-            for upstream in ("h1", "h2")
-            for size in (KIB, 64 * KIB)
-            for streams in (10, 100)
-        ),
-        Workload(
-            "h2c-memory-idle",
-            "h2",
-            "2,000 idle HTTP/2 connections after one GET of 1 KiB each",
-            RESIDENT,
-            "HTTP/2",
-            _http_load("get", KIB, 2000, mode="idle"),
-            driver="resting",
-            features=frozenset({"h2"}),
             summary=True,
         ),
     ]
@@ -397,10 +239,10 @@ def _reload() -> list[Workload]:
             errors_void=False,
         )
         for name, title, load in (
-            ("echo", "64 busy connections", _ECHO),
-            ("churn", "new connections", _CHURN),
-            ("http", "GET over 64 busy keep-alive connections", _GET),
-            ("http-churn", "GET over new connections", _GET | {"mode": "churn"}),
+            ("echo", "64 busy connections", ECHO),
+            ("churn", "new connections", CHURN),
+            ("http", "GET over 64 busy keep-alive connections", GET),
+            ("http-churn", "GET over new connections", GET | {"mode": "churn"}),
         )
     ]
 
@@ -417,6 +259,7 @@ def _scale() -> list[Workload]:
                 load=load,
                 topology=topology,
                 grows_from=None if (count, topology) == steps[0] else first,
+                overhead_s=0.35 if count < 1000 else 1.5,
             )
             for count, topology in steps
         ]
@@ -426,35 +269,35 @@ def _scale() -> list[Workload]:
             "listeners",
             "listeners and clusters, 1 KiB over 64 connections",
             CPU_PER_REQUEST,
-            _ECHO,
+            ECHO,
             *((count, Topology(listeners=count)) for count in (10, 1000)),
         ),
         *grown(
             "endpoints",
             "endpoints in one cluster, connect-exchange-close",
             CPU_PER_CONNECTION,
-            _CHURN,
+            CHURN,
             *((count, Topology(endpoints=count)) for count in (10, 1000)),
         ),
         *grown(
             "http-routes",
             "routes by prefix, all used, GET of 1 KiB over 64 connections",
             CPU_PER_REQUEST,
-            _GET,
+            GET,
             *((count, Topology(routes=count)) for count in (10, 1000, 10000)),
         ),
         *grown(
             "http-clusters",
             "clusters with a route each, all used, GET of 1 KiB over 64 connections",
             CPU_PER_REQUEST,
-            _GET,
+            GET,
             *((count, Topology(routes=count, clusters=count)) for count in (10, 1000)),
         ),
         *grown(
             "http-endpoints",
             "endpoints in one cluster, GET of 1 KiB over 64 connections",
             CPU_PER_REQUEST,
-            _GET,
+            GET,
             *((count, Topology(endpoints=count)) for count in (10, 1000)),
         ),
     ]
@@ -468,12 +311,43 @@ def _featured() -> list[Workload]:
             "GET, responses of 1KiB, 64 keep-alive connections; JSON access log, five filters, 100 routes",
             CPU_PER_REQUEST,
             "GET 1 KiB × 64, log, filters, routes",
-            _GET,
+            GET,
             topology=Topology(routes=100),
             features=frozenset({"featured"}),
             summary=True,
             grows_from="http-get-1KiB-x64",
         )
+    ]
+
+
+def _observed() -> list[Workload]:
+    """What it costs Ringway to be watched: it beside itself with more turned on."""
+    many = Topology(routes=2000, clusters=2000, endpoints=5)
+    return [
+        Workload(
+            "observed-get-1KiB-x64",
+            "observed",
+            "GET, responses of 1 KiB, 64 keep-alive connections; request ids, metrics and traces",
+            CPU_PER_REQUEST,
+            "GET 1 KiB × 64, observed",
+            GET,
+            peers=("ringway", "ringway-observed", "ringway-traced"),
+            time_factor=1.5,
+        ),
+        Workload(
+            "observed-scrape-p99",
+            "observed",
+            "open loop at 50 % of saturation, 2,000 clusters, 10,000 endpoints, metrics read each second",
+            P99,
+            "GET 1 KiB × 64, 10,000 endpoints, metrics read each second",
+            GET,
+            peers=("ringway", "ringway-scraped"),
+            topology=many,
+            rate_of="http-get-1KiB-x64",
+            rate_fraction=0.5,
+            time_factor=4.0,
+            overhead_s=1.5,
+        ),
     ]
 
 
@@ -485,25 +359,18 @@ def _workers() -> list[Workload]:
     ]
 
 
-def with_workers(workload: Workload, workers: int, group: str | None = None) -> Workload:
-    """The same work for `workers` threads or processes."""
-    return replace(
-        workload,
-        name=f"{workload.name}-w{workers}",
-        title=f"{workload.title}, {workers} workers",
-        workers=workers,
-        group=group or workload.group,
-        peers=tuple(p for p in workload.peers if not p.startswith("limit")),
-        quick=False,
-        summary=False,
-        grows_from=workload.name,
-    )
-
-
 def all_workloads() -> list[Workload]:
     return [
-        *(*_tcp(), *_http(), *_featured(), *_tls(), *_http2(), *_churn()),
-        *(*_latency(), *_memory(), *_reload(), *_scale(), *_workers()),
+        *(
+            *_tcp(),
+            *_http(),
+            *_featured(),
+            *tls(),
+            *http2(),
+            *grpc(),
+            *_churn(),
+        ),
+        *(*_latency(), *_memory(), *_reload(), *_scale(), *_workers(), *balance(), *_observed()),
     ]
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 import unittest
 
 import httpx
@@ -493,6 +494,14 @@ class Draining(HTTP2Case):
         for stream in (1, 3, 5):
             connection.send(connection.head(stream, GET))
             self.assertEqual(connection.answer(stream)[1], b"ok")
+        self.assertTrue(any(isinstance(frame, GoAwayFrame) for frame in self.rest(connection)))
+
+    def test_the_last_request_of_an_old_connection(self):
+        self.proxy(self.recording(), max_connection_duration="1ms")
+        connection = self.connection()
+        time.sleep(0.01)
+        connection.send(connection.head(1, GET))
+        self.assertEqual(connection.answer(1)[1], b"ok")
         self.assertTrue(any(isinstance(frame, GoAwayFrame) for frame in self.rest(connection)))
 
     def rest(self, connection) -> list:

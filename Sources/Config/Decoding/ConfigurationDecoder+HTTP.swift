@@ -23,13 +23,19 @@ extension ConfigurationDecoder {
                 default: HTTPConfiguration.defaultStreamIdleTimeout),
             maxRequestsPerConnection: object.optional(
                 "max_requests_per_connection", .int(in: ConfigLimits.requestsPerConnection)),
+            maxConnectionDuration: object.optional(
+                "max_connection_duration", .duration(in: ConfigLimits.connectionDuration)),
             limits: object.value("limits", .object("limits", limits), default: HTTPLimits()),
             http2: object.value("http2", .object("http2", http2), default: HTTP2Configuration()),
             paths: paths(object),
             requestID: RequestIDConfiguration(
                 isGenerated: object.value("generate_request_id", .bool, default: true),
                 preservesExternal: object.value("preserve_external_request_id", .bool, default: false),
-                isSetInResponse: object.value("always_set_request_id_in_response", .bool, default: false)),
+                isSetInResponse: object.value("always_set_request_id_in_response", .bool, default: false),
+                packsTraceReason: object.value("pack_trace_reason", .bool, default: false)),
+            internalAddresses: object.value(
+                "internal_addresses", .list(of: .cidr, count: ConfigLimits.accessRanges), default: []),
+            tracing: object.optional("tracing", .object("tracing", httpTracing)),
             accessLogs: accessLogs(object),
             filters: object.value(
                 "filters", .list(of: .filter(HTTPFilterConfiguration.init), count: ConfigLimits.httpFilters),

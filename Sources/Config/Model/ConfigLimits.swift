@@ -5,6 +5,10 @@ package enum ConfigLimits {
     /// A power of two as well: the kernel indexes provided buffers by a mask.
     package static let bufferSize = ByteSize.kibibytes(16) ... .kibibytes(256)
     package static let buffersMaxPerWorker = ByteSize.mebibytes(1) ... .gibibytes(64)
+    /// The process and its workers have some hundreds in any case.
+    package static let series = 10_000...100_000_000
+    /// 320 bytes each, of each worker.
+    package static let recentRequests = 0...1_000_000
 
     package static let listeners = 1...1000
     package static let connections = 1...10_000_000
@@ -39,6 +43,7 @@ package enum ConfigLimits {
     package static let http2Window = ByteSize.kibibytes(64) ... .mebibytes(1024)
     package static let trustedHops = 0...16
     package static let requestsPerConnection = 1...10_000_000
+    package static let connectionDuration = TimeSpan.milliseconds(1) ... .days(30)
     package static let serverNameBytesMax = 128
     package static let httpFilters = 1...64
 
@@ -52,6 +57,14 @@ package enum ConfigLimits {
     package static let accessLogFieldDepthMax = 8
     /// What the kernel takes, without the end mark.
     package static let filePathBytesMax = 4095
+
+    /// Each has a bit in a span's record.
+    package static let traceExporters = 1...32
+    package static let traceTagsMax = 32
+    package static let traceTagNameBytesMax = 64
+    package static let serviceNameBytesMax = 128
+    package static let tracePathTagLength = 1...1024
+    package static let lateTracesPerSecond = 0...10_000
 
     package static let hosts = 1...10_000
     package static let domains = 1...1000

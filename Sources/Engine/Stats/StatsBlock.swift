@@ -19,6 +19,12 @@ public struct StatsBlock: BitwiseCopyable, @unchecked Sendable {
             .bindMemory(to: Atomic<UInt64>.self, capacity: Self.cellsMax)
     }
 
+    /// Cells for something else that one thread writes and others read; they live as long as the process.
+    package static func reserveCells(_ count: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        unsafe ReservedMemory.map(bytes: count * MemoryLayout<UInt64>.stride)
+            .bindMemory(to: Atomic<UInt64>.self, capacity: count)
+    }
+
     @inlinable @inline(__always)
     public func add(_ amount: UInt64, to cell: Int) {
         assert(cell < Self.cellsMax)
@@ -53,6 +59,9 @@ public struct StatsScope: BitwiseCopyable, Sendable {
         self.base = base
     }
 
+    /// Where it begins, the same for all workers.
+    package var firstCell: Int { base }
+
     @inlinable @inline(__always)
     public func add(_ amount: UInt64 = 1, to stat: some RawRepresentable<Int>) {
         block.add(amount, to: base + stat.rawValue)
@@ -70,6 +79,9 @@ public struct StatsScope: BitwiseCopyable, Sendable {
 
     @inlinable
     public func read(_ stat: some RawRepresentable<Int>) -> UInt64 { block.read(base + stat.rawValue) }
+
+    /// What another worker counts of the same thing.
+    package func sameCells(of other: StatsBlock) -> StatsScope { StatsScope(block: other, base: base) }
 
     /// Counts `value` in the histogram that starts at `stat`.
     @inlinable @inline(__always)

@@ -24,7 +24,9 @@ public struct Worker {
                 buffers: BufferPool(bufferSize: limits.bufferSize, bytesMax: limits.bufferBytesMax),
                 timers: TimerWheel(nowNs: nowNs, capacity: limits.connectionsMax + 65536),
                 pipes: PipePool(countMax: limits.pipesMax, pipeBytes: limits.pipeBytes),
-                nowNs: nowNs))
+                load: LoadMeter(nowNs: nowNs),
+                nowNs: nowNs,
+                meter: CostMeter(seed: nowNs &+ UInt64(index))))
     }
 
     /// Which worker of the process this is, from 0.
@@ -67,14 +69,23 @@ public struct Worker {
     package func turn() {
         finishTurn()
         let count = sleepAndReap()
-        for position in 0..<count { dispatch(core.value.completions[position]) }
-        while let token = core.value.timers.advance(toNs: nowNs) { timerFired(token) }
+        if core.value.meter.isMeasuring { core.value.meter.end(core.value.stats) }
+        if core.value.meter.turnBegins() { core.value.meter.begin(nowNs: io { $0.nowNs() }) }
+        for position in 0..<count {
+            dispatch(core.value.completions[position])
+            if core.value.meter.isMeasuring { core.value.meter.eventEnded(nowNs: io { $0.nowNs() }) }
+        }
+        while let token = core.value.timers.advance(toNs: nowNs) {
+            timerFired(token)
+            if core.value.meter.isMeasuring { core.value.meter.eventEnded(nowNs: io { $0.nowNs() }) }
+        }
     }
 
     private func sleepAndReap() -> Int {
         let own = core.value.own
         let beforeNs = io { $0.nowNs() }
         own.add(beforeNs - nowNs, to: WorkerStat.busyNs)
+        if core.value.load.isOver(atNs: beforeNs) { publishLoad(beforeNs) }
         let isIdle = core.value.dirty.isEmpty && core.value.sessions.isEmpty
         var wakeNs = isIdle ? core.value.timers.nextWakeNs : beforeNs
         // Sends that stand still are looked for again although nothing else may happen until then.
@@ -144,9 +155,17 @@ public struct Worker {
             connection.flush()
         }
         endConnections()
+        if !core.value.bells.isEmpty { ringBells() }
         wakeParked()
         io { core.value.buffers.publish(on: $0) }
         publishStats()
+    }
+
+    private func publishLoad(_ atNs: UInt64) {
+        let own = core.value.own
+        let busyPermille = core.value.load.end(atNs: atNs, busyNs: own.read(WorkerStat.busyNs))
+        own.set(busyPermille, in: WorkerStat.busyPermille)
+        own.set(atNs, in: WorkerStat.loadMeasuredNs)
     }
 
     private func publishStats() {

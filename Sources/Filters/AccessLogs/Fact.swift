@@ -27,6 +27,8 @@ enum Fact: String, CaseIterable, Sendable {
     case downstreamLocalAddress = "DOWNSTREAM_LOCAL_ADDRESS"
     case downstreamLocalAddressWithoutPort = "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT"
     case downstreamLocalPort = "DOWNSTREAM_LOCAL_PORT"
+    case traceID = "TRACE_ID"
+    case spanID = "SPAN_ID"
     case routeName = "ROUTE_NAME"
     case connectionID = "CONNECTION_ID"
     case connectionTerminationDetails = "CONNECTION_TERMINATION_DETAILS"

@@ -157,7 +157,7 @@ extension HTTP1ServerCodec {
 
     private func headComplete(_ stream: HTTPStream, bytesBehind: Int) {
         hot.value.keepsAlive = hot.value.parser.isPersistent && !isDraining
-        if let max = chain.settings.requestsPerConnectionMax, hot.value.requestCount >= max {
+        if unsafe manager.hasServedEnough(requests: hot.value.requestCount, chain.settings) {
             hot.value.keepsAlive = false
         }
         switch hot.value.parser.bodyFraming {

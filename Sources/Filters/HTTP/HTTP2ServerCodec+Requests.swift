@@ -48,7 +48,7 @@ extension HTTP2ServerCodec {
         entries[slot] = Entry(stream: exchange, chain: newest, lastActiveNs: worker.nowNs)
         requestCount += 1
         cancelIdleTimer()
-        if let max = newest.settings.requestsPerConnectionMax, requestCount >= max { onDrain() }
+        if unsafe manager.hasServedEnough(requests: requestCount, newest.settings) { onDrain() }
         switch session.finishRequest(stream, into: &exchange.request) {
         case .failure(let error): refuse(stream, error)
         case .success(let bytes):

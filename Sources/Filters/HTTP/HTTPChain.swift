@@ -17,6 +17,10 @@ package final class HTTPChain {
     let worker: Worker
     /// nil without any.
     let accessLogs: HTTPAccessLogs?
+    /// Remembers the last requests; nil when nobody wants that.
+    let recorder: FlightRecorder?
+    /// nil without tracing.
+    let tracing: HTTPTracing?
     /// The chain of a newer configuration. Connections that are open go on with it from their next request.
     package var successor: HTTPChain?
 
@@ -34,13 +38,15 @@ package final class HTTPChain {
         settings: HTTPChainSettings, filters: [HTTPFilter],
         routeFilters: [(route: Int, filters: [Int: HTTPFilter])] = [], router: RouterFilter, counters: StatsScope,
         worker: Worker,
-        accessLogs: HTTPAccessLogs? = nil
+        accessLogs: HTTPAccessLogs? = nil, tracing: HTTPTracing? = nil, recorder: FlightRecorder? = nil
     ) {
         self.settings = settings
         self.router = router
         self.counters = counters
         self.worker = worker
         self.accessLogs = accessLogs
+        self.recorder = recorder
+        self.tracing = tracing
         var system = SystemRandomNumberGenerator()
         random = SplitMix64(seed: system.next())
         for (index, filter) in filters.enumerated() { filter.index = index }
@@ -105,6 +111,8 @@ package final class HTTPChainSettings: Sendable {
     /// Nanoseconds without a byte while a request is in progress; 0 for no limit.
     package let streamIdleTimeoutNs: UInt64
     package let requestsPerConnectionMax: UInt64?
+    /// Nanoseconds after which a connection ends with its next request; 0 for no limit.
+    package let connectionDurationNs: UInt64
     /// Whether clients may speak HTTP/2.
     package let acceptsHTTP2: Bool
     package let http2: HTTP2Settings
@@ -116,6 +124,7 @@ package final class HTTPChainSettings: Sendable {
     package let trustedHops: Int
     package let serverName: [UInt8]
     package let requestID: RequestIDConfiguration
+    package let internalAddresses: [CIDR]
 
     package init(_ configuration: HTTPConfiguration) {
         limits = HTTP1Limits(
@@ -129,6 +138,7 @@ package final class HTTPChainSettings: Sendable {
             bytesPerSecond: UInt64(configuration.requestBodyMinRate.bytes))
         streamIdleTimeoutNs = configuration.streamIdleTimeout?.nanoseconds ?? 0
         requestsPerConnectionMax = configuration.maxRequestsPerConnection.map(UInt64.init)
+        connectionDurationNs = configuration.maxConnectionDuration?.nanoseconds ?? 0
         bufferBytesMax = configuration.limits.bufferBytes.bytes
         acceptsHTTP2 = configuration.http2.isEnabled
         http2 = HTTP2Settings(
@@ -149,6 +159,7 @@ package final class HTTPChainSettings: Sendable {
         trustedHops = configuration.xffNumTrustedHops
         serverName = Array(configuration.serverName.utf8)
         requestID = configuration.requestID
+        internalAddresses = configuration.internalAddresses
     }
 }
 

@@ -9,6 +9,7 @@ package final class HTTPConnectionManager: NetworkFilter {
     /// The newest when the connection was made or a request began.
     private(set) var chain: HTTPChain
     private var codec: ServerCodec?
+    private let openedNs: UInt64
     /// The address of the client as text, made when the first request needs it.
     private var addressText: [UInt8]?
     /// The value of `x-forwarded-client-cert`, made when the connection is there.
@@ -19,6 +20,7 @@ package final class HTTPConnectionManager: NetworkFilter {
 
     package init(connection: Connection, chain: HTTPChain) {
         self.chain = chain
+        openedNs = connection.worker.nowNs
         super.init(connection: connection)
     }
 
@@ -26,6 +28,13 @@ package final class HTTPConnectionManager: NetworkFilter {
     func currentChain() -> HTTPChain {
         if chain.successor != nil { chain = chain.newest }
         return chain
+    }
+
+    /// Whether the connection ends with the request that begins now, which is the given one of its requests.
+    func hasServedEnough(requests: UInt64, _ settings: HTTPChainSettings) -> Bool {
+        if let max = settings.requestsPerConnectionMax, requests >= max { return true }
+        let max = settings.connectionDurationNs
+        return max > 0 && connection.worker.nowNs - openedNs >= max
     }
 
     /// The address of the peer without its port; empty for Unix sockets.

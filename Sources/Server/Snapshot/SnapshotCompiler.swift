@@ -11,11 +11,13 @@ package struct SnapshotCompiler {
     private let filters: [String: NetworkFilterRegistration]
     let httpFilters: [String: HTTPFilterRegistration]
     private let accessLogs: AccessLogFiles
+    let tracing: TracingHub
     private var tls = TLSCompiler()
 
     package init(registry: StatsRegistry, extensions: Extensions, accessLogs: AccessLogFiles) {
         self.registry = registry
         self.accessLogs = accessLogs
+        tracing = TracingHub(workers: registry.blocks.count)
         filters = Dictionary(extensions.networkFilters.map { ($0.name, $0) }) { $1 }
         httpFilters = Dictionary(extensions.httpFilters.map { ($0.name, $0) }) { $1 }
     }
@@ -44,8 +46,9 @@ package struct SnapshotCompiler {
             clusterTLS[cluster.name] = compileTLS(of: cluster, previous: previous, diagnostics)
             clusters[cluster.name] = compile(cluster, clusterTLS[cluster.name], previous: previous, diagnostics)
         }
+        let tracingPlan = tracingPlan(configuration.tracing, clusters, diagnostics)
         let listeners = configuration.listeners.compactMap {
-            compile($0, clusters, previous: previous, diagnostics)
+            compile($0, clusters, tracingPlan, previous: previous, diagnostics)
         }
         guard diagnostics.reportCount == errorsBefore, !diagnostics.hasErrors else {
             // What was opened for this configuration alone.
@@ -55,7 +58,7 @@ package struct SnapshotCompiler {
         return Snapshot(
             generation: (previous?.generation ?? 0) + (isSameGeneration ? 0 : 1), configuration: configuration,
             source: source, file: diagnostics.file, clusters: clusters, clusterTLS: clusterTLS, listeners: listeners,
-            accessLogs: Set(configuration.listeners.flatMap(\.accessLogs).map(\.path)))
+            tracing: tracingPlan, accessLogs: Set(configuration.listeners.flatMap(\.accessLogs).map(\.path)))
     }
 
     /// Ends the series of listeners, clusters and endpoints that `snapshot` no longer has.
@@ -65,7 +68,9 @@ package struct SnapshotCompiler {
             let name = listener.configuration.name
             owners.insert(.init(.listener, name))
             guard case .http(let http) = listener.terminal else { continue }
+            if http.tracing != nil { owners.insert(.init(.tracing, name)) }
             for filter in http.filters { owners.insert(Self.owner(ofFilter: filter.plan.name, in: name)) }
+            for route in http.routes { owners.insert(Self.owner(ofRoute: route.label, in: name)) }
         }
         owners.insert(AdminListener.owner)
         for cluster in snapshot.clusters.values {
@@ -74,6 +79,9 @@ package struct SnapshotCompiler {
         }
         accessLogs.retain(only: snapshot.accessLogs)
         for file in accessLogs.files { owners.insert(.init(.accessLog, file.target.path)) }
+        tracing.retain(
+            exporters: Set(snapshot.tracing.exporters.map(\.configuration.name)),
+            rates: Self.samplings(of: snapshot.configuration))
         registry.retain(only: owners)
     }
 
@@ -164,8 +172,8 @@ package struct SnapshotCompiler {
     }
 
     private func compile(
-        _ configuration: ListenerConfiguration, _ clusters: [String: Cluster], previous: Snapshot?,
-        _ diagnostics: Diagnostics
+        _ configuration: ListenerConfiguration, _ clusters: [String: Cluster], _ tracing: TracingPlan,
+        previous: Snapshot?, _ diagnostics: Diagnostics
     ) -> ListenerPlan? {
         var plans: [NetworkFilterPlan] = []
         let access = configuration.access
@@ -181,7 +189,7 @@ package struct SnapshotCompiler {
             endsWithTerminal = registration.isTerminal
         }
         let tls = compileTLS(of: configuration, previous: previous, diagnostics)
-        guard let terminal = terminal(of: configuration, clusters, endsWithTerminal, diagnostics),
+        guard let terminal = terminal(of: configuration, clusters, tracing, endsWithTerminal, diagnostics),
             (configuration.tls == nil) == (tls == nil)
         else { return nil }
         do throws(StatsRegistry.Full) {
@@ -209,8 +217,8 @@ package struct SnapshotCompiler {
     }
 
     private func terminal(
-        of configuration: ListenerConfiguration, _ clusters: [String: Cluster], _ endsWithTerminal: Bool,
-        _ diagnostics: Diagnostics
+        of configuration: ListenerConfiguration, _ clusters: [String: Cluster], _ tracing: TracingPlan,
+        _ endsWithTerminal: Bool, _ diagnostics: Diagnostics
     ) -> ListenerPlan.Terminal? {
         switch (configuration.proxy, endsWithTerminal) {
         case (nil, true):
@@ -242,7 +250,7 @@ package struct SnapshotCompiler {
                     clusters: found, idleTimeoutNs: tcp.idleTimeout?.nanoseconds ?? 0,
                     connectAttempts: tcp.connectAttempts, accessLogs: logs))
         case (.http(let http), false):
-            return httpPlan(http, of: configuration, clusters, diagnostics).map(ListenerPlan.Terminal.http)
+            return httpPlan(http, of: configuration, clusters, tracing, diagnostics).map(ListenerPlan.Terminal.http)
         }
     }
 

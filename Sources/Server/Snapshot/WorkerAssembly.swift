@@ -9,6 +9,7 @@ final class WorkerAssembly {
     private let worker: Worker
     private let registry: StatsRegistry
     private let serving: ServingState
+    private let recorder: FlightRecorder?
     private var snapshot: Snapshot?
     private var clusters: [String: WorkerCluster] = [:]
     /// By cluster, made when the first route names it.
@@ -22,10 +23,12 @@ final class WorkerAssembly {
     /// On the worker that serves the admin interface. No configuration changes it.
     var adminListener: ListenerID?
 
-    init(worker: Worker, registry: StatsRegistry, serving: ServingState) {
+    /// - Parameter recorder: this worker's; nil for none
+    init(worker: Worker, registry: StatsRegistry, serving: ServingState, recorder: FlightRecorder?) {
         self.worker = worker
         self.registry = registry
         self.serving = serving
+        self.recorder = recorder
     }
 
     static func of(_ worker: Worker) -> WorkerAssembly {
@@ -37,9 +40,13 @@ final class WorkerAssembly {
 
     /// Swaps to `next`. Runs between two completions, so a connection sees either the old or the new configuration.
     ///
-    /// - Parameter sockets: for each listener whose sockets are new, this worker's.
+    /// - Parameters:
+    ///   - sockets: for each listener whose sockets are new, this worker's.
+    ///   - groups: what the workers' sockets have in common, for the same listeners.
     /// - Returns: listeners that went away; their connections drain.
-    func apply(_ next: Snapshot, sockets: [String: ListeningSocket]) -> [ListenerID] {
+    func apply(
+        _ next: Snapshot, sockets: [String: ListeningSocket], groups: [String: ListenerGroup]
+    ) -> [ListenerID] {
         let replaced = takeOverClusters(of: next)
         var removed: [ListenerID] = []
         let old = Dictionary(uniqueKeysWithValues: (snapshot?.listeners ?? []).map { ($0.socketKey, $0) })
@@ -59,12 +66,14 @@ final class WorkerAssembly {
                     continue
                 }
                 worker.updateListener(
-                    id, counters: counters, limit: limit(of: plan), chain: chain(for: plan), tls: plan.tls?.context)
+                    id, counters: counters, limit: limit(of: plan), chain: chain(for: plan), tls: plan.tls?.context,
+                    isBalanced: plan.configuration.balancesConnections)
                 worker.setKeepAlive(plan.keepAlive, of: id)
             } else if let socket = sockets[key] {
                 let id = worker.addListener(
                     socket: socket.descriptor, isShared: socket.isShared, counters: counters, limit: limit(of: plan),
-                    chain: chain(for: plan), tls: plan.tls?.context)
+                    chain: chain(for: plan), tls: plan.tls?.context, group: groups[key],
+                    isBalanced: plan.configuration.balancesConnections)
                 worker.setKeepAlive(plan.keepAlive, of: id)
                 listeners[key] = id
             }
@@ -121,14 +130,7 @@ final class WorkerAssembly {
 
     private func pool(of cluster: Cluster) -> HTTPConnectionPool {
         if let pool = pools[cluster.name] { return pool }
-        let settings = HTTPConnectionPool.Settings(cluster.pool)
-        let pool: HTTPConnectionPool =
-            switch cluster.upstreamProtocol {
-            case .http1:
-                HTTP1ConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
-            case .http2:
-                HTTP2ConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
-            }
+        let pool = makePool(of: workerCluster(cluster), on: worker)
         pools[cluster.name] = pool
         return pool
     }
@@ -172,7 +174,7 @@ final class WorkerAssembly {
     private func factory(for http: HTTPServerPlan, of plan: ListenerPlan) -> NetworkFilterFactory {
         let chain = http.makeChain(
             on: worker, pools: http.clusters.map(pool), counters: registry.scope(plan.stats, worker: worker.index),
-            registry: registry, serving: serving)
+            registry: registry, serving: serving, recorder: recorder)
         httpChains[plan.socketKey]?.successor = chain
         httpChains[plan.socketKey] = chain
         return HTTPConnectionManagerFactory(chain: chain)
@@ -193,11 +195,21 @@ final class WorkerAssembly {
     }
 }
 
+/// A pool for what the cluster speaks.
+func makePool(of cluster: WorkerCluster, on worker: Worker) -> HTTPConnectionPool {
+    let settings = HTTPConnectionPool.Settings(cluster.cluster.pool)
+    return switch cluster.cluster.upstreamProtocol {
+    case .http1: HTTP1ConnectionPool(cluster: cluster, settings: settings, worker: worker)
+    case .http2: HTTP2ConnectionPool(cluster: cluster, settings: settings, worker: worker)
+    }
+}
+
 extension HTTPConnectionPool.Settings {
     init(_ pool: PoolConfiguration) {
         self.init(
             limits: HTTP1Limits(), idleTimeoutNs: pool.idleTimeout?.nanoseconds ?? 0,
             requestsPerConnectionMax: pool.maxRequestsPerConnection.map(UInt64.init),
+            connectionDurationNs: pool.maxConnectionDuration?.nanoseconds ?? 0,
             pendingMax: UInt64(pool.maxPending), requestsMax: pool.maxRequests.map(UInt64.init),
             retriesMax: UInt64(pool.maxRetries))
     }

@@ -31,6 +31,10 @@ package final class HTTP1ConnectionPool: HTTPConnectionPool {
                 idleCount -= 1
                 // One that closes at the end of this turn is still here.
                 guard connection.isOpen else { continue }
+                guard !connection.hasServedEnough else {
+                    connection.retire()
+                    continue
+                }
                 requestStarted(endpoint)
                 connection.begin(request)
                 return .started(connection)
@@ -61,7 +65,7 @@ package final class HTTP1ConnectionPool: HTTPConnectionPool {
 
     /// A connection is free for the next request.
     func putBack(_ connection: HTTP1UpstreamConnection) {
-        if let max = settings.requestsPerConnectionMax, connection.requestCount >= max {
+        if connection.hasServedEnough {
             connection.retire()
         } else if let next = nextPending() {
             requestStarted(connection.endpoint)

@@ -15,6 +15,8 @@ package class HTTPConnectionPool: TimerTask {
         /// Nanoseconds without a request; 0 for no limit.
         package var idleTimeoutNs: UInt64
         package var requestsPerConnectionMax: UInt64?
+        /// Nanoseconds after which a connection takes no other request; 0 for no limit.
+        package var connectionDurationNs: UInt64
         /// Requests that may wait for a connection.
         package var pendingMax: UInt64
         /// Requests in flight.
@@ -23,12 +25,13 @@ package class HTTPConnectionPool: TimerTask {
         package var retriesMax: UInt64
 
         package init(
-            limits: HTTP1Limits, idleTimeoutNs: UInt64, requestsPerConnectionMax: UInt64?, pendingMax: UInt64,
-            requestsMax: UInt64?, retriesMax: UInt64
+            limits: HTTP1Limits, idleTimeoutNs: UInt64, requestsPerConnectionMax: UInt64?,
+            connectionDurationNs: UInt64 = 0, pendingMax: UInt64, requestsMax: UInt64?, retriesMax: UInt64
         ) {
             self.limits = limits
             self.idleTimeoutNs = idleTimeoutNs
             self.requestsPerConnectionMax = requestsPerConnectionMax
+            self.connectionDurationNs = connectionDurationNs
             self.pendingMax = pendingMax
             self.requestsMax = requestsMax
             self.retriesMax = retriesMax
@@ -168,6 +171,13 @@ package class HTTPConnectionPool: TimerTask {
 
     final var limits: HTTP1Limits { settings.limits }
     final var idleTimeoutNs: UInt64 { settings.idleTimeoutNs }
+
+    /// Whether a connection is not to take another request.
+    final func hasServedEnough(requests: UInt64, sinceNs: UInt64) -> Bool {
+        if let max = settings.requestsPerConnectionMax, requests >= max { return true }
+        let max = settings.connectionDurationNs
+        return max > 0 && worker.nowNs - sinceNs >= max
+    }
 
     final func discard(_ data: consuming Lease) { worker.discard(data) }
 

@@ -7,7 +7,7 @@ private let fullText = """
     admin: { address: 127.0.0.1:9901 }
     drain_timeout: 10s
     buffers: { size: 64KiB, max_per_worker: 128MiB }
-
+    stats: { max_series: 20000, recent_requests: 100 }
     listeners:
       - name: postgres
         address: :5432
@@ -50,6 +50,7 @@ private let fullText = """
           server_name: edge 1
           stream_idle_timeout: 0
           max_requests_per_connection: 1000
+          max_connection_duration: 1h
           limits: { url_bytes: 4KiB, body_bytes: 1MiB }
           normalize_path: false
           merge_slashes: false
@@ -96,6 +97,7 @@ private let fullText = """
           max_retries: 0
           idle_timeout: 0
           max_requests_per_connection: 5000
+          max_connection_duration: 10m
         panic_threshold: 0%
         tcp_keepalive: { idle: 2m, interval: 5s, count: 3 }
         outlier_detection: { consecutive_5xx: 3, base_ejection: 10s, max_ejection_time: 1m, max_ejected: 50% }
@@ -127,6 +129,7 @@ private let full = Configuration(
     admin: AdminConfiguration(address: .ip(.v4(0x7F00_0001), port: 9901)),
     drainTimeout: .seconds(10),
     buffers: BufferConfiguration(size: .kibibytes(64), maxPerWorker: .mebibytes(128)),
+    stats: StatsConfiguration(maxSeries: 20000, recentRequests: 100),
     listeners: [
         ListenerConfiguration(
             name: "postgres", address: .any(port: 5432), maxConnections: 1000,
@@ -192,7 +195,7 @@ private let full = Configuration(
             loadBalancing: .leastRequest, connectTimeout: .seconds(1),
             pool: PoolConfiguration(
                 maxConnections: 100, maxPending: 10, maxRequests: 200, maxRetries: 0, idleTimeout: nil,
-                maxRequestsPerConnection: 5000),
+                maxRequestsPerConnection: 5000, maxConnectionDuration: .minutes(10)),
             tcpKeepAlive: TCPKeepAliveConfiguration(idle: .minutes(2), interval: .seconds(5), count: 3),
             healthCheck: HealthCheckConfiguration(
                 question: .tcp(
@@ -222,7 +225,8 @@ private let full = Configuration(
 
 private let fullHTTP = HTTPConfiguration(
     useRemoteAddress: true, xffNumTrustedHops: 2, serverName: "edge 1", streamIdleTimeout: nil,
-    maxRequestsPerConnection: 1000, limits: HTTPLimits(urlBytes: .kibibytes(4), bodyBytes: .mebibytes(1)),
+    maxRequestsPerConnection: 1000, maxConnectionDuration: .hours(1),
+    limits: HTTPLimits(urlBytes: .kibibytes(4), bodyBytes: .mebibytes(1)),
     paths: PathConfiguration(isNormalized: false, mergesSlashes: false, escapedSlashes: .reject),
     requestID: RequestIDConfiguration(isGenerated: false, preservesExternal: true, isSetInResponse: true),
     filters: [
@@ -312,6 +316,7 @@ private func cidr(_ text: String) -> CIDR {
     #expect(read.admin == nil)
     #expect(read.drainTimeout == .seconds(30))
     #expect(read.buffers == BufferConfiguration(size: .kibibytes(32), maxPerWorker: .mebibytes(64)))
+    #expect(read.stats == StatsConfiguration(maxSeries: 500_000, recentRequests: 2048))
     let listener = try #require(read.listeners.first)
     #expect(listener.maxConnections == nil)
     #expect(listener.access == AccessConfiguration(allow: [], deny: []))
@@ -388,16 +393,16 @@ private func cidr(_ text: String) -> CIDR {
         return
     }
     #expect(tcp.clusters[0].cluster.origin.position == ConfigPosition(line: 15, column: 21))
-    #expect(read.clusters[0].endpoints[1].origin.position == ConfigPosition(line: 84, column: 45))
+    #expect(read.clusters[0].endpoints[1].origin.position == ConfigPosition(line: 85, column: 45))
     guard case .http(let http) = read.listeners[5].proxy, case .forward(let forward) = http.hosts[0].routes[0].action
     else {
         Issue.record("no http")
         return
     }
-    #expect(http.filters.map(\.origin.position) == [17, 23, 43].map { ConfigPosition(line: 55, column: $0) })
-    #expect(http.hosts.map(\.origin.position.line) == [57, 77])
-    #expect(http.hosts[0].routes.map(\.origin.position.line) == [59, 74, 75])
-    #expect(forward.clusters[1].cluster.origin.position == ConfigPosition(line: 66, column: 65))
+    #expect(http.filters.map(\.origin.position) == [17, 23, 43].map { ConfigPosition(line: 56, column: $0) })
+    #expect(http.hosts.map(\.origin.position.line) == [58, 78])
+    #expect(http.hosts[0].routes.map(\.origin.position.line) == [60, 75, 76])
+    #expect(forward.clusters[1].cluster.origin.position == ConfigPosition(line: 67, column: 65))
 }
 
 @Test func everyTruncationIsReadOrRefused() {
