@@ -11,7 +11,10 @@ import threading
 from support import Case, cluster, document, free_port, listener, read_exactly, read_to_end, reset
 from support.peers import echo, greet
 
-READS = ["/", "/metrics", "/ready", "/clusters", "/listeners", "/server_info", "/stats", "/stats/prometheus", "/config"]
+READS = [
+    "/", "/metrics", "/ready", "/clusters", "/listeners", "/server_info", "/stats", "/stats/prometheus", "/config_dump",
+    "/config",
+]
 CHANGES = ["/drain_listeners", "/quitquitquit"]
 
 
@@ -100,6 +103,32 @@ class Configuration(Admin):
         self.assertEqual((applied.status, applied.json), (200, {"generation": 2}))
         answer = self.proxy.admin("/config")
         self.assertEqual((answer.text, answer.headers["etag"]), (text, '"2"'))
+
+    def test_secrets_are_not_shown(self):
+        def config(user: str, token: str) -> str:
+            return (
+                f'listeners:\n  - name: edge\n    address: "127.0.0.1:{self.port}"  # the edge\n    http:\n'
+                f"      filters: [basic_auth: {{ users: [{user}] }}]\n"
+                f"      routes:\n        - match: {{}}\n          cluster: web\n"
+                f"          request_headers: {{ set: {{ authorization: {token} }} }}\n"
+                f'clusters: [{{ name: web, endpoints: ["127.0.0.1:9"] }}]\n'
+            )
+
+        digest = '"alice:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M="'
+        self.assertEqual(self.proxy.configure(config(digest, "Bearer xyz")).status, 200)
+        shown = config('"[redacted]"', '"[redacted]"')
+        for page in ("/config", "/config_dump"):
+            self.assertEqual(self.proxy.admin(page).text, shown)
+        dump = self.proxy.admin("/config_dump?format=json").json
+        self.assertEqual(dump["generation"], 2)
+        http = dump["config"]["listeners"][0]["http"]
+        self.assertEqual(http["filters"], [{"basic_auth": {"users": ["[redacted]"]}}])
+        self.assertEqual(http["routes"][0]["request_headers"]["set"], {"authorization": "[redacted]"})
+        refused = self.proxy.configure(shown)
+        self.assertEqual(refused.status, 422)
+        error = refused.json["errors"][0]
+        self.assertEqual((error["line"], error["column"]), (5, 39))
+        self.assertEqual(self.proxy.metrics()("ringway_config_generation"), 2)
 
     def test_a_new_configuration_is_in_effect_with_the_answer(self):
         other = self.peer(greet("two"))

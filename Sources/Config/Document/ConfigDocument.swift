@@ -85,7 +85,8 @@ private struct NodeComposer: ~Copyable {
         case .scalar(let scalar, let properties):
             let isText = accept(tag: properties.tag, of: "str", at: event.position)
             let node = ConfigNode(
-                .scalar(ConfigScalar(scalar.text, isQuoted: scalar.isQuoted || isText)), at: event.position)
+                .scalar(ConfigScalar(scalar.text, isQuoted: scalar.isQuoted || isText)), at: event.position,
+                extent: event.extent)
             remember(node, as: properties.anchor, nodeCount: 1, height: 0)
             return node
         case .listStart(let properties):

@@ -12,10 +12,17 @@ public struct ConfigNode: Sendable, Equatable {
     public let value: Value
     /// The first character of the value; for an alias, of the value it stands for.
     public let position: ConfigPosition
+    /// Where a scalar stands in the text, in Unicode scalars; nil for lists, objects and what no text holds.
+    let extent: Range<Int>?
 
     public init(_ value: Value, at position: ConfigPosition = .start) {
+        self.init(value, at: position, extent: nil)
+    }
+
+    init(_ value: Value, at position: ConfigPosition, extent: Range<Int>?) {
         self.value = value
         self.position = position
+        self.extent = extent
     }
 
     public static func == (left: ConfigNode, right: ConfigNode) -> Bool { left.value == right.value }

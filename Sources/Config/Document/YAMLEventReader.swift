@@ -17,6 +17,8 @@ struct YAMLEvent {
 
     let kind: Kind
     let position: ConfigPosition
+    /// Where it stands in the text, in Unicode scalars.
+    let extent: Range<Int>
 }
 
 /// The anchor (`&name`) and the explicit tag (`!name`) in front of a node.
@@ -65,7 +67,9 @@ struct YAMLEventReader: ~Copyable {
             guard unsafe yaml_parser_parse(parser, &event) == 1 else { throw syntaxError() }
             defer { unsafe yaml_event_delete(&event) }
             guard let kind = unsafe Self.kind(of: event) else { continue }
-            return unsafe YAMLEvent(kind: kind, position: ConfigPosition(event.start_mark))
+            return unsafe YAMLEvent(
+                kind: kind, position: ConfigPosition(event.start_mark),
+                extent: Int(event.start_mark.index)..<Int(event.end_mark.index))
         }
     }
 

@@ -18,6 +18,9 @@ package struct BufferPool {
     /// Buffers of which at least one slice is held.
     package private(set) var heldCount = 0
     private let memory: UnsafeMutableRawPointer
+    /// From one buffer to the next. Three cache lines more than a buffer has: small messages fill only the first lines
+    /// of buffers, and those of buffers at a distance of a power of two would all share a few sets of the cache.
+    private let stride: Int
     /// Slices alive per receive buffer.
     private let references: UnsafeMutablePointer<UInt16>
     private var blocks = HeapBlocks()
@@ -37,7 +40,8 @@ package struct BufferPool {
     package init(bufferSize: Int, bytesMax: Int) {
         self.bufferSize = bufferSize
         countMax = Self.places(bufferSize: bufferSize, bytesMax: bytesMax)
-        unsafe memory = ReservedMemory.map(bytes: bufferSize * countMax)
+        stride = bufferSize + 3 * 64
+        unsafe memory = ReservedMemory.map(bytes: stride * countMax)
         unsafe references = ReservedMemory.map(bytes: countMax * MemoryLayout<UInt16>.stride)
             .bindMemory(to: UInt16.self, capacity: countMax)
     }
@@ -63,7 +67,7 @@ package struct BufferPool {
     package mutating func received(_ buffer: UInt16, count: Int) -> Lease {
         heldCount += 1
         unsafe references[Int(buffer)] = 1
-        return unsafe Lease(start: memory + Int(buffer) * bufferSize, count: count, buffer: UInt32(buffer))
+        return unsafe Lease(start: memory + Int(buffer) * stride, count: count, buffer: UInt32(buffer))
     }
 
     /// Makes buffers that came back during the turn available again.
@@ -76,7 +80,7 @@ package struct BufferPool {
     package var freeCount: Int { count - heldCount }
 
     private mutating func provide(_ buffer: UInt16, on backend: IOBackend) {
-        unsafe backend.provide(buffer, memory + Int(buffer) * bufferSize, bufferSize)
+        unsafe backend.provide(buffer, memory + Int(buffer) * stride, bufferSize)
         hasUnpublished = true
     }
 
@@ -139,7 +143,7 @@ package struct BufferPool {
     }
 
     package func destroy() {
-        unsafe munmap(memory, bufferSize * countMax)
+        unsafe munmap(memory, stride * countMax)
         unsafe munmap(references, countMax * MemoryLayout<UInt16>.stride)
         blocks.destroy()
     }

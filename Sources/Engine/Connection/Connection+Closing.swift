@@ -44,6 +44,7 @@ extension Connection {
         if reset { state.flags.insert(.resetOnClose) }
         state.closeReason = reason
         state.idleTimeoutNs = 0
+        state.deadlineNs = .max
         unlinkRelay()
         if state.queue.isEmpty {
             linger()

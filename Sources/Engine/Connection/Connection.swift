@@ -89,7 +89,7 @@ public struct Connection: Equatable {
         unsafe handler._withUnsafeGuaranteedRef(body)
     }
 
-    // MARK: Idle timeout
+    // MARK: Idle timeout and deadline
 
     /// Calls `onIdle` when no bytes went either way for `ns` nanoseconds; 0 turns it off.
     ///
@@ -99,10 +99,25 @@ public struct Connection: Equatable {
         guard isOpen else { return }
         state.idleTimeoutNs = ns
         state.lastActiveNs = worker.nowNs
-        guard state.flags.isDisjoint(with: [.connecting, .handshaking, .lingering]) else { return }
+        guard state.flags.isDisjoint(with: Self.ownsTimer) else { return }
         // A timer that fires early looks at the time that is set then; one that would be late is set anew.
         if ns > 0, state.timer == .none || state.timerAtNs > worker.nowNs + ns { setTimer(atNs: worker.nowNs + ns) }
     }
+
+    /// Calls `onDeadline` once when the monotonic clock is at `deadlineNs`, instead of when an earlier call said;
+    /// `UInt64.max` for never.
+    ///
+    /// For what nearly always ends in time, such as requests: setting and clearing it are stores. The timer is the idle
+    /// timeout's, set anew only where it would come too late.
+    package func setDeadline(atNs deadlineNs: UInt64) {
+        guard isOpen else { return }
+        state.deadlineNs = deadlineNs
+        guard deadlineNs < .max, state.flags.isDisjoint(with: Self.ownsTimer) else { return }
+        if state.timer == .none || state.timerAtNs > deadlineNs { setTimer(atNs: deadlineNs) }
+    }
+
+    /// What the timer is for otherwise.
+    private static let ownsTimer: ConnectionState.Flags = [.connecting, .handshaking, .lingering]
 
     func setTimer(atNs deadlineNs: UInt64) {
         cancelTimer()
@@ -125,13 +140,21 @@ public struct Connection: Equatable {
             handshakeTimedOut()
         } else if flags.contains(.lingering) {
             lingerTimerFired()
-        } else if state.idleTimeoutNs > 0 {
-            let deadlineNs = state.lastActiveNs + state.idleTimeoutNs
-            if deadlineNs <= worker.nowNs {
-                notify { $0.onIdle(self) }
-            } else {
-                setTimer(atNs: deadlineNs)
-            }
+        } else {
+            timeHasPassed()
+        }
+    }
+
+    private func timeHasPassed() {
+        let idleAtNs = state.idleTimeoutNs > 0 ? state.lastActiveNs + state.idleTimeoutNs : .max
+        if state.deadlineNs <= worker.nowNs {
+            state.deadlineNs = .max
+            if idleAtNs < .max { setTimer(atNs: idleAtNs) }
+            notify { $0.onDeadline(self) }
+        } else if idleAtNs <= worker.nowNs {
+            notify { $0.onIdle(self) }
+        } else if min(idleAtNs, state.deadlineNs) < .max {
+            setTimer(atNs: min(idleAtNs, state.deadlineNs))
         }
     }
 }

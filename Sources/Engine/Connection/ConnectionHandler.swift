@@ -40,6 +40,9 @@ open class ConnectionHandler {
         connection.close(.idleTimeout)
     }
 
+    /// The time that `Connection.setDeadline` named has come.
+    open func onDeadline(_ connection: Connection) {}
+
     /// The listener of this connection is draining: finish what is in flight and close soon.
     open func onDrain(_ connection: Connection) {}
 

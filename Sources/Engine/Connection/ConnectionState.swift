@@ -38,6 +38,8 @@ package struct ConnectionState: BitwiseCopyable {
     /// When `timer` fires.
     package var timerAtNs: UInt64 = 0
     package var idleTimeoutNs: UInt64
+    /// When `onDeadline` is to be called; `UInt64.max` for never.
+    package var deadlineNs = UInt64.max
     /// Last time bytes went either way; while lingering, when to give up.
     package var lastActiveNs: UInt64
     /// When a connection that ends must have taken all that is queued.

@@ -48,6 +48,7 @@ open class NetworkFilter: ConnectionHandler {
     open override func onIdle(_ connection: Connection) {
         if let next { next.onIdle(connection) } else { connection.close(.idleTimeout) }
     }
+    open override func onDeadline(_ connection: Connection) { next?.onDeadline(connection) }
     open override func onDrain(_ connection: Connection) { next?.onDrain(connection) }
     open override func onClose(_ connection: Connection, _ reason: CloseReason) { next?.onClose(connection, reason) }
 

@@ -4,18 +4,21 @@
 /// dynamic exclusivity check (both were measured on the small-message path and are why hot state lives
 /// here and not in class properties). The price is a rule: an access lasts one expression, and code that
 /// may call back into the worker is never run inside one.
+///
+/// Public for the compiler: it inlines no `package` function into another target, and an access that is a call costs
+/// five times as much.
 @safe
-package struct Stable<Value: ~Copyable> {
+public struct Stable<Value: ~Copyable> {
     /// For addressors of properties that stand for the value.
-    package let address: UnsafeMutablePointer<Value>
+    public let address: UnsafeMutablePointer<Value>
 
-    package init(_ value: consuming Value) {
+    public init(_ value: consuming Value) {
         unsafe address = .allocate(capacity: 1)
         unsafe address.initialize(to: value)
     }
 
     @inlinable
-    package var value: Value {
+    public var value: Value {
         @inline(__always) unsafeAddress {
             unsafe UnsafePointer(address)
         }
@@ -25,7 +28,7 @@ package struct Stable<Value: ~Copyable> {
     }
 
     /// Ends the value's life. No copy of this handle may be used afterwards.
-    package func destroy() {
+    public func destroy() {
         unsafe address.deinitialize(count: 1)
         unsafe address.deallocate()
     }

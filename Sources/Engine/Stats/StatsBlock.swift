@@ -1,18 +1,20 @@
 internal import Glibc
-package import Synchronization
+public import Synchronization
 
 /// The numbers of one worker: a reserved range of 64-bit cells that only this worker writes.
 ///
 /// Other threads read them at any time. A relaxed load and a relaxed store are plain moves on the machines
 /// we run on, so counting takes no lock and no locked instruction, and a scrape never holds a worker up.
+///
+/// Public, with the scope below, for the compiler: it inlines no `package` function into another target.
 @safe
-package struct StatsBlock: BitwiseCopyable, @unchecked Sendable {
-    private let cells: UnsafeMutablePointer<Atomic<UInt64>>
+public struct StatsBlock: BitwiseCopyable, @unchecked Sendable {
+    @usableFromInline let cells: UnsafeMutablePointer<Atomic<UInt64>>
 
     /// Cells a worker can have: the bound on counters, gauges and histogram buckets together.
-    package static let cellsMax = 1 << 20
+    public static let cellsMax = 1 << 20
 
-    package init() {
+    public init() {
         unsafe cells = ReservedMemory.map(bytes: Self.cellsMax * MemoryLayout<UInt64>.stride)
             .bindMemory(to: Atomic<UInt64>.self, capacity: Self.cellsMax)
     }
@@ -23,22 +25,24 @@ package struct StatsBlock: BitwiseCopyable, @unchecked Sendable {
             .bindMemory(to: Atomic<UInt64>.self, capacity: count)
     }
 
-    @inline(__always)
-    package func add(_ amount: UInt64, to cell: Int) {
+    @inlinable @inline(__always)
+    public func add(_ amount: UInt64, to cell: Int) {
         assert(cell < Self.cellsMax)
         // One writer: nothing is lost between the load and the store.
         let value = unsafe cells[cell].load(ordering: .relaxed)
         unsafe cells[cell].store(value &+ amount, ordering: .relaxed)
     }
 
-    @inline(__always)
-    package func subtract(_ amount: UInt64, from cell: Int) { add(0 &- amount, to: cell) }
+    @inlinable @inline(__always)
+    public func subtract(_ amount: UInt64, from cell: Int) { add(0 &- amount, to: cell) }
 
-    package func set(_ value: UInt64, in cell: Int) {
+    @inlinable
+    public func set(_ value: UInt64, in cell: Int) {
         unsafe cells[cell].store(value, ordering: .relaxed)
     }
 
-    package func read(_ cell: Int) -> UInt64 {
+    @inlinable
+    public func read(_ cell: Int) -> UInt64 {
         assert(cell < Self.cellsMax)
         return unsafe cells[cell].load(ordering: .relaxed)
     }
@@ -46,11 +50,11 @@ package struct StatsBlock: BitwiseCopyable, @unchecked Sendable {
 
 /// Some consecutive cells of one worker's block: the numbers of one listener, cluster or endpoint.
 @safe
-package struct StatsScope: BitwiseCopyable, Sendable {
-    private let block: StatsBlock
-    private let base: Int
+public struct StatsScope: BitwiseCopyable, Sendable {
+    @usableFromInline let block: StatsBlock
+    @usableFromInline let base: Int
 
-    package init(block: StatsBlock, base: Int) {
+    public init(block: StatsBlock, base: Int) {
         self.block = block
         self.base = base
     }
@@ -58,28 +62,30 @@ package struct StatsScope: BitwiseCopyable, Sendable {
     /// Where it begins, the same for all workers.
     package var firstCell: Int { base }
 
-    @inline(__always)
-    package func add(_ amount: UInt64 = 1, to stat: some RawRepresentable<Int>) {
+    @inlinable @inline(__always)
+    public func add(_ amount: UInt64 = 1, to stat: some RawRepresentable<Int>) {
         block.add(amount, to: base + stat.rawValue)
     }
 
-    @inline(__always)
-    package func subtract(_ amount: UInt64 = 1, from stat: some RawRepresentable<Int>) {
+    @inlinable @inline(__always)
+    public func subtract(_ amount: UInt64 = 1, from stat: some RawRepresentable<Int>) {
         block.subtract(amount, from: base + stat.rawValue)
     }
 
-    package func set(_ value: UInt64, in stat: some RawRepresentable<Int>) {
+    @inlinable
+    public func set(_ value: UInt64, in stat: some RawRepresentable<Int>) {
         block.set(value, in: base + stat.rawValue)
     }
 
-    package func read(_ stat: some RawRepresentable<Int>) -> UInt64 { block.read(base + stat.rawValue) }
+    @inlinable
+    public func read(_ stat: some RawRepresentable<Int>) -> UInt64 { block.read(base + stat.rawValue) }
 
     /// What another worker counts of the same thing.
     package func sameCells(of other: StatsBlock) -> StatsScope { StatsScope(block: other, base: base) }
 
     /// Counts `value` in the histogram that starts at `stat`.
-    @inline(__always)
-    package func record(_ value: UInt64, in stat: some RawRepresentable<Int>) {
+    @inlinable @inline(__always)
+    public func record(_ value: UInt64, in stat: some RawRepresentable<Int>) {
         let first = base + stat.rawValue
         block.add(1, to: first + Histogram.bucket(of: value))
         block.add(value, to: first + Histogram.sumCell)

@@ -162,7 +162,7 @@ public struct Worker {
         endConnections()
         if !core.value.bells.isEmpty { ringBells() }
         wakeParked()
-        core.value.buffers.publish(on: backend)
+        io { core.value.buffers.publish(on: $0) }
         publishStats()
     }
 

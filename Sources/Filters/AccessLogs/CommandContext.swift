@@ -49,7 +49,7 @@ struct CommandContext {
         routeName = unsafe stream.route.route?.name
         notes = stream.notes
         connection = stream.connection?.number ?? 0
-        addresses = unsafe stream.hot.value.codec?.manager.addresses
+        addresses = unsafe stream.codec?.manager.addresses
         trustedHops = unsafe stream.chain.settings.trustedHops
     }
 

@@ -18,6 +18,8 @@ public final class BasicAuthFilter: HTTPFilter, ConfigurableHTTPFilter {
 
     public static let name = "basic_auth"
     public static var events: [String] { ["allowed", "denied"] }
+    /// Digests, which for weak passwords are as good as these.
+    public static var secretKeys: Set<String> { ["users"] }
 
     private enum Event: Int { case allowed, denied }
 

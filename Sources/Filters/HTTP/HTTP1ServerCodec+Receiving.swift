@@ -145,8 +145,7 @@ extension HTTP1ServerCodec {
     }
 
     private func beginStream() {
-        let newest = unsafe manager.currentChain()
-        if newest !== chain { chain = newest }
+        if chain.successor != nil { chain = unsafe manager.currentChain() }
         let stream = chain.takeStream()
         self.stream = stream
         stream.begin(self)

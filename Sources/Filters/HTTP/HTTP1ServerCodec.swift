@@ -115,6 +115,7 @@ final class HTTP1ServerCodec: ServerCodec {
     }
 
     override func accountForTransfer(of stream: HTTPStream) { accountForTransfer() }
+    override func onDeadline() { stream?.deadlinePassed() }
 
     override func onDrain() {
         if hot.value.phase == .head, input.isEmpty, stream == nil {
@@ -165,6 +166,12 @@ final class HTTP1ServerCodec: ServerCodec {
         guard ns != hot.value.idleTimeoutNs else { return }
         hot.value.idleTimeoutNs = ns
         connection.setIdleTimeout(ns: ns)
+    }
+
+    /// There is one stream at a time, so its deadline is the connection's.
+    override func setDeadline(atNs deadlineNs: UInt64, of stream: HTTPStream) -> Bool {
+        connection.setDeadline(atNs: deadlineNs)
+        return true
     }
 
     // MARK: From the stream: responses

@@ -20,6 +20,8 @@ public protocol ConfigurableHTTPFilter: HTTPFilter {
     /// The clusters that its settings name. They have to exist, and are at hand as `HTTPFilter.clusters`. None by
     /// default.
     static func clusters(in settings: Settings) -> [ClusterReference]
+    /// Keys of its configuration whose values are secrets: the admin interface shows none of them. None by default.
+    static var secretKeys: Set<String> { get }
     /// Differs where settings differ in what does not stand in the configuration itself, such as the content of a
     /// file: a reload would take an equal configuration for an unchanged one. Always the same by default.
     static func fingerprint(of settings: Settings) -> UInt64
@@ -32,17 +34,20 @@ public protocol ConfigurableHTTPFilter: HTTPFilter {
 extension ConfigurableHTTPFilter {
     public static var events: [String] { [] }
     public static func clusters(in settings: Settings) -> [ClusterReference] { [] }
+    public static var secretKeys: Set<String> { [] }
     public static func fingerprint(of settings: Settings) -> UInt64 { 0 }
 }
 
 /// A filter type as the registry keeps it.
 public struct HTTPFilterRegistration: Sendable {
     package let name: String
+    package let secretKeys: Set<String>
     /// Reads the configuration; the result makes the filter on each worker.
     package let prepare: @Sendable (ConfigNode, Diagnostics) -> HTTPFilterPlan?
 
     public init<Filter: ConfigurableHTTPFilter>(_ filter: Filter.Type) {
         name = Filter.name
+        secretKeys = Filter.secretKeys
         prepare = { config, diagnostics in
             guard let settings = Filter.settings(from: config, diagnostics) else { return nil }
             return HTTPFilterPlan(

@@ -62,7 +62,7 @@ extension HTTPStream {
             guard route.isReady else { return hold(data, direction, at: step, isKept: false) }
             router.requestBody(self, data)
         case .response:
-            guard let codec = unsafe hot.value.codec else { return worker.discard(data) }
+            guard let codec else { return worker.discard(data) }
             hot.value.info.bytesSent &+= UInt64(data.count)
             codec.sendBody(data, of: self)
         }
@@ -92,7 +92,7 @@ extension HTTPStream {
         case .request: router.requestTrailers(self, trailers)
         case .response:
             accessLogs?.responseTrailers(self, trailers)
-            if let codec = unsafe hot.value.codec { codec.sendTrailers(trailers, of: self) }
+            if let codec { codec.sendTrailers(trailers, of: self) }
         }
     }
 

@@ -26,7 +26,7 @@ extension HTTPStream {
             $0.setIdleTimeout(ns: settings.streamIdleTimeoutNs, of: self)
             let origin = unsafe ForwardingHeaders.apply(to: &request, on: $0.manager, chain)
             var route: Route?
-            if unsafe chain.hasRouteFilters || tracing?.hasRoutes ?? false {
+            if hasRouteFilters || tracing?.hasRoutes ?? false {
                 // Looked for again behind the filters, which may change what requests are routed by.
                 route = router.findRoute(self)
                 if let route { unsafe hot.value.filters = chain.filters(of: route) }

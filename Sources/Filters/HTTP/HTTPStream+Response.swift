@@ -77,7 +77,7 @@ extension HTTPStream {
 
     func responseBody(_ data: consuming Lease) {
         guard unsafe hot.value.filters.interests.contains(.responseBody) || hot.value.responseFlow.resting >= 0 else {
-            guard let codec = unsafe hot.value.codec else { return worker.discard(data) }
+            guard let codec else { return worker.discard(data) }
             hot.value.info.bytesSent &+= UInt64(data.count)
             codec.sendBody(data, of: self)
             return
@@ -145,12 +145,13 @@ extension HTTPStream {
         {
             head.headers.set(.xRequestId, id)
         }
-        guard let codec = unsafe hot.value.codec else { return }
+        guard let codec else { return }
         codec.sendHead(&head, of: self)
         accessLogs?.responseHead(self, head.headers)
         tracing?.responseHead(self, head.headers)
         if head.switchesProtocol, let upstream = unsafe route.upstream {
             hot.value.info.tunnelBegins(on: connection)
+            shrink()
             codec.startTunnel(self, to: upstream)
         }
     }

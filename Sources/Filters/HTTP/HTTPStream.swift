@@ -11,8 +11,10 @@ public import Upstream
 /// method does.
 public final class HTTPStream: UpstreamRequest {
     /// What changes with every request. It lies at an address of its own: class properties cost a check an access.
+    @safe
     struct State {
-        unowned(unsafe) var codec: ServerCodec?
+        /// There until the stream ends. See `withCodec`.
+        fileprivate var codec: Unmanaged<ServerCodec>?
         unowned(unsafe) var filters: HTTPFilterSet
         var requestFlow = BodyFlow()
         var responseFlow = BodyFlow()
@@ -41,6 +43,8 @@ public final class HTTPStream: UpstreamRequest {
         /// For the head of the request, then for its body.
         var requestTimer = TaskTimer.none
         var bodyClock = RequestBodyClock()
+        /// The memory of this object is cut to what a tunnel needs.
+        var isShrunk = false
         /// What logs tell of this exchange.
         var info = StreamInfo()
 
@@ -54,6 +58,7 @@ public final class HTTPStream: UpstreamRequest {
     let settings: HTTPChainSettings
     let counters: StatsScope
     let accessLogs: HTTPAccessLogs?
+    let hasRouteFilters: Bool
     private let recorder: FlightRecorder?
     let tracing: HTTPTracing?
     /// nil without tracing.
@@ -83,6 +88,7 @@ public final class HTTPStream: UpstreamRequest {
         settings = chain.settings
         counters = chain.counters
         accessLogs = chain.accessLogs
+        hasRouteFilters = chain.hasRouteFilters
         recorder = chain.recorder
         tracing = chain.tracing
         trace = chain.tracing == nil ? nil : Stable(TraceState())
@@ -124,7 +130,7 @@ public final class HTTPStream: UpstreamRequest {
     public var isLocalResponse: Bool { hot.value.isLocalResponse }
 
     /// The client's connection; nil when the exchange is over.
-    public var connection: Connection? { unsafe hot.value.codec?.connection }
+    public var connection: Connection? { codec?.connection }
 
     /// One word per filter of the chain for this request, at the filter's place in the configuration.
     public var filterState: FilterWords {
@@ -262,9 +268,14 @@ public final class HTTPStream: UpstreamRequest {
     @inline(__always)
     func isCurrent(_ use: UInt64) -> Bool { hot.value.use == use && !hot.value.isEnded }
 
+    /// The codec of the client's connection; nil when the exchange is over.
+    var codec: ServerCodec? { unsafe hot.value.codec?.takeUnretainedValue() }
+
+    /// Runs `body` on the codec without touching its reference count.
     @inline(__always)
     func withCodec(_ body: (ServerCodec) -> Void) {
-        if let codec = unsafe hot.value.codec { body(codec) }
+        guard let codec = unsafe hot.value.codec else { return }
+        unsafe codec._withUnsafeGuaranteedRef(body)
     }
 
     /// Runs `body` where exchanges are traced.
@@ -276,7 +287,7 @@ public final class HTTPStream: UpstreamRequest {
     func begin(_ codec: ServerCodec) {
         let use = hot.value.use &+ 1
         hot.value = unsafe State(filters: chain.filters)
-        unsafe hot.value.codec = codec
+        unsafe hot.value.codec = Unmanaged.passUnretained(codec)
         hot.value.use = use
         hot.value.isEnded = false
         hot.value.startedNs = worker.nowNs
@@ -294,6 +305,18 @@ public final class HTTPStream: UpstreamRequest {
         hot.value.info.hasHead = true
     }
 
+    /// Gives back most of the memory of the request: a tunnel may last for days, and all that is looked at in the end
+    /// is in logs. The object serves no other request then.
+    func shrink() {
+        guard !hot.value.isShrunk else { return }
+        let count = requestHead.value.headers.indices.count
+        var small = RequestHead(headersMax: max(count, 1))
+        guard requestHead.value.copy(to: &small) else { return }
+        requestHead.value = small
+        headMemory.shrink()
+        hot.value.isShrunk = true
+    }
+
     /// The time for the request runs out unless `headArrived` comes before.
     func startRequestTimer(afterNs ns: UInt64) {
         guard hot.value.requestTimer == .none, ns > 0 else { return }
@@ -305,7 +328,7 @@ public final class HTTPStream: UpstreamRequest {
         let limit = settings.requestBodyLimit
         // Calls of gRPC may stream for hours with little to say: they have deadlines of their own. So do tunnels.
         guard limit.timeoutNs > 0, request.method != .connect, !GRPC.isRequest(request),
-            let codec = unsafe hot.value.codec, !codec.hasWholeBody(of: self)
+            let codec, !codec.hasWholeBody(of: self)
         else { return }
         hot.value.bodyClock.start(limit)
     }
@@ -367,7 +390,7 @@ public final class HTTPStream: UpstreamRequest {
         endCount()
         routing.value.clear()
         unsafe hot.value.codec = nil
-        unsafe chain.giveBack(self)
+        if !hot.value.isShrunk { unsafe chain.giveBack(self) }
     }
 
     /// Tells logs and the recorder of the exchange, which is over.
@@ -388,6 +411,13 @@ public final class HTTPStream: UpstreamRequest {
             hot.value.requestEnded ? .gatewayTimeout : .requestTimeout, flag: .streamIdleTimeout,
             text: "nothing came for too long\n")
         return true
+    }
+
+    /// The time of the route is over.
+    func deadlinePassed() {
+        guard !hot.value.isEnded, routing.value.hasDeadline else { return }
+        worker.charge(routing.value.routeCell)
+        router.timerFired(self, .route)
     }
 
     public override func onTimer(_ tag: Int, on worker: Worker) {
@@ -479,6 +509,13 @@ final class HeadMemory {
     init() { unsafe start = .allocate(byteCount: 1024, alignment: 1) }
 
     deinit { unsafe start.deallocate() }
+
+    /// Nothing is in it any more, and nothing will be.
+    func shrink() {
+        unsafe start.deallocate()
+        capacity = 1
+        unsafe start = .allocate(byteCount: capacity, alignment: 1)
+    }
 
     /// A copy of `bytes`, good until the next one.
     func copy(_ bytes: ByteSlice) -> ByteSlice {

@@ -297,19 +297,34 @@ package final class RouterFilter {
     }
 
     private func startRouteTimer(_ stream: HTTPStream) {
-        guard !stream.hot.value.hasResponse, !stream.route.isTunnel, stream.route.routeTimer == .none else { return }
+        guard !stream.hot.value.hasResponse, !stream.route.isTunnel, !stream.route.hasDeadline else { return }
         let routeNs = stream.route.timeoutNs
         let deadlineNs = stream.route.deadlineNs
         let ns = routeNs > 0 && deadlineNs > 0 ? min(routeNs, deadlineNs) : max(routeNs, deadlineNs)
         guard ns > 0 else { return }
+        stream.route.hasDeadline = true
+        var isSet = false
+        stream.withCodec { isSet = $0.setDeadline(atNs: stream.worker.nowNs + ns, of: stream) }
+        guard !isSet else { return }
         stream.route.routeTimer = stream.worker.schedule(stream, tag: StreamTimer.route.rawValue, afterNs: ns)
+    }
+
+    private func cancelRouteTimer(_ stream: HTTPStream) {
+        guard stream.route.hasDeadline else { return }
+        stream.route.hasDeadline = false
+        if stream.route.routeTimer != .none {
+            stream.worker.cancel(stream.route.routeTimer)
+            stream.route.routeTimer = .none
+        } else {
+            stream.withCodec { _ = $0.setDeadline(atNs: .max, of: stream) }
+        }
     }
 
     // MARK: Responses
 
     func responseHead(_ stream: HTTPStream, _ head: inout ResponseHead) {
         if head.status.isInformational, !head.switchesProtocol {
-            if let codec = unsafe stream.hot.value.codec { codec.sendInformational(&head, of: stream) }
+            if let codec = stream.codec { codec.sendInformational(&head, of: stream) }
             return
         }
         cancelTryTimer(stream)
@@ -340,8 +355,7 @@ package final class RouterFilter {
         withDecimal(ms) { _ = head.headers.set(.xEnvoyUpstreamServiceTime, $0) }
         if head.switchesProtocol {
             stream.route.isTunnel = true
-            stream.worker.cancel(stream.route.routeTimer)
-            stream.route.routeTimer = .none
+            cancelRouteTimer(stream)
         }
         stream.responseHead(&head)
     }
@@ -445,6 +459,7 @@ package final class RouterFilter {
             tryTimedOut(stream)
         case .route:
             stream.route.routeTimer = .none
+            stream.route.hasDeadline = false
             unsafe stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
             if !stream.responseStarted { note(stream, isFailure: true) }
             timedOut(stream)
@@ -527,10 +542,7 @@ package final class RouterFilter {
     /// Gives up what is under way upstream. The stream may be answered or ended then.
     func abandon(_ stream: HTTPStream) {
         detachMirrors(stream)
-        if stream.route.routeTimer != .none {
-            stream.worker.cancel(stream.route.routeTimer)
-            stream.route.routeTimer = .none
-        }
+        cancelRouteTimer(stream)
         cancelTryTimer(stream)
         if stream.route.backOffTimer != .none {
             stream.worker.cancel(stream.route.backOffTimer)
@@ -623,6 +635,8 @@ struct RouterState {
     var retries = 0
     var tried = TriedEndpoints()
     var attemptStartedNs: UInt64 = 0
+    /// The time for the response is limited, by the codec or by `routeTimer`.
+    var hasDeadline = false
     var routeTimer = TaskTimer.none
     var tryTimer = TaskTimer.none
     /// Why a response that had begun breaks off, as the client is told.

@@ -27,6 +27,7 @@ class ServerCodec {
     /// The client does not take what is sent as fast as it comes, or does again.
     func onBlocked(_ isBlocked: Bool) {}
     func onIdle() {}
+    func onDeadline() {}
     /// The turn ends: what was put off (`Connection.requestFlush`) is to be written.
     func onFlush() {}
     /// Something happened to a transfer from the client's connection that this codec has asked for.
@@ -67,6 +68,9 @@ class ServerCodec {
     func requestTimedOut(_ stream: HTTPStream) {}
     /// How long the stream may be without a byte either way, in nanoseconds; 0 for no limit.
     func setIdleTimeout(ns: UInt64, of stream: HTTPStream) {}
+    /// Calls `stream.deadlinePassed` when the monotonic clock is at `deadlineNs`; `UInt64.max` for never. False when the
+    /// codec does not: then a timer is needed.
+    func setDeadline(atNs deadlineNs: UInt64, of stream: HTTPStream) -> Bool { false }
 
     /// Tells the stream what has gone of its request's body to `requestDestination`.
     func accountForTransfer(of stream: HTTPStream) {}

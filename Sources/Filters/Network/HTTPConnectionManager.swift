@@ -90,6 +90,8 @@ package final class HTTPConnectionManager: NetworkFilter {
         if let codec { codec.onIdle() } else { connection.close(.idleTimeout) }
     }
 
+    package override func onDeadline(_ connection: Connection) { codec?.onDeadline() }
+
     package override func onDrain(_ connection: Connection) {
         isDraining = true
         if let codec { codec.onDrain() } else { connection.closeWhenSent(.drained) }

@@ -8,7 +8,7 @@
 /// It is two words, trivially copied, and owns nothing.
 @safe
 public struct ByteSlice {
-    private let start: UnsafeRawPointer
+    @usableFromInline let start: UnsafeRawPointer
     /// Bytes in view.
     public let count: Int
 
@@ -16,7 +16,7 @@ public struct ByteSlice {
     ///
     /// The caller keeps them allocated and unchanged for as long as this slice, or a message head parsed from it,
     /// is in use.
-    @unsafe
+    @unsafe @inlinable
     public init(start: UnsafeRawPointer, count: Int) {
         precondition(count >= 0, "a slice cannot have a negative length")
         unsafe self.start = start
@@ -35,12 +35,14 @@ public struct ByteSlice {
     /// Where the bytes are, for C: the caller keeps to `count` and to the lifetime of what is viewed.
     @unsafe package var baseAddress: UnsafeRawPointer { unsafe start }
 
+    @inlinable
     public var isEmpty: Bool { count == 0 }
 
     /// The first byte, nil when there is none.
     public var first: UInt8? { count > 0 ? self[0] : nil }
 
     /// The byte at `index`, which must be below `count`.
+    @inlinable
     public subscript(index: Int) -> UInt8 {
         @inline(__always) get {
             precondition(UInt(bitPattern: index) < UInt(bitPattern: count), "byte index out of range")
@@ -49,18 +51,21 @@ public struct ByteSlice {
     }
 
     /// The bytes from `range.lowerBound` up to, not including, `range.upperBound`.
+    @inlinable
     public subscript(range: Range<Int>) -> ByteSlice {
         precondition(range.lowerBound >= 0 && range.upperBound <= count, "byte range out of range")
         return unsafe ByteSlice(start: start + range.lowerBound, count: range.count)  // inside this slice
     }
 
     /// The first `length` bytes, or all of them when there are fewer.
+    @inlinable
     public func prefix(_ length: Int) -> ByteSlice {
         precondition(length >= 0, "a slice cannot have a negative length")
         return unsafe ByteSlice(start: start, count: min(length, count))  // no longer than this slice
     }
 
     /// Runs `body` on a view of an array, which must not be kept beyond the call.
+    @inlinable
     public static func withBytes<Result>(of array: [UInt8], _ body: (ByteSlice) -> Result) -> Result {
         unsafe array.withUnsafeBytes { buffer in
             guard let start = buffer.baseAddress else { return body(.empty) }
@@ -69,6 +74,7 @@ public struct ByteSlice {
     }
 
     /// Runs `body` on a view of a span, which must not be kept beyond the call.
+    @inlinable
     public static func withBytes<Result>(of span: RawSpan, _ body: (ByteSlice) -> Result) -> Result {
         unsafe span.withUnsafeBytes { buffer in
             guard let start = buffer.baseAddress else { return body(.empty) }
@@ -82,6 +88,7 @@ public struct ByteSlice {
     }
 
     /// Runs `body` on the bytes as a span.
+    @inlinable
     public func withSpan<Result: ~Copyable, Failure: Error>(
         _ body: (RawSpan) throws(Failure) -> Result
     ) throws(Failure) -> Result {

@@ -54,7 +54,14 @@ struct AdminHandler {
             "/explain", .read, "what becomes of a request (?method=GET&url=URL&header=NAME:VALUE, ?format=json)",
             { .whole($0.explain($1)) }
         ),
-        ("/tracing", .both, "GET: sampling and exporters; POST: ?listener=NAME&sampling=1%25", { .whole($0.tracing($1)) }),
+        (
+            "/config_dump", .read, "the running configuration without secrets (?format=json)",
+            { .whole($0.configDump($1)) }
+        ),
+        (
+            "/tracing", .both, "GET: sampling and exporters; POST: ?listener=NAME&sampling=1%25",
+            { .whole($0.tracing($1)) }
+        ),
         ("/config", .both, "GET: the running configuration; PUT: replace it as a whole", { .whole($0.config($1)) }),
         (
             "/reopen_logs", .change, "write access logs to files opened anew",
@@ -236,6 +243,13 @@ struct AdminHandler {
         guard let text = String(validating: request.body, as: UTF8.self) else {
             return LocalResponse(.badRequest, text: "the configuration is not UTF-8\n")
         }
+        if let position = ConfigRedaction.position(ofMarkIn: text) {
+            return Self.unprocessable([
+                ConfigError(
+                    file: "PUT /config", position: position,
+                    problem: "\"\(ConfigRedaction.mark)\" stands where a secret was", expected: "the secret")
+            ])
+        }
         switch control.apply(text: text, file: "PUT /config", ifGeneration: expected) {
         case .applied(let generation):
             return .json(.object([("generation", .number(generation))]), generation: generation)
@@ -245,17 +259,20 @@ struct AdminHandler {
                     ("error", .string("the running configuration is another generation")),
                     ("generation", .number(generation)),
                 ]), status: .conflict, generation: generation)
-        case .rejected(let errors):
-            let list = errors.map { error in
-                JSON.object([
-                    ("line", .number(UInt64(error.line))), ("column", .number(UInt64(error.column))),
-                    ("problem", .string(error.problem)), ("expected", .string(error.expected)),
-                    ("suggestion", error.suggestion.map { .string($0) } ?? .null),
-                    ("text", .string(error.description)),
-                ])
-            }
-            return .json(.object([("errors", .array(list))]), status: .unprocessableContent)
+        case .rejected(let errors): return Self.unprocessable(errors)
         }
+    }
+
+    private static func unprocessable(_ errors: [ConfigError]) -> LocalResponse {
+        let list = errors.map { error in
+            JSON.object([
+                ("line", .number(UInt64(error.line))), ("column", .number(UInt64(error.column))),
+                ("problem", .string(error.problem)), ("expected", .string(error.expected)),
+                ("suggestion", error.suggestion.map { .string($0) } ?? .null),
+                ("text", .string(error.description)),
+            ])
+        }
+        return .json(.object([("errors", .array(list))]), status: .unprocessableContent)
     }
 
     // MARK: Tracing
@@ -273,7 +290,17 @@ struct AdminHandler {
             headers: [
                 ("Content-Type", "application/yaml"), ("ETag", "\"\(snapshot.generation)\""),
                 ("X-Ringway-Generation", "\(snapshot.generation)"),
-            ], body: Array(snapshot.source.utf8))
+            ], body: Array(control.redaction.text(of: snapshot.source).utf8))
+    }
+
+    private func configDump(_ request: AdminRequest) -> LocalResponse {
+        guard request.wantsJSON else { return currentConfig() }
+        guard let snapshot = control.snapshot else { return LocalResponse(.serviceUnavailable, text: "starting\n") }
+        let document = control.redaction.document(of: snapshot.source)
+        return .json(
+            .object([
+                ("generation", .number(snapshot.generation)), ("config", document.map(JSON.init) ?? .null),
+            ]), generation: snapshot.generation)
     }
 
     // MARK: Changes
@@ -319,6 +346,27 @@ extension LoadBalancingPolicy {
         case .roundRobin: "round_robin"
         case .leastRequest: "least_request"
         case .random: "random"
+        }
+    }
+}
+
+extension JSON {
+    /// As YAML's core schema reads it: what is not in quotes may be a number, a truth value or nothing.
+    fileprivate init(_ node: ConfigNode) {
+        switch node.value {
+        case .scalar(let scalar) where scalar.isNull: self = .null
+        case .scalar(let scalar) where scalar.isQuoted: self = .string(scalar.text)
+        case .scalar(let scalar) where scalar.text == "true" || scalar.text == "false":
+            self = .bool(scalar.text == "true")
+        case .scalar(let scalar):
+            // As it would be written: `007` and `1_000` stay text.
+            if let number = UInt64(scalar.text), "\(number)" == scalar.text {
+                self = .number(number)
+            } else {
+                self = .string(scalar.text)
+            }
+        case .list(let nodes): self = .array(nodes.map(JSON.init))
+        case .object(let entries): self = .object(entries.map { ($0.key, JSON($0.value)) })
         }
     }
 }

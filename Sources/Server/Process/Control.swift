@@ -46,6 +46,8 @@ package final class Control: @unchecked Sendable {
     private var chosenAddresses: [String: NetworkAddress] = [:]
     private(set) var reloadPath: String?
     private let startedNs = monotonicNowNs()
+    /// What the admin interface shows of configurations.
+    let redaction: ConfigRedaction
     let end: @Sendable (Int32) -> Void
 
     /// - Parameter end: ends the process with a code; called on the control queue.
@@ -79,6 +81,8 @@ package final class Control: @unchecked Sendable {
         peers = WorkerPeers(workers)
         registry = StatsRegistry(blocks: workers.map(\.stats))
         accessLogs = AccessLogFiles(registry: registry, log: log)
+        redaction = ConfigRedaction(
+            filterKeys: Dictionary(extensions.httpFilters.map { ($0.name, $0.secretKeys) }) { $1 })
         compiler = SnapshotCompiler(registry: registry, extensions: extensions, accessLogs: accessLogs)
     }
 

@@ -1,4 +1,5 @@
 package import Engine
+internal import HTTP
 
 /// One worker's HTTP/1.1 connections to the endpoints of a cluster: one request each at a time, kept alive in between.
 ///
@@ -9,13 +10,19 @@ package import Engine
 /// Where connections are limited, requests that wait on one worker may need a place that another worker's idle
 /// connection has; both look for each other every few milliseconds.
 package final class HTTP1ConnectionPool: HTTPConnectionPool {
+    /// Of the response that is being received: all connections of the pool share it, so that it stays in the cache. A
+    /// head is parsed and handed over in one go; one that comes in pieces has a place of its own.
+    let responseHead: Stable<ResponseHead>
     private var idle: [[HTTP1UpstreamConnection]]
     private var idleCount = 0
 
     package override init(cluster: WorkerCluster, settings: Settings, worker: Worker) {
         idle = Array(repeating: [], count: cluster.cluster.endpoints.count)
+        responseHead = Stable(ResponseHead(headersMax: settings.limits.headersMax))
         super.init(cluster: cluster, settings: settings, worker: worker)
     }
+
+    deinit { responseHead.destroy() }
 
     override func tryStart(_ request: UpstreamRequest, excluding tried: TriedEndpoints, fresh: Bool) -> Start {
         guard let endpoint = cluster.pick(avoiding: tried) else { return .refused(.noEndpoint) }

@@ -19,15 +19,16 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
     }
 
     /// What changes with every request, at an address of its own: class properties cost a check an access.
-    struct State: ~Copyable {
+    struct State {
         var phase = Phase.connecting
         var connection: Connection?
         var parser = HTTP1ResponseParser()
         var decoder = HTTP1BodyDecoder(.none)
-        var responseHead: ResponseHead
         var answering = HTTP1ResponseParser.Request(method: .get)
         /// A head that came in pieces. Copied, because a head is parsed in one piece.
         var input: [UInt8] = []
+        /// Where that one is parsed to.
+        var ownHead: Stable<ResponseHead>?
         var isPersistent = true
         /// The request was written to its end.
         var requestEnded = false
@@ -43,8 +44,6 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
         /// It cannot be transferred after all.
         var refusesTransfer = false
         var startedNs: UInt64 = 0
-
-        init(headersMax: Int) { responseHead = ResponseHead(headersMax: headersMax) }
     }
 
     let pool: HTTP1ConnectionPool
@@ -55,11 +54,14 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
     init(pool: HTTP1ConnectionPool, endpoint: Int, request: UpstreamRequest) {
         self.pool = pool
         unsafe self.request = request
-        hot = Stable(State(headersMax: pool.limits.headersMax))
+        hot = Stable(State())
         super.init(endpoint: endpoint)
     }
 
-    deinit { hot.destroy() }
+    deinit {
+        dropOwnHead()
+        hot.destroy()
+    }
 
     /// - Parameter startedNs: when the connection was begun
     func started(_ connection: Connection, startedNs: UInt64) {
@@ -80,7 +82,6 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
         unsafe self.request = request
         hot.value.phase = .head
         hot.value.parser.reset()
-        hot.value.responseHead.reset()
         hot.value.requestEnded = false
         hot.value.chunkOpen = false
         hot.value.responseStarted = false
@@ -213,11 +214,15 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
             return
         }
         // A head that lies in one buffer is parsed where it is.
+        pool.responseHead.value.reset()
         let outcome = data.withBytes { span in ByteSlice.withBytes(of: span) { parse($0) } }
         switch outcome {
         case .incomplete:
             collect(data)
             connection.worker.discard(data)
+            // It is read again, from its beginning, when more of it comes: other connections have heads in between.
+            hot.value.parser.reset()
+            hot.value.ownHead = Stable(ResponseHead(headersMax: pool.limits.headersMax))
         case .malformed: refuse(data, connection)
         case .complete(let length):
             handOverHead()
@@ -239,6 +244,7 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
         case .malformed: refuse(data, connection)
         case .complete(let length):
             hot.value.input.removeAll(keepingCapacity: false)
+            dropOwnHead()
             // What follows the head is still in the lease: before it came the head was not complete.
             proceed(data, from: length - before, connection)
         }
@@ -249,8 +255,15 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
     }
 
     private func parse(_ bytes: ByteSlice) -> HTTP1ResponseParser.Outcome {
-        hot.value.parser.parse(
-            bytes, answering: hot.value.answering, limits: pool.limits, into: &hot.value.responseHead)
+        hot.value.parser.parse(bytes, answering: hot.value.answering, limits: pool.limits, into: &head.value)
+    }
+
+    /// Of the response that is being received.
+    private var head: Stable<ResponseHead> { hot.value.ownHead ?? pool.responseHead }
+
+    private func dropOwnHead() {
+        hot.value.ownHead?.destroy()
+        hot.value.ownHead = nil
     }
 
     private func refuse(_ data: consuming Lease, _ connection: Connection) {
@@ -263,8 +276,9 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
     }
 
     private func handOverHead() {
-        let switches = hot.value.responseHead.switchesProtocol
-        if switches || !hot.value.responseHead.status.isInformational {
+        let head = head
+        let switches = head.value.switchesProtocol
+        if switches || !head.value.status.isInformational {
             hot.value.isPersistent = hot.value.parser.isPersistent
             hot.value.phase = switches ? .tunnel : .body
             hot.value.decoder = HTTP1BodyDecoder(hot.value.parser.bodyFraming)
@@ -272,7 +286,7 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
             hot.value.refusesTransfer = false
         }
         if switches { hot.value.connection?.expectTransfer(false) }
-        unsafe request?.onResponseHead(&hot.value.responseHead)
+        unsafe request?.onResponseHead(&head.value)
     }
 
     /// What follows a head in the same buffer.
@@ -281,7 +295,6 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
         case .head:
             // The head was informational; the next one follows.
             hot.value.parser.reset()
-            hot.value.responseHead.reset()
             var rest = data
             connection.worker.dropFirst(offset, of: &rest)
             if rest.count > 0 { readHead(rest, connection) } else { connection.worker.discard(rest) }
