@@ -13,8 +13,7 @@ struct ListenerState {
     var isShared: Bool
     var counters: StatsScope
     var limit: ConnectionLimit?
-    var chain: NetworkFilterChain
-    var tls: TLSServerContext?
+    var selector: ChainSelector
     /// Called once when it is closed after `removeListener`.
     var onClosed: (() -> Void)?
 }
@@ -36,33 +35,40 @@ extension Worker {
         socket: Int32, isShared: Bool, counters: StatsScope, limit: ConnectionLimit?, chain: NetworkFilterChain,
         tls: TLSServerContext? = nil
     ) -> ListenerID {
+        addListener(
+            socket: socket, isShared: isShared, counters: counters, limit: limit,
+            selector: ChainSelector(ListenerChain(filters: chain, tls: tls)))
+    }
+
+    /// Starts accepting from `socket`; connections get the chain that `selector` chooses.
+    package func addListener(
+        socket: Int32, isShared: Bool, counters: StatsScope, limit: ConnectionLimit?, selector: ChainSelector
+    ) -> ListenerID {
         let free = core.value.listeners.firstIndex { !$0.isInUse }
         let generation = free.map { core.value.listeners[$0].generation &+ 1 } ?? 0
         let serial = core.value.nextListenerSerial
         core.value.nextListenerSerial += 1
         let listener = ListenerState(
             socket: socket, generation: generation & OperationID.generationMask, serial: serial, isInUse: true,
-            isShared: isShared, counters: counters, limit: limit, chain: chain, tls: tls)
+            isShared: isShared, counters: counters, limit: limit, selector: selector)
         let slot = free ?? core.value.listeners.count
         if free == nil { core.value.listeners.append(listener) } else { core.value.listeners[slot] = listener }
         armAccept(slot)
         return ListenerID(slot: UInt32(slot), serial: serial)
     }
 
-    /// New connections get `chain`'s filters from now on; open ones keep theirs.
+    /// New connections get the chains of `selector` from now on; open ones keep theirs.
     package func updateListener(
-        _ id: ListenerID, counters: StatsScope, limit: ConnectionLimit?, chain: NetworkFilterChain,
-        tls: TLSServerContext? = nil
+        _ id: ListenerID, counters: StatsScope, limit: ConnectionLimit?, selector: ChainSelector
     ) {
         core.value.listeners[Int(id.slot)].counters = counters
         core.value.listeners[Int(id.slot)].limit = limit
-        core.value.listeners[Int(id.slot)].chain = chain
-        core.value.listeners[Int(id.slot)].tls = tls
+        core.value.listeners[Int(id.slot)].selector = selector
     }
 
-    /// New connections get other certificates or rules from now on; nothing else of the listener changes.
-    package func updateListener(_ id: ListenerID, tls: TLSServerContext?) {
-        core.value.listeners[Int(id.slot)].tls = tls
+    /// The same, where nothing else of the listener changes.
+    package func updateListener(_ id: ListenerID, selector: ChainSelector) {
+        core.value.listeners[Int(id.slot)].selector = selector
     }
 
     /// For connections that are accepted from now on; nil for none.
@@ -170,15 +176,7 @@ extension Worker {
             pauseAccept(slot, forNs: Self.acceptBackOffNs)
             return
         }
-        let first = core.value.listeners[slot].chain.makeFilters(for: connection)
-        connection.setHandler(first)
-        connection.notify { $0.onAccepted(connection) }
-        guard connection.isOpen else { return }
-        if let tls = core.value.listeners[slot].tls {
-            connection.secure(tls)
-        } else {
-            connection.notify { $0.onConnected(connection) }
-        }
+        connection.chooseChain(core.value.listeners[slot].selector)
     }
 
     private func acceptFailed(_ error: Int32, _ slot: Int) {

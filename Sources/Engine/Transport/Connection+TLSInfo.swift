@@ -5,6 +5,14 @@ extension Connection {
     /// Bytes are encrypted on this connection.
     public var isSecure: Bool { unsafe isCurrent && state.secure != nil }
 
+    /// Why TLS failed on this connection, which is about to end of it; nil when it did not.
+    package var transportFailure: CloseReason? {
+        guard isCurrent, !state.flags.isDisjoint(with: [.closing, .closeWhenSent]), state.closeReason.isOfTLS else {
+            return nil
+        }
+        return state.closeReason
+    }
+
     /// The protocol that both sides agreed on (ALPN, RFC 7301), such as `h2`; nil without one.
     public var applicationProtocol: String? {
         unsafe withSSL { ssl in

@@ -49,6 +49,7 @@ extension HTTP2ServerCodec {
         requestCount += 1
         cancelIdleTimer()
         if let max = newest.settings.requestsPerConnectionMax, requestCount >= max { onDrain() }
+        if newest.isRetired { onDrain() }
         switch session.finishRequest(stream, into: &exchange.request) {
         case .failure(let error): refuse(stream, error)
         case .success(let bytes):

@@ -16,7 +16,7 @@ struct HTTPMetrics {
     }
 
     private func writeListeners(_ text: inout PrometheusText) {
-        let listeners = snapshot.listeners.filter { if case .http = $0.terminal { true } else { false } }
+        let listeners = snapshot.listeners.filter(\.servesHTTP)
         guard !listeners.isEmpty else { return }
         func each(_ body: (String, StatsRegistry.Range) -> Void) {
             for listener in listeners { body(listener.configuration.name, listener.stats) }
@@ -65,10 +65,9 @@ struct HTTPMetrics {
     private func writeFilters(_ text: inout PrometheusText) {
         text.family("ringway_http_filter_events_total", .counter, "What HTTP filters decided, by filter and event.")
         for listener in snapshot.listeners {
-            guard case .http(let http) = listener.terminal else { continue }
             // Filters of one name count together.
             var written: Set<String> = []
-            for filter in http.filters where written.insert(filter.plan.name).inserted {
+            for filter in listener.chains.flatMap(\.httpFilters) where written.insert(filter.plan.name).inserted {
                 guard let range = filter.stats else { continue }
                 for (index, event) in filter.plan.events.enumerated() {
                     text.sample(
@@ -149,13 +148,24 @@ extension Snapshot {
     fileprivate var mirroredClusters: Set<String> {
         var names: Set<String> = []
         for listener in listeners {
-            guard case .http(let http) = listener.configuration.proxy else { continue }
-            for route in http.hosts.flatMap(\.routes) {
+            for route in listener.configuration.chains.flatMap(\.routes) {
                 guard case .forward(let forward) = route.action else { continue }
                 for mirror in forward.mirrors { names.insert(mirror.cluster.name) }
             }
         }
         return names
+    }
+}
+
+extension FilterChainConfiguration {
+    fileprivate var routes: [RouteConfiguration] {
+        if case .http(let http) = proxy { http.hosts.flatMap(\.routes) } else { [] }
+    }
+}
+
+extension ChainPlan {
+    fileprivate var httpFilters: [HTTPServerPlan.Filter] {
+        if case .http(let http) = terminal { http.filters } else { [] }
     }
 }
 

@@ -17,6 +17,7 @@ struct Metrics {
         writeProcess(&text)
         writeConfiguration(&text)
         writeListeners(&text)
+        writeFirstBytes(&text)
         writeClusters(&text)
         HTTPMetrics(registry: registry, snapshot: snapshot).write(to: &text)
         TLSMetrics(registry: registry, snapshot: snapshot, reloads: certificateReloads).write(to: &text)
@@ -58,6 +59,27 @@ struct Metrics {
         each { name, range in
             for (reason, stat) in reasons {
                 text.sample(["listener": name, "reason": reason], registry.sum(range, stat))
+            }
+        }
+    }
+
+    /// Listeners that look at what clients say first, before they choose a chain.
+    private func writeFirstBytes(_ text: inout PrometheusText) {
+        let listeners = snapshot.listeners.filter { listener in
+            listener.chains.contains { $0.configuration.match.looksAtFirstBytes }
+        }
+        guard !listeners.isEmpty else { return }
+        text.family(
+            "ringway_listener_first_bytes_total", .counter,
+            "What clients said first, where filter chains are chosen by it.")
+        let results: [(String, ListenerStat)] = [
+            ("client_hello", .firstBytesHello), ("plain", .firstBytesPlain), ("malformed", .firstBytesMalformed),
+            ("timeout", .firstBytesTimeouts),
+        ]
+        for listener in listeners {
+            for (result, stat) in results {
+                text.sample(
+                    ["listener": listener.configuration.name, "result": result], registry.sum(listener.stats, stat))
             }
         }
     }
@@ -104,7 +126,7 @@ struct Metrics {
 
     private func writeTraffic(_ text: inout PrometheusText) {
         let owners: [(label: String, name: String, range: StatsRegistry.Range, speaksTLS: Bool)] =
-            snapshot.listeners.map { ("listener", $0.configuration.name, $0.stats, $0.tls != nil) }
+            snapshot.listeners.map { ("listener", $0.configuration.name, $0.stats, $0.speaksTLS) }
             + snapshot.clusters.values.sorted { $0.name < $1.name }.map {
                 ("cluster", $0.name, $0.stats, $0.tls != nil)
             }

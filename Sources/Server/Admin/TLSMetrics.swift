@@ -10,7 +10,7 @@ struct TLSMetrics {
 
     func write(to text: inout PrometheusText) {
         let owners: [(label: String, name: String, range: StatsRegistry.Range)] =
-            snapshot.listeners.filter { $0.tls != nil }.map { ("listener", $0.configuration.name, $0.stats) }
+            snapshot.listeners.filter(\.speaksTLS).map { ("listener", $0.configuration.name, $0.stats) }
             + snapshot.clusters.values.filter { $0.tls != nil }.sorted { $0.name < $1.name }
             .map { ("cluster", $0.name, $0.stats) }
         text.family("ringway_tls_handshakes_total", .counter, "Finished TLS handshakes by version.")

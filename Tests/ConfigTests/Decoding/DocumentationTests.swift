@@ -12,7 +12,7 @@ private let documentation: String = {
     let examples = documentation.components(separatedBy: "```yaml\n").dropFirst().map {
         $0.components(separatedBy: "```")[0]
     }
-    #expect(examples.count == 10)
+    #expect(examples.count == 11)
     for var example in examples {
         if !example.contains("listeners:") {
             example += "listeners: [{ name: l, address: \":1\", network_filters: [x] }]\n"
@@ -32,6 +32,12 @@ private let documentation: String = {
     ("listeners", "1 to \(ConfigLimits.listeners.upperBound)", "required"),
     ("max_connections", "1 to \(ConfigLimits.connections.upperBound)", "no limit"),
     ("access.allow", "1 to \(ConfigLimits.accessRanges.upperBound)", "everybody"),
+    ("filter_chains", "1 to \(ConfigLimits.filterChains.upperBound)", "none"),
+    ("client_hello_timeout", "`1ms` to `1h`", "`\(ListenerConfiguration.defaultClientHelloTimeout)`"),
+    ("match.server_names", "1 to \(ConfigLimits.serverNames.upperBound)", "any"),
+    ("match.application_protocols", "1 to \(ConfigLimits.applicationProtocols.upperBound)", "any"),
+    ("match.destination_port", "1 to \(ConfigLimits.port.upperBound)", "any"),
+    ("match.source_ranges", "1 to \(ConfigLimits.accessRanges.upperBound)", "any"),
     ("certificates", "1 to \(ConfigLimits.certificates.upperBound)", "required"),
     ("handshake_timeout", "`1ms` to `1h`", "`\(ListenerTLSConfiguration.defaultHandshakeTimeout)`"),
     ("verify_san", "1 to \(ConfigLimits.subjectNames.upperBound)", "`sni`"),
