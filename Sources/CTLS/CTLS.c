@@ -111,6 +111,29 @@ static void note_records(struct rw_tls_io *io, const uint8_t *bytes, size_t coun
   }
 }
 
+// Each record that is written uses up a number, which whoever goes on with the session has to know.
+static void note_written(struct rw_tls_io *io, const uint8_t *bytes, size_t count) {
+  while (count > 0) {
+    size_t step;
+    if (io->written_body_left > 0) {
+      step = count < io->written_body_left ? count : io->written_body_left;
+      io->written_body_left -= (uint32_t)step;
+    } else {
+      step = (size_t)(HEADER_BYTES - io->written_header_have);
+      if (step > count) step = count;
+      memcpy(io->written_header + io->written_header_have, bytes, step);
+      io->written_header_have = (uint8_t)(io->written_header_have + step);
+      if (io->written_header_have == HEADER_BYTES) {
+        io->written_body_left = (uint32_t)io->written_header[3] << 8 | io->written_header[4];
+        io->written_header_have = 0;
+        if (io->written_header[0] == RW_RECORD_DATA) io->written_data_records++;
+      }
+    }
+    bytes += step;
+    count -= step;
+  }
+}
+
 static int io_read(BIO *bio, char *bytes, int wanted) {
   struct rw_tls_io *io = BIO_get_data(bio);
   BIO_clear_retry_flags(bio);
@@ -141,6 +164,7 @@ static int io_write(BIO *bio, const char *bytes, int wanted) {
   }
   size_t count = (size_t)wanted < io->out_left ? (size_t)wanted : io->out_left;
   memcpy(io->out, bytes, count);
+  note_written(io, io->out, count);
   io->out += count;
   io->out_left -= count;
   return (int)count;

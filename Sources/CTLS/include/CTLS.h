@@ -2,6 +2,8 @@
 // as macros. No policy: what to encrypt, when, and who is trusted is decided in Engine.
 #pragma once
 
+#include "CTLSRecords.h"
+
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -32,6 +34,11 @@ struct rw_tls_io {
   /// Bytes of the next record's header that came already, 0 to 4.
   uint8_t header_have;
   uint8_t header[5];
+  /// The same of what is written, and how many records of data's type were begun since this was last set to 0.
+  uint8_t written_header_have;
+  uint8_t written_header[5];
+  uint32_t written_body_left;
+  uint32_t written_data_records;
 };
 
 /// Whether the bytes read so far end in the middle of a record.
