@@ -2,7 +2,9 @@
 // is known within 0.8 %. Nanoseconds from 0 to 2^37 (137 s); longer ones count in the last bucket.
 #pragma once
 
+#include <inttypes.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum { HISTOGRAM_STEPS = 128, HISTOGRAM_STEP_BITS = 7, HISTOGRAM_TOP_BIT = 36,
        HISTOGRAM_BUCKETS = HISTOGRAM_STEPS * (HISTOGRAM_TOP_BIT - HISTOGRAM_STEP_BITS + 2) };
@@ -31,4 +33,16 @@ static inline void histogram_add(histogram *h, uint64_t value) {
     h->counts[histogram_bucket(value)]++;
     h->total++;
     if (value > h->maximum) h->maximum = value;
+}
+
+// As members of a JSON object that others stand before.
+static inline void histogram_print(const histogram *h) {
+    const char *separator = "";
+    printf(", \"latency_max_ns\": %" PRIu64 ", \"latency_histogram\": [", h->maximum);
+    for (unsigned bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket++) {
+        if (!h->counts[bucket]) continue;
+        printf("%s[%" PRIu64 ",%" PRIu64 "]", separator, histogram_value(bucket), h->counts[bucket]);
+        separator = ",";
+    }
+    printf("]");
 }

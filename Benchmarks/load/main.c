@@ -177,17 +177,6 @@ static void stall(void) {
     nanosleep(&pause, NULL);
 }
 
-static void print_histogram(void) {
-    const char *separator = "";
-    printf(", \"latency_max_ns\": %" PRIu64 ", \"latency_histogram\": [", latencies.maximum);
-    for (unsigned bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket++) {
-        if (!latencies.counts[bucket]) continue;
-        printf("%s[%" PRIu64 ",%" PRIu64 "]", separator, histogram_value(bucket), latencies.counts[bucket]);
-        separator = ",";
-    }
-    printf("]");
-}
-
 int main(int argc, char **argv) {
     parse(argc, argv);
     prepare_process();
@@ -226,7 +215,7 @@ int main(int argc, char **argv) {
            after.steal_ns - before.steal_ns);
     printf(", \"resident_idle_bytes\": %" PRIu64 ", \"resident_loaded_bytes\": %" PRIu64, resident_idle,
            resident_bytes(&opt.proxy));
-    print_histogram();
+    histogram_print(&latencies);
     printf("}\n");
     return 0;
 }

@@ -36,6 +36,18 @@ def cpu_ns(pid: int) -> int:
         return 0
 
 
+def thread_cpu_ns(pids: list[int]) -> dict[int, int]:
+    """Of each thread that lives, by its id; the scheduler's own count (proc(5), schedstat)."""
+    found: dict[int, int] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                fields = _read(pid, f"task/{task.name}/schedstat").split()
+                if fields:
+                    found[int(task.name)] = int(fields[0])
+    return found
+
+
 def resident_bytes(pids: list[int]) -> int:
     return sum(1024 * sum(map(int, _RSS.findall(_read(pid, "smaps_rollup")))) for pid in pids)
 

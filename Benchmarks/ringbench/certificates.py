@@ -10,8 +10,9 @@ from pathlib import Path
 from . import tools
 
 NAME = "bench.example"
-CIPHER = "TLS_AES_128_GCM_SHA256"
-# Envoy's suites of TLS 1.3 cannot be set, so it is the clients that offer only one, and one group.
+CIPHER, GROUP = "TLS_AES_128_GCM_SHA256", "X25519"
+# Envoy's suites of TLS 1.3 cannot be set, so the clients offer only one, and one group. The other proxies are
+# configured with the same.
 _CLIENTS = f"""openssl_conf = library
 [library]
 ssl_conf = ssl
@@ -20,7 +21,7 @@ system_default = clients
 [clients]
 MinProtocol = TLSv1.3
 Ciphersuites = {CIPHER}
-Groups = X25519
+Groups = {GROUP}
 """
 
 

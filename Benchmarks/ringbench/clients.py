@@ -1,9 +1,11 @@
-"""A program of its own: connections that come and go or rest, over TLS or HTTP/2, which wrk and h2load cannot do.
+"""A program of its own: TLS connections that come and go and HTTP/2 ones that rest, which wrk and h2load cannot do.
 
     python3 -m ringbench.clients handshakes PORT --seconds S [--resume]
-    python3 -m ringbench.clients idle PORT --connections N --protocol tls|h2
+    python3 -m ringbench.clients idle PORT --connections N
+    python3 -m ringbench.clients scrape PORT
 
-It prints one line of JSON. `idle` then keeps its connections until its standard input ends.
+It prints one line of JSON. `idle` then keeps its connections until its standard input ends; `scrape` reads /metrics
+each second until then, and prints how often it did.
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import select
 import socket
 import ssl
 import struct
 import sys
 import threading
 import time
+import urllib.request
 
 from .certificates import CIPHER, NAME
 
@@ -34,23 +38,24 @@ class Failed(RuntimeError):
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="clients", description=__doc__)
-    parser.add_argument("mode", choices=["handshakes", "idle"])
+    parser.add_argument("mode", choices=["handshakes", "idle", "scrape"])
     parser.add_argument("port", type=int)
     parser.add_argument("--seconds", type=float, default=1)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--connections", type=int, default=1)
-    parser.add_argument("--protocol", choices=["tls", "h2"], default="tls")
     options = parser.parse_args()
     if options.mode == "handshakes":
         print(json.dumps(handshakes(options.port, options.seconds, options.resume)))
+        return 0
+    if options.mode == "scrape":
+        print(scrape(options.port))
         return 0
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     held, problem = [], ""
     try:
-        context = client_context()
         for _ in range(options.connections):
-            held.append(_rest_tls(options.port, context) if options.protocol == "tls" else _rest_http2(options.port))
+            held.append(_rest_http2(options.port))
     except (OSError, Failed) as error:
         problem = str(error)
     print(json.dumps({"connected": len(held), "problem": problem}), flush=True)
@@ -118,16 +123,22 @@ def _connect_tls(port: int, context: ssl.SSLContext, session: ssl.SSLSession | N
     return secured
 
 
+# Metrics
+
+
+def scrape(port: int) -> int:
+    """Reads all metrics each second until standard input ends; how often."""
+    count = 0
+    while True:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=TIMEOUT_S) as answer:
+            while answer.read(1 << 20):
+                pass
+        count += 1
+        if select.select([sys.stdin], [], [], 1)[0]:
+            return count
+
+
 # Idle connections
-
-
-def _rest_tls(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
-    secured = _connect_tls(port, context, None)
-    secured.sendall(f"GET /1024/0 HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode())
-    received = b""
-    while len(received.partition(b"\r\n\r\n")[2]) < 1024:
-        received += _some(secured)
-    return secured
 
 
 def _rest_http2(port: int) -> socket.socket:

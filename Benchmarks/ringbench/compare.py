@@ -17,9 +17,10 @@ from pathlib import Path
 
 from . import system, tools, workloads
 from .peers import Peer, Ringway
+from .plan import SAMPLES, Plan
 from .progress import Progress, format_duration
 from .results import Results
-from .runner import Plan, Runner
+from .runner import Runner
 
 DEFAULT_WORKLOADS = ",".join(
     [
@@ -77,10 +78,11 @@ def _build_commit(commit: str, stack: contextlib.ExitStack) -> Path:
 
 
 def _build(tree: Path) -> Path:
+    """As what ships is built, by that tree's own script; commits from before there was one are built plainly."""
     print(f"building {tree}", file=sys.stderr)
-    subprocess.run(
-        ["swift", "build", "-c", "release", "--product", "ringway"], cwd=tree, check=True, stdout=sys.stderr
-    )
+    script = tree / "scripts/release"
+    command = [str(script)] if script.exists() else ["swift", "build", "-c", "release", "--product", "ringway"]
+    subprocess.run(command, cwd=tree, check=True, stdout=sys.stderr)
     return tree / ".build/release/ringway"
 
 
@@ -98,11 +100,11 @@ def _measure(base: Path, head: Path, options: argparse.Namespace) -> tuple[Resul
     plan = Plan(chosen, peers, options.runs, WARM_UP_S, options.window)
     folder = tools.RESULTS / time.strftime("compare-%Y-%m-%d-%H%M%S")
     folder.mkdir(parents=True)
-    progress = Progress(plan.run_count(), plan.expected_run_s())
+    progress = Progress(plan.run_count(), plan.expected_s())
     progress.say(
         f"{plan.run_count()} runs, about {format_duration(progress.remaining_s())}; Ctrl-C keeps what is there"
     )
-    runner, interrupted = Runner(plan, folder / "samples.jsonl", progress), False
+    runner, interrupted = Runner(plan, folder / SAMPLES, progress), False
     notes: list[str] = []
     with system.network_settings(notes):
         try:

@@ -94,6 +94,8 @@ DRIVERS: dict[str, Callable[[Run], dict]] = {
     "reload": reload_under_load,
     "wrk": external.wrk,
     "h2load": external.h2load,
+    "tlsload": external.tlsload,
+    "balance": external.balance,
     "handshakes": external.handshakes,
     "resting": external.resting,
 }

@@ -1,7 +1,7 @@
-"""Drivers for TLS and HTTP/2: wrk, h2load and `clients`, with a backend in a process of its own.
+"""Drivers for TLS, HTTP/2 and gRPC: wrk, h2load, tlsload and `clients`, with a backend in a process of its own.
 
-Those programs cannot say when their warm-up ended, so the account begins before their first connection and ends after
-their last: the handshakes of kept connections are in it, a hundredth of the whole or less.
+wrk, h2load and `clients` cannot say when their warm-up ended, so the account begins before their first connection and
+ends after their last: the handshakes of kept connections are in it, a hundredth of the whole or less.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from . import system, tools
-from .accounting import Usage, cpu_ns, resident_bytes
-from .certificates import CIPHER, certificate
+from .accounting import Usage, cpu_ns, resident_bytes, thread_cpu_ns
+from .certificates import CIPHER, GROUP, certificate
 from .run import LoadFailed, Run
 
 START_TIMEOUT_S = 10
 LOAD_TIMEOUT_S = 120
 # For what proxies give back once a connection rests.
 SETTLE_S = 1.5
+GRPC_PATH = "/bench.Echo/Unary"
+BALANCE_SETS = 5
 
 
 def wrk(run: Run) -> dict:
@@ -46,8 +47,91 @@ def h2load(run: Run) -> dict:
     milliseconds = round(1000 * (run.warm_up_s + run.window_s))
     scheme = "https" if "tls" in run.setup.features else "http"
     command = ["h2load", "-t1", f"-c{load['connections']}", f"-m{load['streams']}", f"-D{milliseconds}ms"]
-    command += [f"{scheme}://127.0.0.1:{run.setup.listeners[0].port}/{load['size']}/0"]
-    return _measured(run, command, read_h2load)
+    # What it offers by itself is more than the clients' configuration says, and two servers prefer another suite.
+    command += [f"--tls13-ciphers={CIPHER}", f"--groups={GROUP}"]
+    command += _grpc_options(run) if "grpc" in run.setup.features else []
+    path = GRPC_PATH if "grpc" in run.setup.features else f"/{load['size']}/0"
+    url = f"{scheme}://127.0.0.1:{run.setup.listeners[0].port}{path}"
+    return _measured(run, [*command, url], read_h2load)
+
+
+def _grpc_options(run: Run) -> list[str]:
+    """A unary call's message (its length in four bytes, behind a zero for "not compressed") as h2load's content."""
+    message, size = run.setup.directory / "message", run.workload.load["size"]
+    message.write_bytes(b"\0" + size.to_bytes(4) + b"x" * size)
+    return ["--data", str(message), "-H", "content-type: application/grpc", "-H", "te: trailers"]
+
+
+def _check_grpc(run: Run) -> None:
+    """One call by another client: h2load counts answers and does not look at their trailers."""
+    scheme = "https" if "tls" in run.setup.features else "http"
+    command = ["nghttp", "-nv", *_grpc_options(run), f"{scheme}://127.0.0.1:{run.setup.listeners[0].port}{GRPC_PATH}"]
+    with _process(run, command) as client:
+        said = client.communicate(timeout=LOAD_TIMEOUT_S)[0].decode(errors="replace")
+    answered = sum(int(n) for n in re.findall(r"recv\S* DATA frame <length=(\d+)", _without_colours(said)))
+    if "grpc-status: 0" not in _without_colours(said) or answered != 5 + run.workload.load["size"]:
+        raise LoadFailed(f"no gRPC answer: {answered} bytes of content: {said[-300:]}")
+
+
+def _without_colours(text: str) -> str:
+    return re.sub("\x1b\\[[0-9;]*m", "", text)
+
+
+def tlsload(run: Run) -> dict:
+    """HTTPS over kept connections in an open loop, with or without a flood of handshakes beside it."""
+    load = run.workload.load
+    return _tlsload(run, {"rate": run.rate, "flood": load.get("flood", 0)}, run.window_s)
+
+
+def _tlsload(run: Run, more: dict[str, object], window_s: float) -> dict:
+    assert run.proxy is not None
+    load = run.workload.load
+    options = more | {
+        "port": run.setup.listeners[0].port,
+        "connections": load["connections"],
+        "size": load["size"],
+        "warm-up": run.warm_up_s,
+        "window": window_s,
+        "pids": ",".join(map(str, run.proxy.pids)),
+        "cipher": CIPHER,
+        "group": GROUP,
+    }
+    with _backend(run):
+        command = [str(tools.tlsload()), *(f"--{name}={value}" for name, value in options.items())]
+        with _process(run, [*command, *["--idle"] * (load["mode"] == "idle")]) as client:
+            output, problems = client.communicate(timeout=LOAD_TIMEOUT_S)
+    try:
+        sample = json.loads(output)
+    except json.JSONDecodeError:
+        raise LoadFailed(f"tlsload: {problems.decode()[-300:]}") from None
+    if "failure" in sample:
+        raise LoadFailed(f"tlsload: {sample['failure']} ({sample['errors']} errors)")
+    return sample
+
+
+def balance(run: Run) -> dict:
+    """How evenly a few long connections fall on the workers, from the CPU time of each. Which worker gets one
+    is settled when it comes, so several sets of connections come one after the other, and their mean counts.
+    """
+    assert run.proxy is not None
+    load, factors = run.workload.load, []
+    url = f"http://127.0.0.1:{run.setup.listeners[0].port}/{load['size']}/0"
+    milliseconds = round(1000 * run.window_s / BALANCE_SETS)
+    command = ["h2load", "-t1", f"-c{load['connections']}", f"-m{load['streams']}", f"-D{milliseconds}ms", url]
+    total = Counter()
+    with _backend(run):
+        idle = resident_bytes(run.proxy.pids)
+        for _ in range(BALANCE_SETS):
+            before = thread_cpu_ns(run.proxy.pids)
+            with _process(run, command) as client:
+                total.update(read_h2load(client.communicate(timeout=LOAD_TIMEOUT_S)[0].decode()))
+            after = thread_cpu_ns(run.proxy.pids)
+            used = sorted(after[thread] - before.get(thread, 0) for thread in after)[-run.setup.workers :]
+            factors.append(max(used) * len(used) / max(1, sum(used)))
+        loaded = resident_bytes(run.proxy.pids)
+    more = {"imbalance": sum(factors) / len(factors), "imbalances": factors, "window_ns": round(1e9 * run.window_s)}
+    more |= {"resident_idle_bytes": idle, "resident_loaded_bytes": loaded}
+    return _sample(run, load["connections"]) | dict(total) | more
 
 
 def handshakes(run: Run) -> dict:
@@ -61,11 +145,12 @@ def resting(run: Run) -> dict:
     """Connections that rest after one GET each."""
     assert run.proxy is not None
     load = run.workload.load
-    protocol = "tls" if "tls" in run.setup.features else "h2"
+    if "tls" in run.setup.features:
+        return _tlsload(run, {}, SETTLE_S)
     options = ["idle", str(run.setup.listeners[0].port), f"--connections={load['connections']}"]
     with _backend(run):
         idle = resident_bytes(run.proxy.pids)
-        with _process(run, _clients([*options, "--protocol", protocol]), stdin=subprocess.PIPE) as clients:
+        with _process(run, _clients(options), stdin=subprocess.PIPE) as clients:
             said = json.loads(clients.stdout.readline() or b"{}")
             if said.get("connected") != load["connections"]:
                 raise LoadFailed(f"not all connections stand: {said}")
@@ -97,8 +182,9 @@ def read_h2load(text: str) -> dict:
     if not requests or not statuses or not content:
         raise ValueError("no summary")
     cipher = re.search(r"^Cipher: (\S+)", text, re.MULTILINE)
-    if cipher and cipher[1] != CIPHER:
-        raise ValueError(f"cipher {cipher[1]}")
+    key = re.search(r"^Server Temp Key: (\S+)", text, re.MULTILINE)
+    if cipher and (cipher[1] != CIPHER or (key and key[1] != GROUP)):
+        raise ValueError(f"cipher {cipher[1]}, key {key[1] if key else '?'}")
     succeeded, *wrong = map(int, requests.groups())
     # What was answered in part when the time was up has a status, and does not count as succeeded.
     errors = sum(wrong) + max(0, succeeded - int(statuses[1]))
@@ -112,6 +198,8 @@ def _measured(run: Run, command: list[str], read: Callable[[str], dict]) -> dict
     """Runs `command` to its end between two readings of the proxy's accounts."""
     assert run.proxy is not None
     with _backend(run) as backend:
+        if "grpc" in run.setup.features:
+            _check_grpc(run)
         idle = resident_bytes(run.proxy.pids)
         before, load_before, began = Usage.of(run.proxy.pids), _load_cpu_ns(backend.pid), time.monotonic_ns()
         with _process(run, command) as load:
@@ -145,6 +233,38 @@ def _sample(run: Run, connections: int) -> dict:
     return sample | {"connections": connections, "size": run.workload.load["size"], "latency_histogram": []}
 
 
+@contextlib.contextmanager
+def scraper(run: Run) -> Iterator[None]:
+    """Somebody who reads the metrics each second, if the peer is one that is read."""
+    if not run.peer.is_scraped:
+        yield
+        return
+    # Behind what is measured in the queue for their CPU: what counts is what the proxy does for it.
+    with _process(
+        run, ["nice", "-n", "19", *_clients(["scrape", str(run.setup.admin_port)])], stdin=subprocess.PIPE
+    ) as reader:
+        yield
+        reader.stdin.close()
+        count = int(reader.stdout.read() or 0)
+        if not count:
+            raise LoadFailed(f"no metrics were read: {reader.stderr.read().decode()[-300:]}")
+
+
+@contextlib.contextmanager
+def collector(run: Run) -> Iterator[None]:
+    """Somebody who takes the spans, if the peer is one that sends them."""
+    if not run.peer.is_collected:
+        yield
+        return
+    command = [str(tools.http2_backend()), str(run.setup.collector_port)]
+    with _listening(run, command, run.setup.collector_port) as server:
+        yield
+        server.terminate()
+        took = json.loads(server.communicate(timeout=START_TIMEOUT_S)[0] or b"{}")
+        if not took.get("bytes"):
+            raise LoadFailed("the collector got no spans")
+
+
 def _clients(options: list[str]) -> list[str]:
     return [sys.executable, "-m", "ringbench.clients", *options]
 
@@ -156,22 +276,25 @@ def _load_cpu_ns(backend: int) -> int:
 
 @contextlib.contextmanager
 def _backend(run: Run) -> Iterator[subprocess.Popen]:
-    """HTTP/1.1 by ringload, HTTP/2 by nghttpd; the path's first part is how large an answer it wants."""
-    port, size = run.backend_port, run.workload.load["size"]
+    """HTTP/1.1 by ringload, HTTP/2 and gRPC by http2-backend; the path says how large an answer it wants."""
+    port = run.backend_port
     if "h2-upstream" in run.setup.features:
-        content: Path = run.setup.directory / "content"
-        (content / str(size)).mkdir(parents=True)
-        (content / str(size) / "0").write_bytes(b"x" * size)
-        command = ["nghttpd", "-a", "127.0.0.1", "--no-tls", "-d", str(content), str(port)]
+        command = [str(tools.http2_backend()), str(port)]
     else:
         command = [str(tools.ringload()), "serve", "--http", "get", "--backend-port", str(port)]
-    with _process(run, command) as backend:
+    with _listening(run, command, port) as backend:
+        yield backend
+
+
+@contextlib.contextmanager
+def _listening(run: Run, command: list[str], port: int) -> Iterator[subprocess.Popen]:
+    with _process(run, command) as server:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not system.is_listening(port):
-            if backend.poll() is not None or time.monotonic() > deadline:
+            if server.poll() is not None or time.monotonic() > deadline:
                 raise LoadFailed(f"{command[0]} does not listen on {port}")
             time.sleep(0.02)
-        yield backend
+        yield server
 
 
 @contextlib.contextmanager

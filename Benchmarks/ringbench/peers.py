@@ -7,13 +7,14 @@ import os
 import resource
 import signal
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from . import system, templates, tools
-from .certificates import certificate
+from .certificates import CIPHER, GROUP, certificate
 from .topology import Listener, Topology
 
 START_TIMEOUT_S = 20.0
@@ -35,6 +36,8 @@ class Setup:
     directory: Path
     protocol: str = "tcp"
     features: frozenset[str] = frozenset()
+    admin_port: int = 0
+    collector_port: int = 0
 
     @property
     def has_many_routes(self) -> bool:
@@ -66,6 +69,11 @@ class Peer:
     """A proxy that can be configured and started. Subclasses say how."""
 
     is_limit = False
+    # The same proxy with more turned on: it is compared with itself alone.
+    is_variant = False
+    # Needs somebody who reads its metrics each second, or who takes its spans.
+    is_scraped = False
+    is_collected = False
     # By protocol. Other files that a configuration refers to: their templates, by the name they get.
     templates: ClassVar[dict[str, str]] = {}
     more_files: ClassVar[dict[str, str]] = {}
@@ -114,9 +122,11 @@ class Peer:
             "tls": setup.uses_tls,
             "alpn": setup.alpn,
             "upstream_http2": setup.uses_http2_upstream,
+            "grpc": "grpc" in setup.features,
+            "plain_http": "grpc" not in setup.features,
         }
         if setup.uses_tls:
-            variables |= {"cert": certificate().cert, "key": certificate().key}
+            variables |= {"cert": certificate().cert, "key": certificate().key, "cipher": CIPHER, "group": GROUP}
         variables |= self.variables(setup)
         for name, more in self.more_files.items():
             self._write(setup, more, setup.directory / name, variables)
@@ -133,12 +143,40 @@ class Peer:
 class Ringway(Peer):
     templates: ClassVar = {"tcp": "ringway.yaml.in", "http": "ringway-http.yaml.in"}
 
-    def __init__(self, binary: Path, name: str = "ringway", label: str = "Ringway"):
+    def __init__(self, binary: Path, name: str = "ringway", label: str = "Ringway", **more):
         super().__init__(name, label)
         self.binary = binary
+        self.is_variant = bool(more)
+        self.is_scraped = bool(more.get("scraped"))
+        self.is_collected = "sampling" in more
+        self.sampling = more.get("sampling", "")
 
     def missing(self) -> str | None:
-        return None if os.access(self.binary, os.X_OK) else f"no {self.binary}; `make release` builds it"
+        if not os.access(self.binary, os.X_OK):
+            return f"no {self.binary}; `make release` builds it"
+        return self._refuses_tracing() if self.is_collected else None
+
+    def _refuses_tracing(self) -> str | None:
+        with tempfile.TemporaryDirectory() as folder:
+            listeners = Topology().build("http", first_port=5000, backend_port=5001)
+            config = self.write_config(Setup(listeners, 1, 0, 1, Path(folder), "http"))
+            checked = subprocess.run([str(self.binary), "check", str(config)], capture_output=True, text=True)
+        said = (checked.stdout + checked.stderr).strip().partition("\n")[0].partition("error: ")[2]
+        return f"this binary cannot trace: {said}" if checked.returncode else None
+
+    def variables(self, setup: Setup) -> dict[str, object]:
+        return {
+            "observed": self.is_variant,
+            "unobserved": not self.is_variant,
+            "traced": self.is_collected,
+            "sampling": self.sampling,
+            "admin_port": setup.admin_port,
+            "collector_port": setup.collector_port,
+        }
+
+    def options(self) -> str:
+        extra = ", request ids, admin listener" * self.is_variant + ", `/metrics` read each second" * self.is_scraped
+        return super().options() + extra + f", {self.sampling} of requests traced to OTLP" * self.is_collected
 
     def version(self) -> str:
         return system.first_line([str(self.binary), "version"])
@@ -180,7 +218,8 @@ class HAProxy(Peer):
         """Options of `bind` and `server` for TLS and HTTP/2."""
         bind = " proto h2" if setup.uses_http2 else ""
         if setup.uses_tls:
-            bind = f" ssl crt {certificate().both} ssl-min-ver TLSv1.3 alpn {setup.alpn}"
+            bind = f" ssl crt {certificate().both} ssl-min-ver TLSv1.3 ciphersuites {CIPHER} curves {GROUP}"
+            bind += f" alpn {setup.alpn}"
         return {"bind_options": bind, "server_options": " proto h2" if setup.uses_http2_upstream else ""}
 
     def command(self, setup: Setup, config: Path) -> list[str]:
@@ -292,6 +331,9 @@ def known_peers(ringway: Path) -> list[Peer]:
     """In the order in which reports show them."""
     return [
         Ringway(ringway),
+        Ringway(ringway, "ringway-scraped", "Ringway, metrics read each second", scraped=True),
+        Ringway(ringway, "ringway-observed", "Ringway, ids, metrics, 1 % traced", scraped=True, sampling="1%"),
+        Ringway(ringway, "ringway-traced", "Ringway, 100 % traced to OTLP", scraped=True, sampling="100%"),
         HAProxy("haproxy", "HAProxy"),
         HAProxy("haproxy-splice", "HAProxy, splicing", splice=True),
         HAProxy("haproxy-pipes", "HAProxy, splicing, 256 KiB pipes", splice=True, pipe_bytes=256 << 10),

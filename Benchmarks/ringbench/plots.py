@@ -16,15 +16,21 @@ COLOURS = {
     "haproxy": "#0072B2",
     "haproxy-splice": "#56B4E9",
     "haproxy-pipes": "#A6D8F5",
+    "ringway-scraped": "#F0A868",
+    "ringway-observed": "#F0A868",
+    "ringway-traced": "#B8860B",
     "nginx": "#009E73",
     "envoy": "#CC79A7",
     "limit-copying": "#8A8A8A",
     "limit-splicing": "#8A8A8A",
+    "limit-forwarding": "#8A8A8A",
+    "limit": "#8A8A8A",
     "base": "#0072B2",
     "head": "#D55E00",
 }
 WIDTH, LABEL_WIDTH, RIGHT = 860, 190, 130
-BAR, GAP, TOP, BOTTOM = 15, 16, 84, 48
+BAR, GAP, TOP, BOTTOM = 15, 16, 84, 34
+ROW = 24
 
 
 @dataclass(frozen=True)
@@ -39,20 +45,14 @@ class Bar:
     text: str
 
 
-def bars(
-    title: str,
-    subtitle: str,
-    footnote: str,
-    groups: list[tuple[str, list[Bar]]],
-    reference: tuple[float, str] | None = None,
-) -> str:
+def bars(title: str, subtitle: str, footnote: str, groups: list[tuple[str, list[Bar]]]) -> str:
     """Horizontal bars in groups, one colour a peer, whiskers from the lowest to the highest sample."""
     everything = [bar for _, group in groups for bar in group]
     longest = max((max(bar.value, bar.high) for bar in everything), default=1.0) or 1.0
     scale = (WIDTH - LABEL_WIDTH - RIGHT) / longest
     height = TOP + sum(len(group) * BAR + GAP for _, group in groups) + BOTTOM
-    parts, y = [_text(16, 26, title, 17, weight="600"), _text(16, 46, subtitle, 12, "#555")], TOP
-    parts += _legend(everything, 68) + [_text(16, height - 8, footnote, 10, "#777")]
+    parts, y = _heading(title, subtitle, footnote, height), TOP
+    parts += _legend(everything, 68)
     for name, group in groups:
         middle = y + len(group) * BAR / 2
         parts += [_text(LABEL_WIDTH - 10, middle + 4, name, 12, anchor="end")]
@@ -60,11 +60,60 @@ def bars(
             parts += _bar(bar, y, scale)
             y += BAR
         y += GAP
-    if reference:
-        x = LABEL_WIDTH + reference[0] * scale
-        end = f'x2="{x:.1f}" y2="{y - GAP + 4:.1f}"'
-        parts.append(f'<line x1="{x:.1f}" y1="{TOP - 6}" {end} stroke="#222" stroke-dasharray="4 3"/>')
-        parts.append(_text(x, y - GAP + 20, reference[1], 11, "#222", anchor="middle"))
+    return _document(WIDTH, height, parts)
+
+
+def _heading(title: str, subtitle: str, footnote: str, height: float) -> list[str]:
+    return [
+        _text(16, 26, title, 17, weight="600"),
+        _text(16, 46, subtitle, 12, "#555"),
+        _text(16, height - 8, footnote, 10, "#777"),
+    ]
+
+
+def multiples(title: str, subtitle: str, footnote: str, rows: list[tuple[str, str, list[Bar]]]) -> str:
+    """A row of dots for each (name, note, values), on a logarithmic axis with a line at 1: what lies to the right of
+    it costs more, what lies to the left less. Thin lines are intervals.
+    """
+    left, right = 292, 96
+    everything = [bar for _, _, dots in rows for bar in dots]
+    low = min([0.5, *(bar.value for bar in everything)]) * 0.9
+    high = max([4.0, *(bar.value for bar in everything)]) * 1.1
+    height = TOP + 24 + len(rows) * ROW + BOTTOM
+    bottom = height - BOTTOM + 4
+
+    def x_of(value: float) -> float:
+        part = math.log(min(max(value, low), high) / low) / math.log(high / low)
+        return left + part * (WIDTH - left - right)
+
+    parts = _heading(title, subtitle, footnote, height) + _legend(everything, 68)
+    parts.append(_text(WIDTH - right + 14, TOP + 6, "Ringway", 11, COLOURS["ringway"], weight="600"))
+    for tick in (2.0**power for power in range(-6, 7)):
+        if low <= tick <= high:
+            x, is_one = x_of(tick), tick == 1
+            style = 'stroke="#222" stroke-width="1.5"' if is_one else 'stroke="#ddd"'
+            parts.append(f'<line x1="{x:.1f}" y1="{TOP + 12}" x2="{x:.1f}" y2="{bottom:.1f}" {style}/>')
+            colour, weight = (COLOURS["ringway"], "600") if is_one else ("#222", "400")
+            parts.append(_text(x, TOP + 6, f"{tick:.2g} ×", 11, colour, anchor="middle", weight=weight))
+    y = TOP + 24.0
+    for index, (name, note, dots) in enumerate(rows):
+        centre = y + ROW / 2
+        if index % 2 == 0:
+            parts.insert(0, f'<rect x="0" y="{y:.1f}" width="{WIDTH}" height="{ROW}" fill="#f6f6f6"/>')
+        parts += [
+            _text(left - 12, centre + 4, name, 12, anchor="end"),
+            _text(WIDTH - right + 14, centre + 4, note, 12),
+        ]
+        for bar in dots:
+            colour, x = COLOURS.get(bar.peer, "#444"), x_of(bar.value)
+            span = f'x1="{x_of(bar.low):.1f}" y1="{centre:.1f}" x2="{x_of(bar.high):.1f}" y2="{centre:.1f}"'
+            parts.append(f'<line {span} stroke="{colour}" stroke-width="2" stroke-opacity="0.5"/>')
+            if bar.peer.startswith("limit"):
+                mark = f'd="M{x:.1f} {centre - 8:.1f}v16" stroke="{colour}" stroke-width="3"'
+                parts.append(f"<path {mark}/>")
+            else:
+                parts.append(f'<circle cx="{x:.1f}" cy="{centre:.1f}" r="5.5" fill="{colour}"/>')
+        y += ROW
     return _document(WIDTH, height, parts)
 
 
@@ -103,7 +152,8 @@ def percentile_curves(title: str, footnote: str, curves: list[tuple[str, str, li
     def y_of(us: float) -> float:
         return top + (high - math.log10(us)) / max(high - low, 1) * (height - top - bottom)
 
-    parts = [_text(16, 26, title, 17, weight="600"), _text(16, height - 10, footnote, 10, "#777")]
+    size = 17 if len(title) <= 80 else 13
+    parts = [_text(16, 26, title, size, weight="600"), _text(16, height - 10, footnote, 10, "#777")]
     for power in range(low, high + 1):
         y = y_of(10.0**power)
         parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{width - right}" y2="{y:.1f}" stroke="#ddd"/>')

@@ -6,26 +6,34 @@ import shutil
 import sys
 import time
 
+# So many runs teach how wrong the plan's guess is.
+ENOUGH_RUNS = 5
+
 
 class Progress:
-    """Learns from the runs so far how long a run takes."""
+    """Knows how long the plan guesses the runs to take, and learns how wrong that is."""
 
-    def __init__(self, total: int, expected_run_s: float, stream=sys.stderr):
-        self._total = total
-        self._done = 0
-        self._expected_run_s = expected_run_s
-        self._begun = time.monotonic()
+    def __init__(self, total: int, expected_s: float, deadline: float | None = None, stream=sys.stderr):
+        self._total, self._expected_s = total, expected_s
+        self._done, self._done_s = 0, 0.0
+        self._deadline = deadline
+        self._begun: float | None = None
+        self._spent_s = 0.0
         self._stream = stream
         self._terminal = stream.isatty()
         self._last_heading = ""
 
+    def learned(self, expected_s: float) -> float:
+        """What such a guess means, as far as is known by now."""
+        return expected_s * self._spent_s / self._done_s if self._done >= ENOUGH_RUNS else expected_s
+
     def remaining_s(self) -> float:
-        elapsed = time.monotonic() - self._begun
-        run_s = elapsed / self._done if self._done >= 5 else self._expected_run_s
-        return run_s * (self._total - self._done)
+        left_s = self.learned(self._expected_s - self._done_s)
+        return left_s if self._deadline is None else max(0.0, min(left_s, self._deadline - time.monotonic()))
 
     def step(self, heading: str, detail: str) -> None:
         """A run begins."""
+        self._begun = time.monotonic()
         left = format_duration(self.remaining_s())
         if self._terminal:
             line = f"[{self._done + 1}/{self._total}] {left} left · {heading} · {detail}"
@@ -36,8 +44,11 @@ class Progress:
         self._last_heading = heading
         self._stream.flush()
 
-    def finish_step(self) -> None:
+    def finish_step(self, expected_s: float) -> None:
+        """The run that began last took what the plan had guessed as `expected_s`."""
         self._done += 1
+        self._done_s += expected_s
+        self._spent_s += time.monotonic() - (self._begun or time.monotonic())
 
     def say(self, text: str) -> None:
         """A line that stays."""

@@ -3,48 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import plots, stats
-from .results import LIMIT, Results, Verdict
+from .record import ROUNDS_PER_RUN, Record
+from .results import LIMIT, Results, Target, Verdict
 from .workloads import LOST, P99, RESIDENT, Workload
 
 SUBJECT = "ringway"
 # A load generator busier than this may itself be what a throughput or a latency shows.
 LOAD_BUSY_LIMIT = 0.9
+# What plots show as one: a proxy in whichever of these settings costs least.
+BEST_OF = {
+    "bare relay in C": ("limit-copying", "limit-splicing", "limit-forwarding"),
+    "HAProxy (its best setting)": ("haproxy", "haproxy-splice", "haproxy-pipes"),
+    "nginx": ("nginx",),
+    "Envoy": ("envoy",),
+}
 PERCENTILES = [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999]
 
 
-@dataclass
-class Context:
-    """What a report says besides figures."""
-
-    date: str
-    command: str
-    commit: str
-    machine: dict[str, str]
-    rounds: int
-    warm_up_s: float
-    window_s: float
-    interrupted: bool = False
-    notes: list[str] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)  # peer: why
-    versions: dict[str, str] = field(default_factory=dict)
-
-
-def write(folder: Path, results: Results, verdicts: list[Verdict], context: Context) -> Path:
-    """Writes everything into `folder` and returns the report's path."""
-    drawn = _write_plots(folder, results, context)
+def write(folder: Path, results: Results, verdicts: list[Verdict], records: list[Record]) -> Path:
+    """Writes everything into `folder` and returns the report's path. Several records are several runs in one."""
+    drawn = _write_plots(folder, results, records[-1])
     sections = [
-        _heading(context),
+        _heading(records),
         _summary(results, drawn),
         _targets(verdicts),
         _weak_spots(results),
         *(_workload(results, workload, drawn) for workload in results.workloads),
         _growth(results),
         _void(results),
-        _how(results, context),
+        _how(results, records),
     ]
     report = folder / "report.md"
     report.write_text("\n\n".join(section for section in sections if section) + "\n")
@@ -54,16 +44,21 @@ def write(folder: Path, results: Results, verdicts: list[Verdict], context: Cont
 # Sections
 
 
-def _heading(context: Context) -> str:
-    lines = [f"# Benchmarks of {context.date}", ""]
-    lines += [f"- {name}: {value}" for name, value in context.machine.items()]
-    lines += [f"- Tree: {context.commit}", f"- Command: `{context.command}`"]
-    lines += [
-        f"- {context.rounds} rounds, {context.window_s:g} s windows after {context.warm_up_s:g} s of warm-up"
-        + (" (**interrupted**: fewer rounds for some)" if context.interrupted else "")
-    ]
-    lines += [f"- Note: {note}" for note in context.notes]
-    lines += [f"- Left out: {peer} ({why})" for peer, why in context.left_out.items()]
+def _heading(records: list[Record]) -> str:
+    machine, notes = dict(records[-1].machine), [note for record in records for note in record.notes]
+    lines = [f"# Benchmarks of {records[-1].date}", ""]
+    lines += [f"- {name}: {value}" for name, value in machine.items()]
+    if any(record.machine != machine for record in records):
+        lines.append("- **The runs below did not all have this machine**: see their own reports")
+    for record in records:
+        lines.append(
+            f"- Run of {record.date}: `{record.command}`, tree {record.commit}, {record.rounds} rounds,"
+            f" {record.window_s:g} s windows after {record.warm_up_s:g} s of warm-up"
+            + (" (**interrupted**: fewer rounds for some)" if record.interrupted else "")
+        )
+    lines += [f"- Note: {note}" for note in dict.fromkeys(notes)]
+    left_out = {peer: why for record in records for peer, why in record.left_out.items()}
+    lines += [f"- Left out: {peer} ({why})" for peer, why in left_out.items()]
     return "\n".join(lines)
 
 
@@ -72,7 +67,7 @@ def _summary(results: Results, drawn: dict[str, Path]) -> str:
     shown = [w for w in results.workloads if w.summary]
     if not shown:
         return ""
-    peers = [p for p in results.peers if not p.is_limit and p.name != "direct"]
+    peers = [p for p in results.peers if not (p.is_limit or p.is_variant or p.name == "direct")]
     peers = [p for p in peers if any(results.spread(w.name, p.name) for w in shown)]
     rows = []
     for workload in shown:
@@ -85,31 +80,53 @@ def _summary(results: Results, drawn: dict[str, Path]) -> str:
     table = _table(["Workload", "Unit", *(p.label for p in peers), "Bare relay"], rows, first_right=2)
     parts = ["## Summary", "Medians; lower is better, the lowest is bold.", table]
     if "summary" in drawn:
-        parts.append(f"![Cost of each proxy against a bare relay]({drawn['summary'].name})")
+        parts.append(f"![What each proxy needs against Ringway]({drawn['summary'].name})")
     return "\n\n".join(parts)
 
 
 def _targets(verdicts: list[Verdict]) -> str:
     measured = [verdict for verdict in verdicts if verdict.reached is not None]
-    if not measured:
-        return ""
-    rows = []
-    for verdict in verdicts:
-        target = verdict.target
-        if verdict.reached is None:
-            outcome = "not measured"
-        else:
-            doubt = "" if verdict.certain else " (within noise)" if _has_interval(verdict) else " (too few runs)"
-            outcome = ("reached" if verdict.reached else "**missed**") + doubt
-        against = target.over or ("bare relay" if target.peer == LIMIT else target.peer or "–")
-        wanted = target.ratio if target.at_most is None else target.at_most
-        figure = "–" if verdict.measured is None else _ratio_text(verdict.interval) or f"{verdict.measured:,.2f}"
-        source = f"{target.set}: {target.source}"
-        rows.append([target.workload, against, f"≤ {wanted:g}", figure, outcome, source])
     reached = sum(bool(verdict.reached) for verdict in measured)
-    lead = f"{reached} of {len(measured)} measured targets are reached ({len(verdicts)} in all)."
-    header = ["Workload", "Against", "Target", "Measured [95 % interval]", "Outcome", "Source"]
-    return "\n\n".join(["## Targets", lead, _table(header, rows, first_right=9)])
+    lead = f"{reached} of {len(measured)} measured targets are reached, {len(measured) - reached} are missed;"
+    lead += f" {len(verdicts) - len(measured)} of all {len(verdicts)} were not measured."
+    parts = ["## Targets", lead, _counts_by_set(verdicts)]
+    if measured:
+        header = ["Workload", "Against", "Target", "Measured [95 % interval]", "Outcome", "Source"]
+        parts.append(_table(header, [_target(verdict) for verdict in measured], first_right=9))
+    missing = [verdict.target for verdict in verdicts if verdict.reached is None]
+    if missing:
+        texts = (f"{target.workload} ({_against(target)} ≤ {_wanted(target):g})" for target in missing)
+        parts.append("Not measured: " + ", ".join(texts) + ".")
+    return "\n\n".join(parts)
+
+
+def _counts_by_set(verdicts: list[Verdict]) -> str:
+    rows = []
+    for name in dict.fromkeys(verdict.target.set for verdict in verdicts):
+        of_set = [verdict for verdict in verdicts if verdict.target.set == name]
+        reached = [verdict for verdict in of_set if verdict.reached]
+        missed = [verdict for verdict in of_set if verdict.reached is False]
+        unsure = sum(not verdict.certain for verdict in [*reached, *missed])
+        unmeasured = len(of_set) - len(reached) - len(missed)
+        rows.append([name, *map(str, (len(reached), len(missed), unsure, unmeasured))])
+    return _table(["Targets of", "Reached", "Missed", "of both: within noise", "Not measured"], rows)
+
+
+def _target(verdict: Verdict) -> list[str]:
+    target = verdict.target
+    doubt = "" if verdict.certain else " (within noise)" if _has_interval(verdict) else " (too few runs)"
+    outcome = ("reached" if verdict.reached else "**missed**") + doubt
+    figure = _ratio_text(verdict.interval) or f"{verdict.measured:,.2f}"
+    who = target.workload if target.subject == SUBJECT else f"{target.workload} ({target.subject})"
+    return [who, _against(target), f"≤ {_wanted(target):g}", figure, outcome, f"{target.set}: {target.source}"]
+
+
+def _against(target: Target) -> str:
+    return target.over or ("bare relay" if target.peer == LIMIT else target.peer or "itself")
+
+
+def _wanted(target: Target) -> float | None:
+    return target.ratio if target.at_most is None else target.at_most
 
 
 def _has_interval(verdict: Verdict) -> bool:
@@ -121,7 +138,7 @@ def _weak_spots(results: Results) -> str:
     lines = []
     for workload in results.workloads:
         for peer in results.peers_of(workload):
-            if peer.name == SUBJECT or peer.is_limit:
+            if peer.name == SUBJECT or peer.is_limit or peer.is_variant:
                 continue
             ratio = results.ratio(workload, SUBJECT, peer.name)
             if ratio and ratio.value > 1:
@@ -194,6 +211,8 @@ def _columns(
     if workload.metric is P99:
         columns.append(("p99.9 us", latency(0.999)))
         columns.append(("CPU us/request", other(_cpu_us_per_request, ".2f")))
+    if workload.load.get("flood"):
+        columns.append(("handshakes/s", other(lambda raw: raw["handshakes"] / raw["window_ns"] * 1e9, ",.0f")))
     columns.append(("RSS idle → loaded MiB", lambda peer: _resident(results, name, peer)))
     if workload.metric is not RESIDENT:
         columns.append(
@@ -219,12 +238,13 @@ def _growth(results: Results) -> str:
 def _void(results: Results) -> str:
     if not results.void:
         return ""
-    lines = [f"- {s.workload} · {s.peer} · round {s.round + 1}: {s.void}" for s in results.void]
+    lines = [f"- {s.workload} · {s.peer} · round {s.round % ROUNDS_PER_RUN + 1}: {s.void}" for s in results.void]
     return "\n\n".join(["## Void runs", "Runs with errors do not count.", "\n".join(lines)])
 
 
-def _how(results: Results, context: Context) -> str:
-    rows = [[p.label, context.versions.get(p.name, ""), p.options()] for p in results.peers]
+def _how(results: Results, records: list[Record]) -> str:
+    versions = {peer: version for record in records for peer, version in record.versions.items()}
+    rows = [[p.label, versions.get(p.name, ""), p.options()] for p in results.peers]
     table = _table(["Proxy", "Version", "Options"], rows, first_right=9)
     text = (
         "The proxy runs on CPUs of its own, load and backend on another; each run starts a fresh process, and the"
@@ -303,26 +323,28 @@ def _load_busy(results: Results, workload: str, peer: str) -> str:
 # Plots
 
 
-def _write_plots(folder: Path, results: Results, context: Context) -> dict[str, Path]:
+def _write_plots(folder: Path, results: Results, record: Record) -> dict[str, Path]:
     """Draws what there is; {what: file}."""
-    machine = f"{context.machine.get('CPU', '')}, Linux {context.machine.get('Kernel', '')}, {context.date}"
+    machine = f"{record.machine.get('CPU', '')}, Linux {record.machine.get('Kernel', '')}, {record.date}"
     drawn: dict[str, Path] = {}
 
     def draw(name: str, svg: str) -> None:
         drawn[name] = folder / f"{name}.svg"
         plots.save(svg, drawn[name])
 
-    groups = [(w.short, _relative_bars(results, w)) for w in results.workloads if w.summary and w.group != "memory"]
-    groups = [(name, group) for name, group in groups if group]
-    if groups:
-        subtitle = "Proxy CPU per unit of work, as a multiple of a bare relay's; whiskers: all runs"
-        draw("summary", plots.bars("What a proxy costs", subtitle, machine, groups, reference=(1.0, "bare relay")))
-    memory = [(w.short, _absolute_bars(results, w)) for w in results.workloads if w.group == "memory"]
+    shown = sorted((w for w in results.workloads if w.summary), key=lambda w: w.metric is RESIDENT)
+    rows = [row for w in shown if (row := _multiples(results, w))]
+    if rows:
+        subtitle = (
+            "CPU per unit of work, and memory, as a multiple of Ringway's; right of the line: Ringway needs less"
+        )
+        draw("summary", plots.multiples("What the others need where Ringway needs 1", subtitle, machine, rows))
+    memory = [(w.short, _absolute_bars(results, w)) for w in results.workloads if w.metric is RESIDENT]
     if memory:
         title, subtitle = "Resident memory per idle connection", "Bytes, both sides together; whiskers: all runs"
         draw("memory", plots.bars(title, subtitle, machine, memory))
     for workload in results.workloads:
-        if workload.group != "latency":
+        if workload.metric is not P99:
             continue
         curves = [
             (p.name, p.label, points)
@@ -334,29 +356,21 @@ def _write_plots(folder: Path, results: Results, context: Context) -> dict[str, 
     return drawn
 
 
-def _relative_bars(results: Results, workload: Workload) -> list[plots.Bar]:
-    """Each peer against the bare relay of the same round, or nothing where no relay ran."""
-    limit = results.limit(workload)
-    floor = results.spread(workload.name, limit.name) if limit else None
-    if not floor:
-        return []
-    found = []
-    for peer in results.peers_of(workload):
-        spread = results.spread(workload.name, peer.name)
-        if peer.is_limit or not spread:
-            continue
-        text = f"{_number(spread.median, workload.metric.digits)} {workload.metric.unit}"
-        found.append(
-            plots.Bar(
-                peer.name,
-                peer.label,
-                spread.median / floor.median,
-                spread.low / floor.median,
-                spread.high / floor.median,
-                text,
-            )
-        )
-    return found
+def _multiples(results: Results, workload: Workload) -> tuple[str, str, list[plots.Bar]] | None:
+    """What each proxy in its best setting, and the bare relay, needs against Ringway in the same round."""
+    own = results.spread(workload.name, SUBJECT)
+    if not own:
+        return None
+    dots = []
+    for label, variants in BEST_OF.items():
+        costs = [(s.median, peer) for peer in variants if (s := results.spread(workload.name, peer))]
+        ratio = results.ratio(workload, min(costs)[1], SUBJECT) if costs else None
+        if ratio and ratio.value > 0:
+            low, high = ratio.low or ratio.value, ratio.high or ratio.value
+            dots.append(plots.Bar(variants[0], label, ratio.value, low, high, ""))
+    unit = workload.metric.unit.partition("/")[0].removeprefix("CPU ")
+    digits = 0 if own.median >= 100 else workload.metric.digits
+    return workload.short, f"{_number(own.median, digits)} {unit}", dots
 
 
 def _absolute_bars(results: Results, workload: Workload) -> list[plots.Bar]:

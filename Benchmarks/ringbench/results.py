@@ -11,7 +11,7 @@ from statistics import median
 
 from . import stats
 from .peers import Peer
-from .runner import Sample
+from .plan import Sample
 from .workloads import Metric, Workload
 
 # The name that targets use for the cheaper of the bare relays.
@@ -21,7 +21,8 @@ LIMIT = "limit"
 @dataclass(frozen=True)
 class Target:
     """A promise of the project about `workload`: what it takes is at most `ratio` times what `peer` takes, or at most
-    `at_most`. With `over`, what Ringway itself takes in that workload is the measure of both.
+    `at_most`. With `over`, what Ringway itself takes in that workload is the measure of both. `subject` is the
+    variant of Ringway that promises it.
     """
 
     workload: str
@@ -31,6 +32,7 @@ class Target:
     over: str | None = None
     ratio: float | None = None
     at_most: float | None = None
+    subject: str = "ringway"
 
     @staticmethod
     def read(path: Path) -> list[Target]:
@@ -103,8 +105,8 @@ class Results:
     def latency_histogram(self, workload: str, peer: str) -> list[tuple[int, int]]:
         return stats.merge_histograms(s.raw["latency_histogram"] for s in self.samples(workload, peer))
 
-    def verdicts(self, targets: list[Target], subject: str = "ringway") -> list[Verdict]:
-        return [self._verdict(target, subject) for target in targets]
+    def verdicts(self, targets: list[Target]) -> list[Verdict]:
+        return [self._verdict(target, target.subject) for target in targets]
 
     def _verdict(self, target: Target, subject: str) -> Verdict:
         unmeasured = Verdict(target, None, None, None, False)

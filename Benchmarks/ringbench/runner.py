@@ -11,22 +11,21 @@ import random
 import tempfile
 import time
 from collections import defaultdict
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 
+from . import external, system
 from . import peers as peers_module
-from . import system
 from .drivers import DRIVERS
 from .peers import Direct, Peer, ProxyFailed, Setup
+from .plan import Plan, Sample
 from .progress import Progress
 from .run import LoadFailed, Run
 from .topology import Topology
 from .workloads import CPU_PER_REQUEST, Workload
 
-# Starting and ending a proxy and its connections, as a first guess for the time left.
-OVERHEAD_S = 0.7
-CHECK_WINDOW_S = 0.25
+CHECK_WARM_UP_S, CHECK_WINDOW_S = 0.05, 0.15
 CALIBRATION_ROUND = -1
 # The bytes that are compared before the first round, by protocol.
 _CHECK = {"mode": "echo", "connections": 16}
@@ -36,57 +35,36 @@ CHECKS = {
 }
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to run, and how long."""
-
-    workloads: list[Workload]
-    peers: list[Peer]
-    rounds: int
-    warm_up_s: float
-    window_s: float
-
-    def peers_for(self, workload: Workload, round_number: int) -> list[Peer]:
-        """No-proxy runs only show the load generator's reach, so one of each is enough."""
-        return [
-            peer
-            for peer in self.peers
-            if peer.name in workload.peers
-            and peer.supports(workload.workers, workload.topology)
-            and not (isinstance(peer, Direct) and round_number > 0)
-        ]
-
-    def run_count(self) -> int:
-        return sum(len(self.peers_for(w, r)) for r in range(self.rounds) for w in self.workloads)
-
-    def expected_run_s(self) -> float:
-        return self.warm_up_s + self.window_s + OVERHEAD_S
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One run's outcome. `void` says why it does not count; `value` is the workload's metric."""
-
-    workload: str
-    peer: str
-    round: int
-    value: float | None
-    void: str | None
-    shared_cpu: bool
-    raw: dict
-
-
 class Runner:
-    """Runs a plan and keeps its samples, in memory and in `jsonl` as they come."""
+    """Runs what `samples` lack of a plan and keeps all of it, in memory and in `jsonl` as it comes. No workload
+    begins that would probably end after `deadline`, of the monotonic clock.
+    """
 
-    def __init__(self, plan: Plan, jsonl: Path, progress: Progress, seed: int | None = None):
+    def __init__(
+        self,
+        plan: Plan,
+        jsonl: Path,
+        progress: Progress,
+        samples: list[Sample] | None = None,
+        deadline: float | None = None,
+        seed: int | None = None,
+    ):
         self.plan = plan
-        self.samples: list[Sample] = []
+        self.samples = samples or []
+        self.out_of_time = False
         self._jsonl = jsonl
         self._progress = progress
+        self._deadline = deadline
         self._chance = random.Random(seed)
         self._ports = system.Ports()
+        self._done = {sample.key for sample in self.samples}
+        by_name = {workload.name: workload for workload in plan.workloads}
+        # An open loop goes on at the pace that it had.
         self._rates: dict[str, float] = {}
+        for sample in self.samples:
+            workload = by_name.get(sample.workload)
+            if workload and workload.rate_of and sample.raw.get("rate"):
+                self._rates[workload.rate_of] = sample.raw["rate"] / workload.rate_fraction
 
     def run(self) -> None:
         """Everything. A KeyboardInterrupt passes through; what was measured stays in `samples`."""
@@ -104,7 +82,7 @@ class Runner:
                 self._progress.step("checking that bytes arrive unchanged", peer.label)
                 # A second try, so that a machine that is busy for a moment does not cost a peer its place.
                 for _ in range(2):
-                    sample = self._measure(workload, peer, CALIBRATION_ROUND, window_s=CHECK_WINDOW_S, verify=True)
+                    sample = self._measure(workload, peer, CALIBRATION_ROUND, verify=True)
                     if not sample.void:
                         break
                 else:
@@ -112,13 +90,17 @@ class Runner:
         return wrong
 
     def _run_round(self, workload: Workload, round_number: int) -> None:
-        participants = self.plan.peers_for(workload, round_number)
+        participants = [
+            peer
+            for peer in self.plan.peers_for(workload, round_number)
+            if (workload.name, peer.name, round_number) not in self._done
+        ]
         self._chance.shuffle(participants)
-        if not participants:
+        if not participants or self._is_too_late(workload, len(participants)):
             return
         rate = self._rate(workload)
         for peer in participants:
-            heading = f"round {round_number + 1}/{self.plan.rounds} · {workload.name}"
+            heading = f"round {round_number + 1}/{self.plan.rounds_of(workload)} · {workload.name}"
             self._progress.step(heading, peer.label)
             sample = self._measure(workload, peer, round_number, rate=rate)
             self.samples.append(sample)
@@ -126,7 +108,15 @@ class Runner:
                 lines.write(json.dumps(asdict(sample)) + "\n")
             if sample.void:
                 self._progress.say(f"void: {workload.name} · {peer.label}: {sample.void}")
-            self._progress.finish_step()
+            self._progress.finish_step(self.plan.run_s(workload))
+
+    def _is_too_late(self, workload: Workload, runs: int) -> bool:
+        if self._deadline is None:
+            return False
+        needed_s = runs * self._progress.learned(self.plan.run_s(workload))
+        too_late = time.monotonic() + needed_s > self._deadline
+        self.out_of_time = self.out_of_time or too_late
+        return too_late
 
     def _rate(self, workload: Workload) -> float:
         """Requests a second for an open loop: a fraction of what the slowest peer reaches in a closed one.
@@ -144,9 +134,9 @@ class Runner:
         for sample in self.samples:
             if sample.workload == workload.rate_of and not sample.void:
                 rates[sample.peer].append(_requests_per_second(sample.raw))
-        closed_loop = replace(workload, rate_of=None)
+        closed_loop = replace(workload, rate_of=None, load={**workload.load, "flood": 0})
         for peer in self.plan.peers_for(workload, 1):
-            if peer.name in rates:
+            if peer.name in rates or peer.is_variant:
                 continue
             self._progress.step(f"finding the pace for {workload.name}", peer.label)
             sample = self._measure(closed_loop, peer, CALIBRATION_ROUND)
@@ -156,24 +146,21 @@ class Runner:
         return min(proxied, default=1000.0)
 
     def _measure(
-        self,
-        workload: Workload,
-        peer: Peer,
-        round_number: int,
-        rate: float = 0.0,
-        window_s: float | None = None,
-        verify: bool = False,
+        self, workload: Workload, peer: Peer, round_number: int, rate: float = 0.0, verify: bool = False
     ) -> Sample:
         cpus = system.choose_cpus(workload.workers)
         with tempfile.TemporaryDirectory(prefix="ringway-bench-") as directory:
             Path(directory).chmod(0o755)  # workers that gave up root still read their configuration
             try:
-                window_s = window_s or self.plan.window_s
-                run = self._prepare(workload, peer, Path(directory), cpus, rate, window_s, verify)
+                run = self._prepare(workload, peer, Path(directory), cpus, rate, verify)
                 if isinstance(peer, Direct):
                     raw = DRIVERS[workload.driver](run)
                 else:
-                    with peers_module.running(peer, run.setup, cpus.proxy) as proxy:
+                    with (
+                        external.collector(run),
+                        peers_module.running(peer, run.setup, cpus.proxy) as proxy,
+                        external.scraper(run),
+                    ):
                         raw = DRIVERS[workload.driver](replace(run, proxy=proxy))
             except (ProxyFailed, LoadFailed, OSError) as problem:
                 why = " ".join(str(problem).split())
@@ -185,6 +172,8 @@ class Runner:
             void = f"{raw['errors']} errors"
         elif workload.load.get("mode") in ("echo", "churn") and not raw["requests"]:
             void = "no request was answered in the window"
+        elif workload.load.get("mode") == "bulk" and not raw["bytes"]:
+            void = "no bytes arrived in the window"
         value = None if void or isinstance(peer, Direct) else workload.metric.of(raw)
         return Sample(workload.name, peer.name, round_number, value, void, cpus.shared, raw)
 
@@ -195,34 +184,25 @@ class Runner:
         directory: Path,
         cpus: system.CpuLayout,
         rate: float,
-        window_s: float,
         verify: bool,
     ) -> Run:
         topology = workload.topology if not isinstance(peer, Direct) else Topology()
-        first = self._ports.take(topology.listeners + 2)
-        backend_port, spare_port = first + topology.listeners, first + topology.listeners + 1
+        first = self._ports.take(topology.listeners + 4)
+        backend, spare, admin, collector = range(first + topology.listeners, first + topology.listeners + 4)
         setup = Setup(
-            topology.build(workload.protocol, first, backend_port),
+            topology.build(workload.protocol, first, backend),
             workload.workers,
             workload.load.get("size", 0),
             workload.load.get("connections", 0),
             directory,
             workload.protocol,
             workload.features,
+            admin,
+            collector,
         )
-        return Run(
-            workload,
-            peer,
-            setup,
-            None,
-            backend_port,
-            spare_port,
-            cpus.load,
-            self.plan.warm_up_s * workload.time_factor,
-            window_s * workload.time_factor,
-            rate,
-            verify,
-        )
+        warm_up_s = CHECK_WARM_UP_S if verify else self.plan.warm_up_s * workload.time_factor
+        window_s = CHECK_WINDOW_S if verify else self.plan.window_s * workload.time_factor
+        return Run(workload, peer, setup, None, backend, spare, cpus.load, warm_up_s, window_s, rate, verify)
 
 
 def _requests_per_second(raw: dict) -> float:

@@ -24,10 +24,11 @@ DEBIAN_PACKAGES: dict[str, tuple[str | Path, str]] = {
     "nginx stream module": (NGINX_STREAM_MODULE, "libnginx-mod-stream"),
     "wrk": ("wrk", "wrk"),
     "h2load": ("h2load", "nghttp2-client"),
-    "nghttpd": ("nghttpd", "nghttp2-server"),
     "openssl": ("openssl", "openssl"),
     "C compiler": ("cc", "gcc"),
     "C headers": (Path("/usr/include/stdio.h"), "libc6-dev"),
+    "nghttp2's headers": (Path("/usr/include/nghttp2/nghttp2.h"), "libnghttp2-dev"),
+    "OpenSSL's headers": (Path("/usr/include/openssl/ssl.h"), "libssl-dev"),
     "SVG to PNG": ("rsvg-convert", "librsvg2-bin"),
     "Python venv": (Path(f"/usr/lib/python{sys.version_info[0]}.{sys.version_info[1]}/ensurepip"), "python3-venv"),
 }
@@ -79,13 +80,14 @@ def envoy() -> str | None:
     return next((str(path) for path in VENV.glob("lib/python*/site-packages/envoy/_bin/envoy")), executable("envoy"))
 
 
-def compile_c(name: str, directory: str, sources: list[str]) -> Path:
+def compile_c(name: str, directory: str, sources: list[str], libraries: tuple[str, ...] = ()) -> Path:
     """Compiles unless the binary is newer than everything in its directory."""
     BUILD.mkdir(exist_ok=True)
     binary, folder = BUILD / name, ROOT / directory
     newest = max(path.stat().st_mtime for path in folder.iterdir())
     if not binary.exists() or binary.stat().st_mtime < newest:
-        subprocess.run([*COMPILE, "-o", str(binary), *(str(folder / source) for source in sources)], check=True)
+        files = [str(folder / source) for source in sources]
+        subprocess.run([*COMPILE, "-o", str(binary), *files, *(f"-l{name}" for name in libraries)], check=True)
     return binary
 
 
@@ -97,6 +99,14 @@ RINGLOAD_SOURCES = [
 
 def ringload() -> Path:
     return compile_c("ringload", "load", RINGLOAD_SOURCES)
+
+
+def tlsload() -> Path:
+    return compile_c("tlsload", "load", ["tls_client.c", "accounting.c", "http.c"], ("ssl", "crypto"))
+
+
+def http2_backend() -> Path:
+    return compile_c("http2-backend", "load", ["http2_backend.c"], ("nghttp2",))
 
 
 def limit_relay(kind: str) -> Path:

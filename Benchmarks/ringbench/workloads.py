@@ -38,6 +38,10 @@ def _resident_per_connection(sample: dict) -> float | None:
     return (sample["resident_loaded_bytes"] - sample["resident_idle_bytes"]) / sample["connections"]
 
 
+def _imbalance(sample: dict) -> float | None:
+    return sample["imbalance"]
+
+
 def _p99_us(sample: dict) -> float | None:
     p99 = stats.histogram_percentile(sample["latency_histogram"], 0.99)
     return None if p99 is None else p99 / 1e3
@@ -50,6 +54,7 @@ RESIDENT = Metric(
     "resident_bytes_per_connection", "B/connection", "resident memory per connection", _resident_per_connection, 0
 )
 P99 = Metric("p99_us", "us (p99)", "99th percentile of latency", _p99_us, digits=0)
+IMBALANCE = Metric("imbalance", "busiest/mean", "CPU of the busiest worker against the mean", _imbalance)
 LOST = Metric("lost_requests", "lost", "requests lost", lambda sample: float(sample["errors"]), digits=0)
 
 SMALL_PEERS = ("ringway", "haproxy", "nginx", "envoy", "limit-copying", "direct")
@@ -59,13 +64,16 @@ PROXIES = ("ringway", "haproxy", "nginx", "envoy")
 HTTP_PEERS = (*PROXIES, "limit-forwarding", "direct")
 HTTP_LARGE_PEERS = (*HTTP_PEERS, "haproxy-splice")
 LARGE = 64 * KIB
+# An interval needs three.
+FEW_ROUNDS = 3
 
 
 @dataclass(frozen=True)
 class Workload:
     """One line of the report.
 
-    `load` goes to the driver; with `http` in it the proxies speak HTTP. `rate_of` names the closed-loop workload
+    `load` goes to the driver; with `http` in it the proxies speak HTTP. `rounds` is how many are enough where figures
+    hardly vary, `overhead_s` what a run takes beside its window. `rate_of` names the closed-loop workload
     whose slowest peer sets the pace of an open-loop one, `rate_fraction` the part of that pace. `grows_from` names
     the small case that this one enlarges.
     """
@@ -88,6 +96,8 @@ class Workload:
     grows_from: str | None = None
     features: frozenset[str] = frozenset()  # what the configurations turn on
     time_factor: float = 1.0  # of warm-up and window
+    rounds: int | None = None
+    overhead_s: float = 0.35
 
     @property
     def protocol(self) -> str:
@@ -100,7 +110,7 @@ def _echo(size: int, connections: int, **options) -> Workload:
     load = {"mode": "echo", "size": size, "connections": connections}
     peers = SMALL_PEERS if size < 16 * KIB else LARGE_PEERS
     options.setdefault("grows_from", f"tcp-echo-{size // KIB}KiB-x64" if connections == 1000 else None)
-    short = f"{size // KIB} KiB echo × {connections:,}"
+    short = f"TCP, {size // KIB} KiB echo × {connections:,}"
     return Workload(name, "tcp", title, CPU_PER_REQUEST, short, load, peers=peers, **options)
 
 
@@ -118,13 +128,14 @@ def _tcp() -> list[Workload]:
             "tcp",
             f"bulk one way, {connections} stream{'s' * (connections > 1)}",
             CPU_PER_GB,
-            f"bulk × {connections}",
+            f"TCP, bulk × {connections:,}",
             {"mode": "bulk", "size": 64 * KIB, "connections": connections},
             peers=LARGE_PEERS,
+            time_factor=2.0 if connections == 1000 else 1.0,
             quick=connections == 1,
             summary=connections == 1,
         )
-        for connections in (1, 64)
+        for connections in (1, 64, 1000)
     ]
     return echoes + streams
 
@@ -143,7 +154,7 @@ def _http_load(kind: str, size: int, connections: int, **more) -> dict:
 def _http_message(kind: str, size: int, connections: int) -> Workload:
     method, noun = kind.upper(), {"get": "responses", "post": "requests"}[kind]
     shown = {("get", 1, 64), ("get", 1, 1000), ("get", 64, 64), ("get", 1024, 64), ("post", 64, 64)}
-    quick = {("get", 1, 64), ("get", 64, 64)}
+    quick = {("get", 1, 64)}
     key = (kind, size / KIB, connections)
     return Workload(
         f"http-{kind}-{_size_name(size)}-x{connections}",
@@ -167,6 +178,8 @@ def _http() -> list[Workload]:
         for kind in ("get", "post")
         for size in (0, KIB, 4 * KIB, 64 * KIB, MIB)
         for connections in (10, 64, 1000)
+        # 4 KiB is there for the promises that name it.
+        if size != 4 * KIB or (kind == "get" and connections > 10)
     ]
 
 
@@ -182,7 +195,7 @@ def _churn() -> list[Workload]:
             "churn",
             "connect, one exchange of 1 KiB, close; 64 at a time",
             CPU_PER_CONNECTION,
-            "new connections × 64",
+            "TCP, new connections × 64",
             _CHURN,
             peers=SMALL_PEERS + ("limit-splicing",),
             quick=True,
@@ -249,13 +262,17 @@ def _latency() -> list[Workload]:
 def _memory() -> list[Workload]:
     peers = PROXIES + ("limit-copying",)
     idle = {"mode": "idle", "size": KIB, "connections": 9000}
+    return [replace(workload, rounds=FEW_ROUNDS, overhead_s=1.5) for workload in _idle_connections(peers, idle)]
+
+
+def _idle_connections(peers: tuple[str, ...], idle: dict) -> list[Workload]:
     return [
         Workload(
             "memory-idle",
             "memory",
             "9,000 idle connections that carried nothing yet",
             RESIDENT,
-            "not yet used",
+            "idle TCP",
             idle,
             peers=peers,
             summary=True,
@@ -265,7 +282,7 @@ def _memory() -> list[Workload]:
             "memory",
             "9,000 idle connections after one exchange of 1 KiB each",
             RESIDENT,
-            "after an exchange",
+            "idle TCP after an exchange",
             {**idle, "touch": True},
             peers=peers,
         ),
@@ -274,7 +291,7 @@ def _memory() -> list[Workload]:
             "memory",
             "10,000 idle HTTP keep-alive connections after one GET of 1 KiB each",
             RESIDENT,
-            "HTTP keep-alive",
+            "idle HTTP/1.1",
             _http_load("get", KIB, 10000, mode="idle", touch=True),
             peers=PROXIES + ("limit-forwarding",),
             summary=True,
@@ -284,7 +301,7 @@ def _memory() -> list[Workload]:
             "memory",
             "9,000 idle WebSockets, each with its connection to the backend",
             RESIDENT,
-            "WebSocket",
+            "idle WebSocket",
             _http_load("upgrade", 0, 9000, mode="idle", touch=True),
             features=frozenset({"upgrade"}),
             summary=True,
@@ -319,26 +336,56 @@ def _tls() -> list[Workload]:
                 f"HTTPS GET {_size_name(size)} × 64",
                 _KEPT_TLS | {"size": size},
                 driver="wrk",
-                time_factor=2.0,  # the handshakes are in the account
+                time_factor=2.0,  # the handshakes are in the account, and wrk knows only whole seconds
+                overhead_s=1.0,
                 features=frozenset({"tls"}),
                 summary=True,
+                quick=size == KIB,
             )
             for size in (KIB, 64 * KIB)
         ),
         handshakes("full", "full handshakes"),
         handshakes("resumed", "resumed sessions", resume=True),
+        *_flood(),
         Workload(
             "tls-memory-idle",
             "tls",
-            "2,000 idle TLS connections after one GET of 1 KiB each",
+            "9,000 idle TLS connections after one GET of 1 KiB each",
             RESIDENT,
-            "HTTPS keep-alive",
-            _http_load("get", KIB, 2000, mode="idle"),
+            "idle HTTPS",
+            _http_load("get", KIB, 9000, mode="idle"),
             driver="resting",
             features=frozenset({"tls"}),
             summary=True,
+            rounds=FEW_ROUNDS,
+            overhead_s=6,
         ),
     ]
+
+
+def _flood() -> list[Workload]:
+    """What a flood of handshakes does to the connections that stand: the same open loop without and with it."""
+    calm = Workload(
+        "tls-p99-calm",
+        "tls",
+        "open loop, HTTPS, 1 KiB over 64 kept connections at 20 % of the slowest peer's saturation",
+        P99,
+        "HTTPS 1 KiB × 64, a fifth of saturation",
+        _KEPT_TLS | {"size": KIB},
+        driver="tlsload",
+        features=frozenset({"tls"}),
+        rate_of="tls-get-1KiB-x64",
+        rate_fraction=0.2,
+    )
+    flooded = replace(
+        calm,
+        name="tls-p99-flood",
+        title=f"{calm.title}, beside 64 clients that begin handshakes without pause",
+        short=f"{calm.short}, flood of handshakes",
+        load=calm.load | {"flood": 64},
+        grows_from=calm.name,
+    )
+    return [calm, flooded]
 
 
 def _http2_message(over: str, upstream: str, size: int, streams: int) -> Workload:
@@ -358,7 +405,44 @@ def _http2_message(over: str, upstream: str, size: int, streams: int) -> Workloa
         peers=PROXIES if upstream == "h1" else tuple(peer for peer in PROXIES if peer != "nginx"),
         features=frozenset(features),
         summary=(size, streams) == (KIB, 10),
+        quick=(over, upstream, size, streams) == ("h2c", "h1", KIB, 10),
     )
+
+
+def _grpc() -> list[Workload]:
+    def unary(over: str, streams: int) -> Workload:
+        titles = {"h2c": "without TLS", "h2s": "over TLS"}
+        return Workload(
+            f"grpc-{over}-unary-1KiB-10x{streams}",
+            "grpc",
+            f"unary gRPC calls {titles[over]}, HTTP/2 to HTTP/2, messages of 1 KiB both ways, "
+            f"10 connections with {streams} calls each",
+            replace(CPU_PER_REQUEST, unit="us/call", title="proxy CPU per call"),
+            f"gRPC unary 1 KiB, {over}, 10 × {streams}",
+            {"mode": "echo", "http": "grpc", "size": KIB, "connections": 10, "streams": streams},
+            driver="h2load",
+            features=frozenset({"h2", "h2-upstream", "grpc"} | ({"tls"} if over == "h2s" else set())),
+            summary=(over, streams) == ("h2c", 10),
+        )
+
+    return [unary(over, streams) for over in ("h2c", "h2s") for streams in (10, 100)]
+
+
+def _balance() -> list[Workload]:
+    return [
+        Workload(
+            "balance-h2c-x8-w2",
+            "workers",
+            "8 busy HTTP/2 connections on two workers: CPU time of the busier one against the mean of both",
+            IMBALANCE,
+            "8 HTTP/2 connections on two workers",
+            {"mode": "balance", "http": "get", "size": KIB, "connections": 8, "streams": 10},
+            driver="balance",
+            workers=2,
+            features=frozenset({"h2"}),
+            overhead_s=1.5,
+        )
+    ]
 
 
 def _http2() -> list[Workload]:
@@ -373,13 +457,15 @@ def _http2() -> list[Workload]:
         Workload(
             "h2c-memory-idle",
             "h2",
-            "2,000 idle HTTP/2 connections after one GET of 1 KiB each",
+            "9,000 idle HTTP/2 connections after one GET of 1 KiB each",
             RESIDENT,
-            "HTTP/2",
-            _http_load("get", KIB, 2000, mode="idle"),
+            "idle HTTP/2",
+            _http_load("get", KIB, 9000, mode="idle"),
             driver="resting",
             features=frozenset({"h2"}),
             summary=True,
+            rounds=FEW_ROUNDS,
+            overhead_s=6,
         ),
     ]
 
@@ -417,6 +503,7 @@ def _scale() -> list[Workload]:
                 load=load,
                 topology=topology,
                 grows_from=None if (count, topology) == steps[0] else first,
+                overhead_s=0.35 if count < 1000 else 1.5,
             )
             for count, topology in steps
         ]
@@ -477,6 +564,37 @@ def _featured() -> list[Workload]:
     ]
 
 
+def _observed() -> list[Workload]:
+    """What it costs Ringway to be watched: it beside itself with more turned on."""
+    many = Topology(routes=2000, clusters=2000, endpoints=5)
+    return [
+        Workload(
+            "observed-get-1KiB-x64",
+            "observed",
+            "GET, responses of 1 KiB, 64 keep-alive connections; request ids, metrics and traces",
+            CPU_PER_REQUEST,
+            "GET 1 KiB × 64, observed",
+            _GET,
+            peers=("ringway", "ringway-observed", "ringway-traced"),
+            time_factor=1.5,
+        ),
+        Workload(
+            "observed-scrape-p99",
+            "observed",
+            "open loop at 50 % of saturation, 2,000 clusters, 10,000 endpoints, metrics read each second",
+            P99,
+            "GET 1 KiB × 64, 10,000 endpoints, metrics read each second",
+            _GET,
+            peers=("ringway", "ringway-scraped"),
+            topology=many,
+            rate_of="http-get-1KiB-x64",
+            rate_fraction=0.5,
+            time_factor=4.0,
+            overhead_s=1.5,
+        ),
+    ]
+
+
 def _workers() -> list[Workload]:
     base = {workload.name: workload for workload in _tcp() + _http() + _churn()}
     return [
@@ -502,8 +620,8 @@ def with_workers(workload: Workload, workers: int, group: str | None = None) -> 
 
 def all_workloads() -> list[Workload]:
     return [
-        *(*_tcp(), *_http(), *_featured(), *_tls(), *_http2(), *_churn()),
-        *(*_latency(), *_memory(), *_reload(), *_scale(), *_workers()),
+        *(*_tcp(), *_http(), *_featured(), *_tls(), *_http2(), *_grpc(), *_churn()),
+        *(*_latency(), *_memory(), *_reload(), *_scale(), *_workers(), *_balance(), *_observed()),
     ]
 
 

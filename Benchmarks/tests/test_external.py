@@ -1,8 +1,10 @@
 """TLS and HTTP/2: what other programs print, the clients in Python, and the accounts."""
 
 import contextlib
+import http.server
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -18,6 +20,7 @@ from ringbench.certificates import CIPHER, certificate
 from ringbench.topology import Topology
 
 H2LOAD = """Cipher: TLS_AES_128_GCM_SHA256
+Server Temp Key: X25519 253 bits
 requests: 100 total, 100 started, 90 done, {} succeeded, {} failed, {} errored, 0 timeout
 status codes: 90 2xx, 0 3xx, 0 4xx, 0 5xx
 traffic: 98.31KB (100668) total, 1.00KB (1024) headers (space savings 90.00%), 90.00KB (92160) data
@@ -35,6 +38,8 @@ class Output(unittest.TestCase):
     def test_another_cipher_or_no_summary_is_refused(self):
         with self.assertRaises(ValueError):
             external.read_h2load(H2LOAD.format(90, 0, 0).replace(CIPHER, "TLS_AES_256_GCM_SHA384"))
+        with self.assertRaises(ValueError):
+            external.read_h2load(H2LOAD.format(90, 0, 0).replace("X25519", "P-256"))
         with self.assertRaises(ValueError):
             external.read_h2load("starting benchmark...")
 
@@ -78,6 +83,22 @@ class Configurations(unittest.TestCase):
         for name in ("ringway", "haproxy", "envoy"):
             self.assertNotEqual(plain[name], other[name])
 
+    def test_only_variants_of_ringway_are_watched(self):
+        known = {peer.name: peer for peer in peers.known_peers(Path("ringway"))}
+        listeners = Topology().build("http", first_port=7000, backend_port=7999)
+        with tempfile.TemporaryDirectory() as folder:
+            setup = peers.Setup(listeners, 1, 1024, 64, Path(folder), "http", frozenset(), 8001, 8002)
+            texts = {name: known[name].write_config(setup).read_text() for name in known if "ringway" in name}
+        for name, admin, tracing in (
+            ("ringway", False, ""),
+            ("ringway-scraped", True, ""),
+            ("ringway-observed", True, "sampling: 1%"),
+            ("ringway-traced", True, "sampling: 100%"),
+        ):
+            self.assertEqual("127.0.0.1:8001" in texts[name], admin)
+            self.assertEqual("127.0.0.1:8002" in texts[name], bool(tracing))
+            self.assertIn(tracing, texts[name])
+
     def written(self, features: frozenset[str]) -> dict[str, str]:
         listeners = Topology().build("http", first_port=7000, backend_port=7999)
         with tempfile.TemporaryDirectory() as folder:
@@ -106,12 +127,18 @@ class Clients(unittest.TestCase):
         with TLSServer(tickets=0) as server:
             self.assertGreater(self.run_client(server.port, ["--resume"])["errors"], 0)
 
-    @unittest.skipUnless(shutil.which("nghttpd"), "nghttpd is not installed")
     def test_an_idle_http2_connection_has_carried_its_answer(self):
-        with http2_server(1024) as port:
+        with http2_backend() as port:
             clients._rest_http2(port).close()
-        with http2_server(1023) as port, self.assertRaises(clients.Failed):
-            clients._rest_http2(port)
+
+    def test_metrics_are_read_until_the_end(self):
+        server = http.server.HTTPServer(("127.0.0.1", 0), Metrics)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        command = external._clients(["scrape", str(server.server_port)])
+        done = subprocess.run(command, cwd=tools.ROOT, capture_output=True, text=True, input="")
+        self.assertEqual(done.stdout.strip(), "1")
 
     def run_client(self, port: int, options: list[str]) -> dict:
         command = external._clients(["handshakes", str(port), "--seconds", "0.3", *options])
@@ -119,26 +146,112 @@ class Clients(unittest.TestCase):
         return json.loads(done.stdout)
 
 
-@contextlib.contextmanager
-def http2_server(content_bytes: int):
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "1024").mkdir()
-        (Path(folder) / "1024/0").write_bytes(b"x" * content_bytes)
+class Metrics(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/metrics" else 404)
+        self.end_headers()
+        self.wfile.write(b"one 1\n")
+
+    def log_message(self, *_):
+        pass
+
+
+class HTTP2Backend(unittest.TestCase):
+    """The endpoint of the HTTP/2 and gRPC workloads."""
+
+    def fetch(self, path: str, *options: str) -> str:
+        with http2_backend() as port:
+            command = ["nghttp", "-nv", *options, f"http://127.0.0.1:{port}{path}"]
+            said = subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
+        return external._without_colours(said)
+
+    @unittest.skipUnless(shutil.which("nghttp"), "nghttp is not installed")
+    def test_the_path_says_how_large_an_answer_is(self):
+        for size in (0, 1024, 1_000_000):
+            said = self.fetch(f"/{size}/0")
+            self.assertIn(f"content-length: {size}\n", said)
+            self.assertEqual(sum(map(int, re.findall(r"recv DATA frame <length=(\d+)", said))), size)
+
+    @unittest.skipUnless(shutil.which("nghttp"), "nghttp is not installed")
+    def test_a_unary_call_gets_its_message_back_and_a_status_behind_it(self):
+        with tempfile.NamedTemporaryFile() as message:
+            message.write(b"\0" + (70000).to_bytes(4) + b"x" * 70000)
+            message.flush()
+            said = self.fetch("/bench.Echo/Unary", "--data", message.name, "-H", "content-type: application/grpc")
+        self.assertEqual(sum(map(int, re.findall(r"recv DATA frame <length=(\d+)", said))), 70005)
+        self.assertLess(said.rindex("recv DATA frame"), said.index("grpc-status: 0"))
+
+    @unittest.skipUnless(shutil.which("nghttp"), "nghttp is not installed")
+    def test_it_says_what_a_collector_took(self):
         port = system.Ports().take(1)
-        with subprocess.Popen(["nghttpd", "-a", "127.0.0.1", "--no-tls", "-d", folder, str(port)]) as server:
-            try:
-                while not system.is_listening(port) and server.poll() is None:
-                    time.sleep(0.01)
-                yield port
-            finally:
-                server.kill()
+        with subprocess.Popen([str(tools.http2_backend()), str(port)], stdout=subprocess.PIPE) as server:
+            while not system.is_listening(port) and server.poll() is None:
+                time.sleep(0.01)
+            with tempfile.NamedTemporaryFile() as message:
+                message.write(b"\0\0\0\0\x0aspans, ten")
+                message.flush()
+                path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+                options = ["--data", message.name, "-H", "content-type: application/grpc"]
+                said = subprocess.run(
+                    ["nghttp", "-nv", *options, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True
+                ).stdout
+            server.terminate()
+            took = json.loads(server.communicate(timeout=10)[0])
+        self.assertEqual(took, {"calls": 1, "bytes": 15})
+        self.assertIn("recv DATA frame <length=5,", external._without_colours(said))
+
+
+class TLSLoad(unittest.TestCase):
+    def tlsload(self, port: int, *options: str) -> dict:
+        command = [str(tools.tlsload()), f"--port={port}", "--size=0", "--warm-up=0.05", "--window=0.3", *options]
+        return json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60).stdout)
+
+    def test_an_open_loop_sends_at_its_rate_and_counts_every_latency(self):
+        with TLSServer(keep=True) as server:
+            sample = self.tlsload(server.port, "--connections=4", "--rate=200")
+        self.assertEqual(sample["errors"], 0, sample)
+        self.assertAlmostEqual(sample["requests"], 60, delta=30)
+        self.assertGreaterEqual(sum(count for _, count in sample["latency_histogram"]), sample["requests"])
+
+    def test_idle_connections_have_carried_an_answer_each(self):
+        with TLSServer(keep=True) as server:
+            sample = self.tlsload(server.port, "--connections=40", "--idle")
+            self.assertEqual((sample["connections"], sample["errors"]), (40, 0))
+            self.assertEqual(server.answers, 40)
+
+    def test_a_flood_makes_the_server_begin_handshakes(self):
+        with TLSServer(keep=True) as server:
+            sample = self.tlsload(server.port, "--connections=1", "--rate=50", "--flood=4")
+        self.assertEqual(sample["errors"], 0, sample)
+        self.assertGreater(sample["handshakes"], 0)
+
+    def test_a_server_that_takes_another_cipher_is_refused(self):
+        with TLSServer(keep=True) as server:
+            sample = self.tlsload(server.port, "--connections=1", "--cipher=TLS_AES_256_GCM_SHA384")
+            self.assertNotIn("failure", sample)
+            context = ["--cipher=TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256"]
+            self.assertIn("another cipher", self.tlsload(server.port, "--connections=1", *context)["failure"])
+
+
+@contextlib.contextmanager
+def http2_backend():
+    port = system.Ports().take(1)
+    with subprocess.Popen([str(tools.http2_backend()), str(port)]) as server:
+        try:
+            while not system.is_listening(port) and server.poll() is None:
+                time.sleep(0.01)
+            yield port
+        finally:
+            server.kill()
 
 
 class TLSServer:
-    """Answers each connection's only request with nothing."""
+    """Answers each connection's only request with nothing, or with `keep` each of its requests."""
 
-    def __init__(self, tickets: int = 2):
+    def __init__(self, tickets: int = 2, keep: bool = False):
         self.resumed = 0
+        self.answers = 0
+        self._keep = keep
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate().cert, certificate().key)
         self._context.num_tickets = tickets
@@ -159,12 +272,21 @@ class TLSServer:
                 plain, _ = self._listener.accept()
             except OSError:
                 return
-            # Clients may end in whatever way they like.
-            with contextlib.suppress(OSError), self._context.wrap_socket(plain, server_side=True) as secured:
-                self.resumed += bool(secured.session_reused)
-                secured.recv(4096)
+            if self._keep:
+                threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
+            else:
+                self._serve(plain)
+
+    def _serve(self, plain: socket.socket):
+        # Clients may end in whatever way they like.
+        with contextlib.suppress(OSError), self._context.wrap_socket(plain, server_side=True) as secured:
+            self.resumed += bool(secured.session_reused)
+            while secured.recv(4096):
+                self.answers += 1
                 secured.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-                secured.unwrap().close()
+                if not self._keep:
+                    secured.unwrap().close()
+                    return
 
 
 if __name__ == "__main__":

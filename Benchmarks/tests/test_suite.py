@@ -1,13 +1,19 @@
 """The suite's own data: names that fit together, templates that fill, verdicts that follow from samples."""
 
+import io
+import json
 import socket
 import tempfile
+import time
 import unittest
+from dataclasses import asdict
 from pathlib import Path
 
-from ringbench import peers, plots, report, system, templates, tools, workloads
+from ringbench import cli, peers, plots, publish, report, system, templates, tools, workloads
+from ringbench.plan import SAMPLES, Plan, Sample, read_samples
+from ringbench.progress import Progress
+from ringbench.record import Record, join
 from ringbench.results import LIMIT, Results, Target
-from ringbench.runner import Plan, Sample
 from ringbench.topology import Listener, Topology
 
 
@@ -54,6 +60,7 @@ class Workloads(unittest.TestCase):
             self.assertIn(target.workload, by_name)
             self.assertIn(target.peer, [*by_name[target.workload].peers, LIMIT, None])
             self.assertIn(target.over, [*by_name, None])
+            self.assertIn(target.subject, by_name[target.workload].peers)
 
     def test_a_pattern_selects_by_group_and_by_name(self):
         chosen = workloads.select(workloads.all_workloads(), ["churn", "tcp-bulk-*4"])
@@ -72,6 +79,106 @@ class Workloads(unittest.TestCase):
         chosen = workloads.select(workloads.all_workloads(), ["tcp-echo-1KiB-x64"])
         plan = Plan(chosen, [peers.Direct()], rounds=7, warm_up_s=0.1, window_s=0.1)
         self.assertEqual(plan.run_count(), 1)
+
+    def test_where_no_promise_hangs_on_it_a_few_rounds_are_enough(self):
+        chosen = workloads.select(workloads.all_workloads(), ["tcp-echo-1KiB-x64", "tcp-echo-1KiB-x1", "memory-idle"])
+        known = [peer for peer in peers.known_peers(Path("ringway")) if peer.name == "ringway"]
+        plan = Plan(chosen, known, 7, 0.1, 0.1, cli._brief(chosen, Target.read(tools.ROOT / "targets.json")))
+        rounds = {workload.name: plan.rounds_of(workload) for workload in chosen}
+        self.assertEqual(rounds, {"tcp-echo-1KiB-x64": 7, "tcp-echo-1KiB-x1": 3, "memory-idle": 3})
+        self.assertEqual(plan.run_count(), 13)
+        self.assertEqual(plan.run_count(done=frozenset({("memory-idle", "ringway", 2)})), 12)
+
+    def test_a_full_run_takes_an_hour_and_a_quick_one_three_minutes(self):
+        targets, everything = Target.read(tools.ROOT / "targets.json"), workloads.all_workloads()
+        known = peers.known_peers(Path("ringway"))
+        full = Plan(
+            everything,
+            known,
+            cli.DEFAULT_ROUNDS,
+            cli.DEFAULT_WARM_UP_S,
+            cli.DEFAULT_WINDOW_S,
+            cli._brief(everything, targets),
+        )
+        self.assertLess(full.expected_s() + cli.PREPARATION_S, 65 * 60)
+        quick = [workload for workload in everything if workload.quick]
+        plan = Plan(quick, known, cli.QUICK_ROUNDS, cli.QUICK_WARM_UP_S, cli.QUICK_WINDOW_S)
+        self.assertLess(plan.expected_s(), 60 * cli.QUICK_MINUTES)
+
+
+class ProgressDisplay(unittest.TestCase):
+    def test_what_is_left_is_learned_from_what_was_done(self):
+        progress = Progress(20, expected_s=200, stream=io.StringIO())
+        self.assertEqual(progress.remaining_s(), 200)
+        for _ in range(10):
+            progress.step("w", "p")
+            progress.finish_step(expected_s=10)
+        # The guess was ten seconds a run, and they took none.
+        self.assertLess(progress.remaining_s(), 1)
+
+    def test_a_deadline_bounds_what_is_left(self):
+        progress = Progress(20, expected_s=200, deadline=time.monotonic() + 30, stream=io.StringIO())
+        self.assertLessEqual(progress.remaining_s(), 30)
+
+
+class SeveralRuns(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def run_folder(self, name: str, workload: str, binary: str, value: float, rounds: int = 3) -> Path:
+        folder = self.folder / name
+        folder.mkdir()
+        record = Record("1 Jan 2026", name, "abc", rounds, 0.1, 0.1, workloads=[workload], binary=binary)
+        record.write(folder)
+        samples = [sample(workload, "ringway", number, value) for number in range(rounds)]
+        (folder / SAMPLES).write_text("".join(json.dumps(asdict(s)) + "\n" for s in samples))
+        return folder
+
+    def test_a_record_reads_as_it_was_written(self):
+        folder = self.run_folder("a", "tcp-echo-1KiB-x64", "1", 8.0)
+        self.assertEqual(Record.read(folder).chosen()[0].name, "tcp-echo-1KiB-x64")
+        with self.assertRaises(SystemExit):
+            Record.read(self.folder)
+
+    def test_a_line_that_was_cut_short_does_not_count(self):
+        folder = self.run_folder("a", "tcp-echo-1KiB-x64", "1", 8.0)
+        text = (folder / SAMPLES).read_text()
+        (folder / SAMPLES).write_text(text[:-20])
+        self.assertEqual(len(read_samples(folder)), 2)
+
+    def test_rounds_of_several_runs_add_up_and_never_pair(self):
+        folders = [self.run_folder(name, "tcp-echo-1KiB-x64", "1", 8.0) for name in ("a", "b")]
+        _, chosen, samples = join(folders)
+        self.assertEqual([workload.name for workload in chosen], ["tcp-echo-1KiB-x64"])
+        self.assertEqual(len({s.round for s in samples}), 6)
+
+    def test_another_binary_replaces_what_an_older_one_measured(self):
+        old = self.run_folder("old", "tcp-echo-1KiB-x64", "1", 8.0)
+        kept = self.run_folder("kept", "tcp-churn-x64", "1", 50.0)
+        new = self.run_folder("new", "tcp-echo-1KiB-x64", "2", 7.0)
+        _, _, samples = join([old, kept, new])
+        values = {(s.workload, s.value) for s in samples}
+        self.assertEqual(values, {("tcp-churn-x64", 50.0), ("tcp-echo-1KiB-x64", 7.0)})
+
+    def test_a_run_goes_on_only_with_its_own_binary(self):
+        with self.assertRaises(SystemExit):
+            cli._resumed(self.run_folder("a", "tcp-echo-1KiB-x64", "1", 8.0))
+
+    def test_the_readme_gets_one_table_between_its_marks(self):
+        results, record = example_results(), Record("1 Jan 2026", "bench", "abc", 5, 0.3, 1.2)
+        section = publish.readme_section(results, [], [record])
+        self.assertIn("| **8.0 us** | 10.0 us |", section)
+        text = publish.in_readme(f"a\n{publish.BEGIN}\nold\n{publish.END}\nb", section)
+        self.assertNotIn("old", text)
+        self.assertTrue(text.startswith("a\n") and text.endswith("\nb"))
+        with self.assertRaises(SystemExit):
+            publish.in_readme("no marks", section)
+
+    def test_the_results_page_finds_its_plots(self):
+        page = publish.results_page("# Title\n\n![Cost](summary.svg)\n")
+        self.assertIn("![Cost](plots/summary.svg)", page)
 
 
 class FreePorts(unittest.TestCase):
@@ -185,16 +292,45 @@ class Verdicts(unittest.TestCase):
 
 class Reports(unittest.TestCase):
     def test_a_report_shows_figures_targets_weak_spots_and_void_runs(self):
-        context = report.Context("1 Jan 2026", "bench", "abc", {"CPU": "test"}, 5, 0.3, 1.2)
+        record = Record("1 Jan 2026", "bench", "abc", 5, 0.3, 1.2, machine={"CPU": "test"})
         results = example_results(ours=11.0)
         verdicts = results.verdicts([Target("tcp-echo-1KiB-x64", "test", peer="haproxy", ratio=0.82)])
         with tempfile.TemporaryDirectory() as folder:
-            text = report.write(Path(folder), results, verdicts, context).read_text()
+            text = report.write(Path(folder), results, verdicts, [record]).read_text()
             self.assertTrue((Path(folder) / "summary.svg").exists())
         self.assertIn("1.10 [1.10–1.10]", text)
         self.assertIn("**missed**", text)
         self.assertIn("## Where Ringway needs more than a peer", text)
         self.assertIn("3 errors", text)
+
+    def test_targets_are_counted_by_set_and_what_was_not_measured_is_named(self):
+        results = example_results()
+        targets = [
+            Target("tcp-echo-1KiB-x64", "test", set="layer-4", peer="haproxy", ratio=0.82),
+            Target("tcp-churn-x64", "test", set="layer-4", peer="haproxy", ratio=0.87),
+        ]
+        text = report._targets(results.verdicts(targets))
+        self.assertIn("| layer-4 | 1 | 0 | 0 | 1 |", text)
+        self.assertIn("Not measured: tcp-churn-x64 (haproxy ≤ 0.87).", text)
+
+    def test_a_variant_of_ringway_is_the_subject_of_its_own_targets(self):
+        samples = [sample("observed-get-1KiB-x64", "ringway", r, 10.0) for r in range(3)]
+        samples += [sample("observed-get-1KiB-x64", "ringway-observed", r, 10.2) for r in range(3)]
+        results = Results(workloads.all_workloads(), peers.known_peers(Path("ringway")), samples)
+        target = Target("observed-get-1KiB-x64", "t", peer="ringway", subject="ringway-observed", ratio=1.03)
+        (verdict,) = results.verdicts([target])
+        self.assertTrue(verdict.reached)
+        self.assertEqual(report._weak_spots(results), "")
+
+    def test_the_summary_shows_each_proxy_in_its_best_setting_against_ringway(self):
+        known = peers.known_peers(Path("ringway"))
+        figures = {"ringway": 10.0, "haproxy": 20.0, "haproxy-splice": 15.0, "limit-splicing": 5.0}
+        samples = [sample("tcp-bulk-x1", name, r, value) for name, value in figures.items() for r in range(3)]
+        results = Results(workloads.all_workloads(), known, samples)
+        _, note, dots = report._multiples(results, results.by_name["tcp-bulk-x1"])
+        self.assertEqual(note, "10.000 s")
+        self.assertEqual([(dot.peer, dot.value) for dot in dots], [("limit-copying", 0.5), ("haproxy", 1.5)])
+        self.assertIn("<circle", plots.multiples("", "", "", [("", note, dots)]))
 
     def test_text_in_plots_is_escaped(self):
         svg = plots.bars("a < b & c", "", "", [("g", [plots.Bar("ringway", "R", 1.0, 0.9, 1.1, "1.0")])])

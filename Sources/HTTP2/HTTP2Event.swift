@@ -21,7 +21,7 @@ package enum HTTP2Event: Equatable, Sendable {
     /// The peer's message is complete.
     case end(HTTP2Stream)
     /// The peer's message breaks a rule or a limit. Nothing more of it comes: answer the request or reset the stream.
-    case malformed(HTTP2Stream, HTTP1Error)
+    case malformed(HTTP2Stream, HTTPMessageError)
     /// The stream is gone. `noError` when both messages were complete. The slot is free when this has been taken.
     case closed(HTTP2Stream, HTTP2ErrorCode)
     /// What was queued for a stream has gone down to the low mark.

@@ -122,7 +122,7 @@ package final class HTTP2Session {
         unsafe core.pointee.countReset()
     }
 
-    private func bodyReceived(_ stream: HTTP2Stream, _ length: UInt64) -> HTTP1Error? {
+    private func bodyReceived(_ stream: HTTP2Stream, _ length: UInt64) -> HTTPMessageError? {
         guard unsafe core.pointee.streams[stream.slot].flags.contains(.headReceived) else { return .misplacedFrame }
         unsafe core.pointee.streams[stream.slot].received += length
         if unsafe core.pointee.streams[stream.slot].received > core.pointee.settings.limits.bodyBytesMax {
@@ -138,7 +138,9 @@ package final class HTTP2Session {
     /// Reads the head of a request after its event. Its bytes are good until the next `receive`: keep a copy.
     ///
     /// - Returns: the bytes, to be copied; or why the request is refused, and nothing more of it comes.
-    package func finishRequest(_ stream: HTTP2Stream, into head: inout RequestHead) -> Result<ByteSlice, HTTP1Error> {
+    package func finishRequest(_ stream: HTTP2Stream, into head: inout RequestHead) -> Result<
+        ByteSlice, HTTPMessageError
+    > {
         let settings = unsafe core.pointee.settings
         let error = unsafe core.pointee.block.finishRequest(
             into: &head, limits: settings.limits, endsStream: hasEnded(stream),
@@ -149,7 +151,7 @@ package final class HTTP2Session {
     /// The same for a response to a request with `method`.
     package func finishResponse(
         _ stream: HTTP2Stream, answering method: HTTPMethod, into head: inout ResponseHead
-    ) -> Result<ByteSlice, HTTP1Error> {
+    ) -> Result<ByteSlice, HTTPMessageError> {
         let error = unsafe core.pointee.block.finishResponse(
             into: &head, answering: method, limits: core.pointee.settings.limits, endsStream: hasEnded(stream))
         let leavesLengthOpen = head.status.isInformational || head.switchesProtocol
@@ -157,14 +159,16 @@ package final class HTTP2Session {
     }
 
     /// The same for trailers.
-    package func finishTrailers(_ stream: HTTP2Stream, into table: inout HeaderTable) -> Result<ByteSlice, HTTP1Error> {
+    package func finishTrailers(_ stream: HTTP2Stream, into table: inout HeaderTable) -> Result<
+        ByteSlice, HTTPMessageError
+    > {
         let error = unsafe core.pointee.block.finishTrailers(into: &table)
         return finish(stream, error, nil)
     }
 
     private func finish(
-        _ stream: HTTP2Stream, _ error: HTTP1Error?, _ length: BodyLength?
-    ) -> Result<ByteSlice, HTTP1Error> {
+        _ stream: HTTP2Stream, _ error: HTTPMessageError?, _ length: BodyLength?
+    ) -> Result<ByteSlice, HTTPMessageError> {
         if let error {
             refuse(stream)
             return .failure(error)

@@ -72,6 +72,23 @@ struct HTTPProxyTests {
         #expect(world.problemsAtEnd() == [])
     }
 
+    @Test func doesNotUseConnectionsBeyondTheirDuration() throws {
+        var options = HTTPWorld.Options()
+        options.pool = "max_connection_duration: 10s"
+        options.http = "max_connection_duration: 25s"
+        let world = try HTTPWorld(options)
+        let client = world.client(httpRequest("/0"))
+        for count in 1...4 {
+            world.run(untilAnswers: count, of: client)
+            world.simulation.run(forNs: 8 * second)
+            client.peer.say(httpRequest("/\(count)"))
+        }
+        #expect(world.problemsAtEnd() == [])
+        // Asked after 0, 8, 16 and 24 seconds, and after 32, which is the client's last.
+        #expect(world.upstreams.map { ($0.dialogue as? HTTPServer)?.requests.count ?? 0 } == [2, 2, 1])
+        #expect(client.answers.map { $0.fields["connection"] } == [nil, nil, nil, nil, "close"])
+    }
+
     @Test func doesNotHearWhatAnIdleEndpointSays() throws {
         let world = try HTTPWorld()
         let client = world.client(httpRequest("/1"))

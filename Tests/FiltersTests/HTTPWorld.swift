@@ -59,6 +59,7 @@ final class HTTPWorld {
             settings: HTTPConnectionPool.Settings(
                 limits: HTTP1Limits(), idleTimeoutNs: poolConfiguration.idleTimeout?.nanoseconds ?? 0,
                 requestsPerConnectionMax: poolConfiguration.maxRequestsPerConnection.map(UInt64.init),
+                connectionDurationNs: poolConfiguration.maxConnectionDuration?.nanoseconds ?? 0,
                 pendingMax: UInt64(poolConfiguration.maxPending),
                 requestsMax: poolConfiguration.maxRequests.map(UInt64.init),
                 retriesMax: UInt64(poolConfiguration.maxRetries)),

@@ -58,7 +58,7 @@ private final class LoopbackProxy {
     }
 }
 
-private final class EchoFactory: NetworkFilterFactory {
+final class EchoFactory: NetworkFilterFactory {
     override func makeFilter(for connection: Connection) -> NetworkFilter {
         EchoFilter(connection: connection, settings: EchoFilter.Settings())
     }

@@ -21,7 +21,7 @@ import Testing
         #expect(server.log.contains { $0.hasSuffix("end") })
     }
 
-    private static let refused: [([(String, String)], HTTP1Error)] = [
+    private static let refused: [([(String, String)], HTTPMessageError)] = [
         ([], .missingPseudoHeader),
         ([(":scheme", "http"), (":path", "/"), (":authority", "a")], .missingPseudoHeader),
         ([(":method", "GET"), (":path", "/"), (":authority", "a")], .missingPseudoHeader),
@@ -133,7 +133,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ([(":status", "200"), (":path", "/")], HTTP1Error.invalidPseudoHeader),
+        ([(":status", "200"), (":path", "/")], HTTPMessageError.invalidPseudoHeader),
         ([("a", "b")], .missingPseudoHeader),
         ([(":status", "20")], .invalidStatus),
         ([(":status", "099")], .invalidStatus),
@@ -142,7 +142,7 @@ import Testing
         ([(":status", "200"), ("connection", "close")], .connectionField),
         ([(":status", "200"), ("a", "b\n")], .controlByte),
     ])
-    func refusesResponses(fields: [(String, String)], error: HTTP1Error) {
+    func refusesResponses(fields: [(String, String)], error: HTTPMessageError) {
         let client = Endpoint(server: false)
         client.request()
         _ = client.write()

@@ -25,7 +25,7 @@ import Testing
     ]
 
     /// Chunked bodies that are refused, each with its reason.
-    static let refused: [(String, HTTP1Error)] = [
+    static let refused: [(String, HTTPMessageError)] = [
         // Sizes.
         ("\r\n", .invalidChunkSize),
         ("g\r\n", .invalidChunkSize),
@@ -117,7 +117,7 @@ import Testing
     }
 
     @Test(arguments: refused)
-    func refusesWithItsReason(wire: String, error: HTTP1Error) {
+    func refusesWithItsReason(wire: String, error: HTTPMessageError) {
         #expect(decode(Array(wire.utf8), .chunked).step == .malformed(error))
     }
 

@@ -6,9 +6,9 @@ import Testing
 struct RequestCase: Sendable, CustomTestStringConvertible {
     let wire: String
     /// Nil when it is accepted.
-    let error: HTTP1Error?
+    let error: HTTPMessageError?
 
-    init(_ wire: String, _ error: HTTP1Error? = nil) {
+    init(_ wire: String, _ error: HTTPMessageError? = nil) {
         self.wire = wire
         self.error = error
     }
@@ -39,7 +39,7 @@ struct RequestCase: Sendable, CustomTestStringConvertible {
     ]
 
     /// Start lines, each followed by `Host: a` and an empty line.
-    private static let startLines: [(String, HTTP1Error)] = [
+    private static let startLines: [(String, HTTPMessageError)] = [
         // Method.
         ("G@T / HTTP/1.1\r\n", .invalidMethod),
         ("G\tT / HTTP/1.1\r\n", .invalidMethod),
@@ -157,7 +157,7 @@ struct RequestCase: Sendable, CustomTestStringConvertible {
     ]
 
     /// What stands behind `GET / HTTP/1.1` and `Host: a`.
-    private static let fields: [(String, HTTP1Error)] = [
+    private static let fields: [(String, HTTPMessageError)] = [
         // Line ends.
         ("X: y\n\r\n", .bareLineFeed),
         ("X: y\r\n\n", .bareLineFeed),
@@ -283,7 +283,7 @@ struct RequestCase: Sendable, CustomTestStringConvertible {
     ]
 
     /// Whole heads.
-    private static let heads: [(String, HTTP1Error)] = [
+    private static let heads: [(String, HTTPMessageError)] = [
         ("GET / HTTP/1.1\r\n\r\n", .missingHost),
         ("GET / HTTP/1.1\r\nX-Host: a\r\n\r\n", .missingHost),
         ("GET http://a/ HTTP/1.1\r\n\r\n", .missingHost),

@@ -79,7 +79,7 @@ import Testing
         #expect(parseResponse("HTTP/1.1 200 OK\r\n\r\n", method: .connect).digest.contains("switches protocol"))
     }
 
-    static let refused: [(String, HTTP1Error)] = [
+    static let refused: [(String, HTTPMessageError)] = [
         ("XTTP/1.1 200 OK\r\n\r\n", .invalidStatusLine),
         ("\r\nHTTP/1.1 200 OK\r\n\r\n", .invalidStatusLine),
         ("HTTP/1.1  200 OK\r\n\r\n", .invalidStatusLine),
@@ -117,7 +117,7 @@ import Testing
     ]
 
     @Test(arguments: refused)
-    func refusesWithItsReason(text: String, error: HTTP1Error) {
+    func refusesWithItsReason(text: String, error: HTTPMessageError) {
         #expect(parseResponse(text).outcome == .malformed(error))
     }
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 import unittest
 
 import httpx
@@ -221,6 +222,20 @@ class Limits(HTTP2Case):
         connection = self.connection()
         connection.send(connection.head(1, GET))
         self.assertEqual(connection.verdict(), "504")
+        self.assertTrue(connection.is_alive())
+
+    def test_a_body_that_dribbles_is_answered_408(self):
+        proxy = self.proxy(
+            lambda sock: read_to_end(sock), request_body_timeout="300ms", request_body_min_rate="1KiB")
+        connection = self.connection()
+        connection.send(connection.head(1, POST, end=False))
+
+        def dribble():
+            connection.send(connection.body(1, b"x", end=False))
+            return self.metric(proxy, "ringway_http_request_timeouts_total", reason="body") == 1
+
+        self.eventually(dribble)
+        self.assertEqual(connection.verdict(), "408")
         self.assertTrue(connection.is_alive())
 
     def test_a_window_that_stays_shut_ends_its_stream(self):
@@ -479,6 +494,14 @@ class Draining(HTTP2Case):
         for stream in (1, 3, 5):
             connection.send(connection.head(stream, GET))
             self.assertEqual(connection.answer(stream)[1], b"ok")
+        self.assertTrue(any(isinstance(frame, GoAwayFrame) for frame in self.rest(connection)))
+
+    def test_the_last_request_of_an_old_connection(self):
+        self.proxy(self.recording(), max_connection_duration="1ms")
+        connection = self.connection()
+        time.sleep(0.01)
+        connection.send(connection.head(1, GET))
+        self.assertEqual(connection.answer(1)[1], b"ok")
         self.assertTrue(any(isinstance(frame, GoAwayFrame) for frame in self.rest(connection)))
 
     def rest(self, connection) -> list:

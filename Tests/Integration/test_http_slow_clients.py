@@ -121,6 +121,19 @@ class SlowHTTPTest(SlowCase):
         self.start()
         self.attack("-B", "-i", "3", "-l", "20", "-s", "8192")
 
+    def test_slow_bodies_that_never_stop(self):
+        # An endpoint that waits for the whole body, as nginx's `return` does not.
+        self.proxy(self.recording(), stream_idle_timeout="1h", request_body_timeout="2s")
+        self.attack("-B", "-i", "1", "-l", "20", "-s", "8192", "-x", "64")
+
+    def test_slow_bodies_with_default_settings(self):
+        self.proxy(self.recording(), stream_idle_timeout="5m")
+        self.attack("-B", "-i", "2", "-l", "60", "-s", "8192")
+        self.assertEqual(
+            self.process.metrics()("ringway_http_request_timeouts_total", listener="edge", reason="body"),
+            self.CONNECTIONS,
+        )
+
     def test_slow_reads(self):
         self.start()
         self.attack("-X", "-l", "8", "-n", "1", "-z", "32", "-w", "512", "-y", "1024", path="/large", notices=False)

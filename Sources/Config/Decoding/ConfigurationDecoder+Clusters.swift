@@ -55,7 +55,9 @@ extension ConfigurationDecoder {
                 "idle_timeout", .durationOrOff(in: ConfigLimits.idleTimeout),
                 default: PoolConfiguration.defaultIdleTimeout),
             maxRequestsPerConnection: object.optional(
-                "max_requests_per_connection", .int(in: ConfigLimits.requestsPerConnection)))
+                "max_requests_per_connection", .int(in: ConfigLimits.requestsPerConnection)),
+            maxConnectionDuration: object.optional(
+                "max_connection_duration", .duration(in: ConfigLimits.connectionDuration)))
     }
 }
 

@@ -12,11 +12,19 @@ extension ConfigurationDecoder {
             requestTimeout: object.value(
                 "request_timeout", .durationOrOff(in: ConfigLimits.requestTimeout),
                 default: HTTPConfiguration.defaultRequestTimeout),
+            requestBodyTimeout: object.value(
+                "request_body_timeout", .durationOrOff(in: ConfigLimits.requestTimeout),
+                default: HTTPConfiguration.defaultRequestBodyTimeout),
+            requestBodyMinRate: object.value(
+                "request_body_min_rate", .size(in: ConfigLimits.requestBodyMinRate),
+                default: HTTPConfiguration.defaultRequestBodyMinRate),
             streamIdleTimeout: object.value(
                 "stream_idle_timeout", .durationOrOff(in: ConfigLimits.idleTimeout),
                 default: HTTPConfiguration.defaultStreamIdleTimeout),
             maxRequestsPerConnection: object.optional(
                 "max_requests_per_connection", .int(in: ConfigLimits.requestsPerConnection)),
+            maxConnectionDuration: object.optional(
+                "max_connection_duration", .duration(in: ConfigLimits.connectionDuration)),
             limits: object.value("limits", .object("limits", limits), default: HTTPLimits()),
             http2: object.value("http2", .object("http2", http2), default: HTTP2Configuration()),
             paths: paths(object),

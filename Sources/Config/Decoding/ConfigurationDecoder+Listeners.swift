@@ -12,6 +12,8 @@ extension ConfigurationDecoder {
             name: name ?? "",
             address: address ?? .any(port: 0),
             maxConnections: object.optional("max_connections", .int(in: ConfigLimits.connections)),
+            balancesConnections: object.value(
+                "connection_balance", .choice(["auto": true, "off": false]), default: true),
             tcpKeepAlive: object.optional("tcp_keepalive", .tcpKeepAlive),
             access: object.value("access", .object("access", access), default: AccessConfiguration()),
             tls: object.optional("tls", .object("tls", listenerTLS)),

@@ -94,6 +94,8 @@ package struct PoolConfiguration: Sendable, Equatable {
     package var idleTimeout: TimeSpan?
     /// After which a connection is closed; nil for no limit.
     package var maxRequestsPerConnection: Int?
+    /// After which a connection takes no other request; nil for no limit.
+    package var maxConnectionDuration: TimeSpan?
 
     package static let defaultMaxPending = 1024
     package static let defaultMaxRetries = 3
@@ -105,7 +107,8 @@ package struct PoolConfiguration: Sendable, Equatable {
         maxRequests: Int? = nil,
         maxRetries: Int = PoolConfiguration.defaultMaxRetries,
         idleTimeout: TimeSpan? = PoolConfiguration.defaultIdleTimeout,
-        maxRequestsPerConnection: Int? = nil
+        maxRequestsPerConnection: Int? = nil,
+        maxConnectionDuration: TimeSpan? = nil
     ) {
         self.maxConnections = maxConnections
         self.maxPending = maxPending
@@ -113,5 +116,6 @@ package struct PoolConfiguration: Sendable, Equatable {
         self.maxRetries = maxRetries
         self.idleTimeout = idleTimeout
         self.maxRequestsPerConnection = maxRequestsPerConnection
+        self.maxConnectionDuration = maxConnectionDuration
     }
 }

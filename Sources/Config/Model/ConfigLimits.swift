@@ -32,6 +32,8 @@ package enum ConfigLimits {
     package static let idleTimeout = TimeSpan.milliseconds(1) ... .days(30)
 
     package static let requestTimeout = TimeSpan.milliseconds(1) ... .hours(24)
+    /// Bytes in a second.
+    package static let requestBodyMinRate = ByteSize(bytes: 1) ... .gibibytes(1)
     package static let headerBytes = ByteSize.kibibytes(1) ... .mebibytes(1)
     package static let headers = 1...10_000
     package static let urlBytes = ByteSize(bytes: 256) ... .mebibytes(1)
@@ -42,6 +44,7 @@ package enum ConfigLimits {
     package static let http2Window = ByteSize.kibibytes(64) ... .mebibytes(1024)
     package static let trustedHops = 0...16
     package static let requestsPerConnection = 1...10_000_000
+    package static let connectionDuration = TimeSpan.milliseconds(1) ... .days(30)
     package static let serverNameBytesMax = 128
     package static let httpFilters = 1...64
 

@@ -10,10 +10,16 @@ package struct HTTPConfiguration: Sendable, Equatable {
     package var idleTimeout: TimeSpan?
     /// From the first byte of a request to the end of its head; nil for no limit.
     package var requestTimeout: TimeSpan?
+    /// How long the body of a request may be waited for; nil for no limit.
+    package var requestBodyTimeout: TimeSpan?
+    /// Bytes of a body that give back a second of `requestBodyTimeout`.
+    package var requestBodyMinRate: ByteSize
     /// Without a byte of a request in progress or of its response; nil for no limit. Routes may differ.
     package var streamIdleTimeout: TimeSpan?
     /// After which a connection is closed; nil for no limit.
     package var maxRequestsPerConnection: Int?
+    /// After which a connection ends with its next request; nil for no limit.
+    package var maxConnectionDuration: TimeSpan?
     package var limits: HTTPLimits
     package var http2: HTTP2Configuration
     package var paths: PathConfiguration
@@ -28,6 +34,8 @@ package struct HTTPConfiguration: Sendable, Equatable {
     package static let defaultServerName = "ringway"
     package static let defaultIdleTimeout: TimeSpan? = .seconds(60)
     package static let defaultRequestTimeout: TimeSpan? = .seconds(15)
+    package static let defaultRequestBodyTimeout: TimeSpan? = .seconds(20)
+    package static let defaultRequestBodyMinRate = ByteSize(bytes: 500)
     package static let defaultStreamIdleTimeout: TimeSpan? = .minutes(5)
 
     package init(
@@ -36,8 +44,11 @@ package struct HTTPConfiguration: Sendable, Equatable {
         serverName: String = HTTPConfiguration.defaultServerName,
         idleTimeout: TimeSpan? = HTTPConfiguration.defaultIdleTimeout,
         requestTimeout: TimeSpan? = HTTPConfiguration.defaultRequestTimeout,
+        requestBodyTimeout: TimeSpan? = HTTPConfiguration.defaultRequestBodyTimeout,
+        requestBodyMinRate: ByteSize = HTTPConfiguration.defaultRequestBodyMinRate,
         streamIdleTimeout: TimeSpan? = HTTPConfiguration.defaultStreamIdleTimeout,
         maxRequestsPerConnection: Int? = nil,
+        maxConnectionDuration: TimeSpan? = nil,
         limits: HTTPLimits = HTTPLimits(),
         http2: HTTP2Configuration = HTTP2Configuration(),
         paths: PathConfiguration = PathConfiguration(),
@@ -51,8 +62,11 @@ package struct HTTPConfiguration: Sendable, Equatable {
         self.serverName = serverName
         self.idleTimeout = idleTimeout
         self.requestTimeout = requestTimeout
+        self.requestBodyTimeout = requestBodyTimeout
+        self.requestBodyMinRate = requestBodyMinRate
         self.streamIdleTimeout = streamIdleTimeout
         self.maxRequestsPerConnection = maxRequestsPerConnection
+        self.maxConnectionDuration = maxConnectionDuration
         self.limits = limits
         self.http2 = http2
         self.paths = paths

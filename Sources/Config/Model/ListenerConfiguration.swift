@@ -5,6 +5,8 @@ package struct ListenerConfiguration: Sendable, Equatable {
     package var address: SocketAddress
     /// Open connections at one time, over all workers; nil for no limit.
     package var maxConnections: Int?
+    /// Connections go to the worker that has the least to do; otherwise they stay with the one that accepted them.
+    package var balancesConnections: Bool
     /// Of accepted connections; nil for none.
     package var tcpKeepAlive: TCPKeepAliveConfiguration?
     package var access: AccessConfiguration
@@ -26,6 +28,7 @@ package struct ListenerConfiguration: Sendable, Equatable {
         name: String,
         address: SocketAddress,
         maxConnections: Int? = nil,
+        balancesConnections: Bool = true,
         tcpKeepAlive: TCPKeepAliveConfiguration? = nil,
         access: AccessConfiguration = AccessConfiguration(),
         tls: ListenerTLSConfiguration? = nil,
@@ -38,6 +41,7 @@ package struct ListenerConfiguration: Sendable, Equatable {
         self.name = name
         self.address = address
         self.maxConnections = maxConnections
+        self.balancesConnections = balancesConnections
         self.tcpKeepAlive = tcpKeepAlive
         self.access = access
         self.tls = tls

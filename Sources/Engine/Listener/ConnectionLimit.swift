@@ -35,6 +35,9 @@ package struct ConnectionLimit: Sendable {
         own.subtract(from: ConnectionStat.claimed)
     }
 
+    /// Somebody could take a place. Nobody has it yet.
+    var hasRoom: Bool { sum(.claimed) &+ sum(.active) < max }
+
     /// Low enough to accept again after a pause.
     var isRelaxed: Bool { sum(.active) <= max - Swift.max(1, max / 20) }
 

@@ -14,6 +14,11 @@ struct ListenerState {
     var counters: StatsScope
     var limit: ConnectionLimit?
     var selector: ChainSelector
+    /// The listener's ends on the other workers; nil where nobody else accepts for it.
+    var group: ListenerGroup?
+    /// Connections may go to another worker than the one that accepted them.
+    var isBalanced: Bool
+    var acceptRate = AcceptRate()
     /// Called once when it is closed after `removeListener`.
     var onClosed: (() -> Void)?
 }
@@ -33,16 +38,19 @@ extension Worker {
     /// Starts accepting from `socket`, which listens already. The worker closes it with the listener.
     package func addListener(
         socket: Int32, isShared: Bool, counters: StatsScope, limit: ConnectionLimit?, chain: NetworkFilterChain,
-        tls: TLSServerContext? = nil
+        tls: TLSServerContext? = nil, group: ListenerGroup? = nil, isBalanced: Bool = false
     ) -> ListenerID {
         addListener(
             socket: socket, isShared: isShared, counters: counters, limit: limit,
-            selector: ChainSelector(ListenerChain(filters: chain, tls: tls)))
+            selector: ChainSelector(ListenerChain(filters: chain, tls: tls)), group: group, isBalanced: isBalanced)
     }
 
     /// Starts accepting from `socket`; connections get the chain that `selector` chooses.
+    ///
+    /// - Parameter isBalanced: connections go to the worker of `group` that has the least to do.
     package func addListener(
-        socket: Int32, isShared: Bool, counters: StatsScope, limit: ConnectionLimit?, selector: ChainSelector
+        socket: Int32, isShared: Bool, counters: StatsScope, limit: ConnectionLimit?, selector: ChainSelector,
+        group: ListenerGroup? = nil, isBalanced: Bool = false
     ) -> ListenerID {
         let free = core.value.listeners.firstIndex { !$0.isInUse }
         let generation = free.map { core.value.listeners[$0].generation &+ 1 } ?? 0
@@ -50,20 +58,24 @@ extension Worker {
         core.value.nextListenerSerial += 1
         let listener = ListenerState(
             socket: socket, generation: generation & OperationID.generationMask, serial: serial, isInUse: true,
-            isShared: isShared, counters: counters, limit: limit, selector: selector)
+            isShared: isShared, counters: counters, limit: limit, selector: selector, group: group,
+            isBalanced: isBalanced)
         let slot = free ?? core.value.listeners.count
         if free == nil { core.value.listeners.append(listener) } else { core.value.listeners[slot] = listener }
+        group?.opened(on: index)
         armAccept(slot)
         return ListenerID(slot: UInt32(slot), serial: serial)
     }
 
     /// New connections get the chains of `selector` from now on; open ones keep theirs.
     package func updateListener(
-        _ id: ListenerID, counters: StatsScope, limit: ConnectionLimit?, selector: ChainSelector
+        _ id: ListenerID, counters: StatsScope, limit: ConnectionLimit?, selector: ChainSelector,
+        isBalanced: Bool = false
     ) {
         core.value.listeners[Int(id.slot)].counters = counters
         core.value.listeners[Int(id.slot)].limit = limit
         core.value.listeners[Int(id.slot)].selector = selector
+        core.value.listeners[Int(id.slot)].isBalanced = isBalanced
     }
 
     /// The same, where nothing else of the listener changes.
@@ -148,7 +160,7 @@ extension Worker {
         }
         if !completion.flags.contains(.more) { core.value.listeners[slot].isArmed = false }
         if completion.result >= 0 {
-            welcome(completion.result, slot)
+            if !handOver(completion.result, slot) { welcome(completion.result, slot) }
         } else {
             acceptFailed(-completion.result, slot)
         }
@@ -160,7 +172,8 @@ extension Worker {
         }
     }
 
-    private func welcome(_ socket: Int32, _ slot: Int) {
+    /// Makes a connection of a socket that this worker has accepted, or adopted.
+    func welcome(_ socket: Int32, _ slot: Int) {
         let counters = core.value.listeners[slot].counters
         let limit = core.value.listeners[slot].limit
         if let limit, !limit.claim(for: counters) {
@@ -177,6 +190,20 @@ extension Worker {
             return
         }
         connection.chooseChain(core.value.listeners[slot].selector)
+    }
+
+    /// The same for a listener that is closed on this worker, while another one had an end to accept it.
+    func welcomeLate(_ socket: Int32, _ listener: ListenerState) {
+        if let limit = listener.limit, !limit.claim(for: listener.counters) {
+            listener.counters.add(to: ListenerStat.rejectedLimit)
+            io { $0.close(socket) }
+            return
+        }
+        let opened = open(socket, counters: listener.counters, listener: listener.serial)
+        listener.limit?.endClaim(of: listener.counters)
+        guard let connection = opened else { return listener.counters.add(to: ListenerStat.rejectedTable) }
+        connection.chooseChain(listener.selector)
+        if connection.isOpen { connection.notify { $0.onDrain(connection) } }
     }
 
     private func acceptFailed(_ error: Int32, _ slot: Int) {
@@ -235,6 +262,7 @@ extension Worker {
         core.value.listeners[slot].isInUse = false
         let onClosed = core.value.listeners[slot].onClosed
         core.value.listeners[slot].onClosed = nil
+        keepForOthers(core.value.listeners[slot])
         onClosed?()
     }
 }

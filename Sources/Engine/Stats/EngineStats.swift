@@ -66,6 +66,10 @@ package enum WorkerStat: Int, CaseIterable, Sendable {
     case spliceSwitches
     case spliceFallbacks
     case pipesOpen
+    /// Thousandths of the last interval that it was busy, and when that was measured.
+    case busyPermille, loadMeasuredNs
+    /// Accepted connections that went to another worker, and those that came from one.
+    case connectionsGiven, connectionsTaken
 
     package static let cellCount = allCases.count
 }

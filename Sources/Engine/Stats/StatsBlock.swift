@@ -65,6 +65,9 @@ package struct StatsScope: BitwiseCopyable, Sendable {
 
     package func read(_ stat: some RawRepresentable<Int>) -> UInt64 { block.read(base + stat.rawValue) }
 
+    /// What another worker counts of the same thing.
+    package func sameCells(of other: StatsBlock) -> StatsScope { StatsScope(block: other, base: base) }
+
     /// Counts `value` in the histogram that starts at `stat`.
     @inline(__always)
     package func record(_ value: UInt64, in stat: some RawRepresentable<Int>) {

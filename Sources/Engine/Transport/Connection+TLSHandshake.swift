@@ -181,6 +181,18 @@ extension Connection {
         }
     }
 
+    /// The socket failed in the middle of the handshake while something that came before waits to be looked at: often
+    /// the alert that says why, behind which the peer has closed with our flight half read. That tells more than the
+    /// reset does. False when nothing waits.
+    func handshakeTakesEnd() -> Bool {
+        guard state.flags.contains(.handshaking), let session = unsafe state.secure,
+            unsafe !session.pointee.waiting.isEmpty
+        else { return false }
+        unsafe session.pointee.endIsWaiting = true
+        scheduleSession()
+        return true
+    }
+
     // MARK: Failure
 
     /// The handshake ran out of time.

@@ -22,6 +22,11 @@ package final class Mailbox: Sendable {
 
     package func send(_ message: @escaping Message) {
         messages.withLock { $0.append(message) }
+        ring()
+    }
+
+    /// Wakes the worker although there is no message.
+    func ring() {
         var one: UInt64 = 1
         _ = unsafe write(descriptor, &one, 8)
     }
@@ -50,6 +55,7 @@ extension Worker {
     func readMailbox(_ completion: Completion) {
         guard let mailbox = core.value.mailbox else { return }
         for message in mailbox.takeAll() { message(self) }
+        adoptConnections()
         if !completion.flags.contains(.more) { listen(to: mailbox) }
     }
 }

@@ -24,6 +24,7 @@ public struct Worker {
                 buffers: BufferPool(bufferSize: limits.bufferSize, bytesMax: limits.bufferBytesMax),
                 timers: TimerWheel(nowNs: nowNs, capacity: limits.connectionsMax + 65536),
                 pipes: PipePool(countMax: limits.pipesMax, pipeBytes: limits.pipeBytes),
+                load: LoadMeter(nowNs: nowNs),
                 nowNs: nowNs))
     }
 
@@ -75,6 +76,7 @@ public struct Worker {
         let own = core.value.own
         let beforeNs = io { $0.nowNs() }
         own.add(beforeNs - nowNs, to: WorkerStat.busyNs)
+        if core.value.load.isOver(atNs: beforeNs) { publishLoad(beforeNs) }
         let isIdle = core.value.dirty.isEmpty && core.value.sessions.isEmpty
         var wakeNs = isIdle ? core.value.timers.nextWakeNs : beforeNs
         // Sends that stand still are looked for again although nothing else may happen until then.
@@ -144,9 +146,17 @@ public struct Worker {
             connection.flush()
         }
         endConnections()
+        if !core.value.bells.isEmpty { ringBells() }
         wakeParked()
         core.value.buffers.publish(on: backend)
         publishStats()
+    }
+
+    private func publishLoad(_ atNs: UInt64) {
+        let own = core.value.own
+        let busyPermille = core.value.load.end(atNs: atNs, busyNs: own.read(WorkerStat.busyNs))
+        own.set(busyPermille, in: WorkerStat.busyPermille)
+        own.set(atNs, in: WorkerStat.loadMeasuredNs)
     }
 
     private func publishStats() {

@@ -16,6 +16,15 @@ package struct WorkerCore {
     var pipes: PipePool
     var listeners: [ListenerState] = []
     var nextListenerSerial: UInt32 = 0
+    /// Of which other workers have an end that is open.
+    var closedListeners: [ListenerState] = []
+
+    var peers: WorkerPeers?
+    var load: LoadMeter
+    /// Where the next look at the other workers starts.
+    var nextCandidate = 0
+    /// Workers that were handed connections in this turn.
+    var bells = IndexQueue<Int>()
 
     /// Connections with something to send or splice at the end of the turn.
     var dirty = IndexQueue<UInt32>()

@@ -158,7 +158,7 @@ extension HTTP1ServerCodec {
 
     private func headComplete(_ stream: HTTPStream, bytesBehind: Int) {
         hot.value.keepsAlive = hot.value.parser.isPersistent && !isDraining
-        if let max = chain.settings.requestsPerConnectionMax, hot.value.requestCount >= max {
+        if unsafe manager.hasServedEnough(requests: hot.value.requestCount, chain.settings) {
             hot.value.keepsAlive = false
         }
         switch hot.value.parser.bodyFraming {
@@ -238,7 +238,7 @@ extension HTTP1ServerCodec {
     }
 
     /// The request cannot be read on: the client is told if it can still be, and the connection ends.
-    func failRequest(_ status: HTTPStatus, _ error: HTTP1Error) {
+    func failRequest(_ status: HTTPStatus, _ error: HTTPMessageError) {
         chain.counters.add(to: HTTPStat.refused(error))
         hot.value.closeReason = .protocolError
         hot.value.keepsAlive = false

@@ -142,8 +142,6 @@ final class HTTP1ServerCodec: ServerCodec {
         guard !stream.requestEnded else { return }
         hot.value.closeReason = .idleTimeout
         hot.value.keepsAlive = false
-        stream.hot.value.info.details = "request_header_timeout"
-        stream.respond(.requestTimeout, flag: .none, text: "the request did not come in time\n")
     }
 
     /// What counts as idle depends on whether a request is in progress, and on its route.

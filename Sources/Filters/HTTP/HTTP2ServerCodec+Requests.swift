@@ -48,7 +48,7 @@ extension HTTP2ServerCodec {
         entries[slot] = Entry(stream: exchange, chain: newest, lastActiveNs: worker.nowNs)
         requestCount += 1
         cancelIdleTimer()
-        if let max = newest.settings.requestsPerConnectionMax, requestCount >= max { onDrain() }
+        if unsafe manager.hasServedEnough(requests: requestCount, newest.settings) { onDrain() }
         if newest.isRetired { onDrain() }
         switch session.finishRequest(stream, into: &exchange.request) {
         case .failure(let error): refuse(stream, error)
@@ -94,7 +94,7 @@ extension HTTP2ServerCodec {
 
     /// What the client says is not a request that can be served. Where it is a matter of size or of policy the client
     /// is told; what breaks the protocol ends the stream (RFC 9113 §8.1.1).
-    private func refuse(_ stream: HTTP2Stream, _ error: HTTP1Error) {
+    private func refuse(_ stream: HTTP2Stream, _ error: HTTPMessageError) {
         let slot = Int(stream.slot)
         guard slot < entries.count, let entry = entries[slot], let exchange = entry.stream else {
             return session.reset(stream, .protocolError)

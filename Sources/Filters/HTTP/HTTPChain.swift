@@ -103,11 +103,14 @@ package final class HTTPChainSettings: Sendable {
     package let limits: HTTP1Limits
     /// Nanoseconds without a request in progress; 0 for no limit.
     package let idleTimeoutNs: UInt64
-    /// Nanoseconds from the first byte of a request to the end of its body; 0 for no limit.
+    /// Nanoseconds from the first byte of a request to the end of its head; 0 for no limit.
     package let requestTimeoutNs: UInt64
+    let requestBodyLimit: RequestBodyLimit
     /// Nanoseconds without a byte while a request is in progress; 0 for no limit.
     package let streamIdleTimeoutNs: UInt64
     package let requestsPerConnectionMax: UInt64?
+    /// Nanoseconds after which a connection ends with its next request; 0 for no limit.
+    package let connectionDurationNs: UInt64
     /// Whether clients may speak HTTP/2.
     package let acceptsHTTP2: Bool
     package let http2: HTTP2Settings
@@ -127,8 +130,12 @@ package final class HTTPChainSettings: Sendable {
             bodyBytesMax: configuration.limits.bodyBytes.map { UInt64($0.bytes) } ?? .max)
         idleTimeoutNs = configuration.idleTimeout?.nanoseconds ?? 0
         requestTimeoutNs = configuration.requestTimeout?.nanoseconds ?? 0
+        requestBodyLimit = RequestBodyLimit(
+            timeoutNs: configuration.requestBodyTimeout?.nanoseconds ?? 0,
+            bytesPerSecond: UInt64(configuration.requestBodyMinRate.bytes))
         streamIdleTimeoutNs = configuration.streamIdleTimeout?.nanoseconds ?? 0
         requestsPerConnectionMax = configuration.maxRequestsPerConnection.map(UInt64.init)
+        connectionDurationNs = configuration.maxConnectionDuration?.nanoseconds ?? 0
         bufferBytesMax = configuration.limits.bufferBytes.bytes
         acceptsHTTP2 = configuration.http2.isEnabled
         http2 = HTTP2Settings(
@@ -157,7 +164,9 @@ package enum HTTPStat: Int, Sendable {
     case requestsActive = 80
     /// One cell a class of status, 1xx to 5xx.
     case responses1xx, responses2xx, responses3xx, responses4xx, responses5xx
-    /// One cell an `HTTP1Error`.
+    /// Requests that ran out of time, by what was late.
+    case requestHeadTimeouts, requestBodyTimeouts, streamIdleTimeouts
+    /// One cell an `HTTPMessageError`.
     case refused = 96
     case requestTime = 192
     // HTTP/2, after the request times.
@@ -174,12 +183,12 @@ package enum HTTPStat: Int, Sendable {
         StatCell(rawValue: http2Abuse.rawValue + Int(abuse.rawValue))
     }
 
-    /// Follows the cells of `HTTP1Error`.
+    /// Follows the cells of `HTTPMessageError`.
     package static func refused(_ path: PathNormalizer.Refusal) -> StatCell {
-        StatCell(rawValue: refused.rawValue + HTTP1Error.allCases.count + Int(path.rawValue))
+        StatCell(rawValue: refused.rawValue + HTTPMessageError.allCases.count + Int(path.rawValue))
     }
 
-    package static func refused(_ error: HTTP1Error) -> StatCell {
+    package static func refused(_ error: HTTPMessageError) -> StatCell {
         StatCell(rawValue: refused.rawValue + Int(error.rawValue))
     }
 

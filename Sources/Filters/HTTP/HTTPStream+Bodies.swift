@@ -273,6 +273,6 @@ extension HTTPStream {
 
     private func stop(_ direction: BodyFlow.Direction) {
         withFlow(direction) { $0.isStopped = true }
-        if direction == .response { updateUpstreamReading() }
+        if direction == .response { updateUpstreamReading() } else { updateBodyClock() }
     }
 }

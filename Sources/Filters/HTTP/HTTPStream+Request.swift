@@ -9,12 +9,12 @@ extension HTTPStream {
     ///
     /// - Parameter isComplete: nothing follows
     func headArrived(isComplete: Bool) {
-        // A body may take as long as it keeps coming: uploads are long, and a client that stops in the middle of one
-        // meets the stream's idle timeout.
         cancelRequestTimer()
         if isComplete {
             hot.value.requestEnded = true
             hot.value.info.requestEndedNs = worker.nowNs
+        } else {
+            startBodyClock()
         }
         if let normalizer = settings.normalizer, let refusal = request.normalizePath(normalizer) {
             counters.add(to: HTTPStat.refused(refusal))
@@ -44,6 +44,9 @@ extension HTTPStream {
 
     func requestBody(_ data: consuming Lease) {
         hot.value.info.bytesReceived &+= UInt64(data.count)
+        if hot.value.bodyClock.isOn {
+            hot.value.bodyClock.received(data.count, settings.requestBodyLimit, nowNs: worker.nowNs)
+        }
         if unsafe hot.value.filters.interests.contains(.requestBody) {
             pass(data, .request, from: 0)
         } else {
@@ -54,6 +57,7 @@ extension HTTPStream {
     func requestTrailers(_ fields: inout HeaderTable) { pass(&fields, .request, from: 0) }
 
     func requestEnd() {
+        stopBodyClock()
         hot.value.requestEnded = true
         hot.value.info.requestEndedNs = worker.nowNs
         passEnd(.request, from: 0)
@@ -65,6 +69,7 @@ extension HTTPStream {
     /// The router can send the body on.
     func upstreamReady() {
         let use = hot.value.use
+        updateBodyClock()
         if !hot.value.requestFlow.held.isEmpty { flush(.request) }
         if isCurrent(use), !hot.value.requestEnded { withCodec { $0.requestBodyWanted(by: self) } }
     }
@@ -80,6 +85,7 @@ extension HTTPStream {
         hot.value.requestFlow.resting = -1
         release(.request)
         if wasResting { runRequestFilters() }
+        if isCurrent(use) { updateBodyClock() }
         if isCurrent(use) { flush(.request) }
         if isCurrent(use), wantsRequestBody { withCodec { $0.requestBodyWanted(by: self) } }
     }
@@ -103,7 +109,9 @@ extension HTTPStream {
             switch unsafe hot.value.filters[index].onRequestHeaders(self) {
             case .proceed: break
             case .pause:
-                if isCurrent(use), !hot.value.hasResponse { hot.value.requestFlow.resting = index }
+                guard isCurrent(use), !hot.value.hasResponse else { return }
+                hot.value.requestFlow.resting = index
+                updateBodyClock()
                 return
             case .respond(let response, let flag):
                 respond(response, flag: flag)

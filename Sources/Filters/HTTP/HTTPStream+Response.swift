@@ -133,6 +133,8 @@ extension HTTPStream {
     private func sendResponseHead(_ head: inout ResponseHead) {
         hot.value.status = head.status
         hot.value.responseStarted = true
+        // From here on both sides may take turns; what stands still is the idle timeout's.
+        stopBodyClock()
         ByteSlice.withBytes(of: settings.serverName) { _ = head.headers.set(.server, $0) }
         if !head.headers.contains(.date) { unsafe chain.withDate { _ = head.headers.add(.date, $0) } }
         if settings.requestID.isSetInResponse, let id = request.headers[.xRequestId] {

@@ -36,7 +36,11 @@ public final class HTTPStream: UpstreamRequest {
         var isClientBlocked = false
         /// The endpoint's response is not read.
         var isUpstreamPaused = false
+        /// The endpoint does not take the request's body as fast as it comes.
+        var isRequestBlocked = false
+        /// For the head of the request, then for its body.
         var requestTimer = TaskTimer.none
+        var bodyClock = RequestBodyClock()
         /// What logs tell of this exchange.
         var info = StreamInfo()
 
@@ -281,6 +285,45 @@ public final class HTTPStream: UpstreamRequest {
         hot.value.requestTimer = worker.schedule(self, tag: StreamTimer.request.rawValue, afterNs: ns)
     }
 
+    /// How long the client may take for the body is measured from here on, unless all of it is at hand.
+    func startBodyClock() {
+        let limit = settings.requestBodyLimit
+        // Calls of gRPC may stream for hours with little to say: they have deadlines of their own. So do tunnels.
+        guard limit.timeoutNs > 0, request.method != .connect, !GRPC.isRequest(request),
+            let codec = unsafe hot.value.codec, !codec.hasWholeBody(of: self)
+        else { return }
+        hot.value.bodyClock.start(limit)
+    }
+
+    /// Whether we wait for more of the body may have changed.
+    @inline(__always)
+    func updateBodyClock() {
+        if hot.value.bodyClock.isOn { setBodyClock() }
+    }
+
+    private func setBodyClock() {
+        let isWaiting = wantsRequestBody && !hot.value.isRequestBlocked
+        hot.value.bodyClock.setWaiting(isWaiting, nowNs: worker.nowNs)
+        guard isWaiting, hot.value.requestTimer == .none else { return }
+        // Bytes that come put the end off: the timer looks for that when it fires.
+        let leftNs = hot.value.bodyClock.leftNs(atNs: worker.nowNs)
+        hot.value.requestTimer = worker.schedule(self, tag: StreamTimer.requestBody.rawValue, afterNs: leftNs)
+    }
+
+    func stopBodyClock() {
+        guard hot.value.bodyClock.isOn else { return }
+        hot.value.bodyClock.stop()
+        cancelRequestTimer()
+    }
+
+    private func bodyTimerFired() {
+        if hot.value.bodyClock.leftNs(atNs: worker.nowNs) > 0 { return updateBodyClock() }
+        counters.add(to: HTTPStat.requestBodyTimeouts)
+        hot.value.info.details = "request_body_timeout"
+        withCodec { $0.requestTimedOut(self) }
+        respond(.requestTimeout, flag: .durationTimeout, text: "the request's body comes too slowly\n")
+    }
+
     func cancelRequestTimer() {
         guard hot.value.requestTimer != .none else { return }
         worker.cancel(hot.value.requestTimer)
@@ -291,6 +334,7 @@ public final class HTTPStream: UpstreamRequest {
     func end() {
         guard !hot.value.isEnded else { return }
         hot.value.isEnded = true
+        hot.value.bodyClock.stop()
         cancelRequestTimer()
         for index in filterTimers.indices { worker.cancel(filterTimers[index]) }
         filterTimers.removeAll(keepingCapacity: true)
@@ -316,6 +360,7 @@ public final class HTTPStream: UpstreamRequest {
     /// Nothing came for too long: the client is told if it can still be. False when it cannot.
     func idleTimedOut() -> Bool {
         flag = .streamIdleTimeout
+        counters.add(to: HTTPStat.streamIdleTimeouts)
         guard !hot.value.responseStarted, !routing.value.isTunnel else { return false }
         respond(
             hot.value.requestEnded ? .gatewayTimeout : .requestTimeout, flag: .streamIdleTimeout,
@@ -332,11 +377,17 @@ public final class HTTPStream: UpstreamRequest {
             return
         }
         guard let timer = StreamTimer(rawValue: tag) else { return }
-        if timer == .request {
+        switch timer {
+        case .request:
             hot.value.requestTimer = .none
+            counters.add(to: HTTPStat.requestHeadTimeouts)
+            hot.value.info.details = "request_header_timeout"
             withCodec { $0.requestTimedOut(self) }
-        } else {
-            router.timerFired(self, timer)
+            respond(.requestTimeout, flag: .none, text: "the request did not come in time\n")
+        case .requestBody:
+            hot.value.requestTimer = .none
+            bodyTimerFired()
+        case .route, .tried, .backOff, .filter: router.timerFired(self, timer)
         }
     }
 
@@ -356,14 +407,18 @@ public final class HTTPStream: UpstreamRequest {
     public override func onResponseEnd() { router.responseEnd(self) }
     public override func onReset(_ reason: UpstreamReset) { router.reset(self, reason) }
     public override func onUpstreamBlocked(_ isBlocked: Bool) {
+        hot.value.isRequestBlocked = isBlocked
+        updateBodyClock()
         withCodec { $0.blockRequestBody(isBlocked, of: self) }
     }
 }
 
 /// The timers of a stream.
 enum StreamTimer: Int {
-    /// The request has not arrived in time.
+    /// The head of the request has not arrived in time.
     case request
+    /// Its body may be coming too slowly.
+    case requestBody
     /// The response has not.
     case route
     /// The endpoint that was tried has not begun to answer.

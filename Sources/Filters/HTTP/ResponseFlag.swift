@@ -12,6 +12,7 @@ public enum ResponseFlag: UInt8, CaseIterable, Sendable {
     case downstreamRemoteReset
     case downstreamProtocolError
     case streamIdleTimeout
+    case durationTimeout
     case rateLimited
     case delayInjected
     case faultInjected
@@ -32,6 +33,7 @@ public enum ResponseFlag: UInt8, CaseIterable, Sendable {
         case .downstreamRemoteReset: "DR"
         case .downstreamProtocolError: "DPE"
         case .streamIdleTimeout: "SI"
+        case .durationTimeout: "DT"
         case .rateLimited: "RL"
         case .delayInjected: "DI"
         case .faultInjected: "FI"

@@ -181,6 +181,7 @@ package final class RouterFilter {
         guard let pool = unsafe stream.route.pool else { return }
         stream.route.attemptStartedNs = stream.worker.nowNs
         stream.route.isAttempted = true
+        stream.updateBodyClock()
         switch pool.start(stream, excluding: stream.route.tried, fresh: fresh) {
         case .started(let upstream):
             unsafe stream.route.upstream = upstream
@@ -404,7 +405,7 @@ package final class RouterFilter {
 
     func timerFired(_ stream: HTTPStream, _ timer: StreamTimer) {
         switch timer {
-        case .request, .filter: break
+        case .request, .requestBody, .filter: break
         case .backOff:
             stream.route.backOffTimer = .none
             attempt(stream, fresh: false)
@@ -483,6 +484,7 @@ package final class RouterFilter {
     private func scheduleRetry(_ stream: HTTPStream, _ retry: RetryPolicy) {
         unsafe stream.route.upstream = nil
         stream.route.isReady = false
+        stream.updateBodyClock()
         cancelTryTimer(stream)
         let bound = min(retry.backOffBaseNs * (1 << UInt64(stream.route.retries) - 1), retry.backOffMaxNs)
         let delayNs = UInt64.random(in: 0..<max(bound, 1), using: &random)

@@ -54,7 +54,7 @@ class ServerCodec {
     func blockRequestBody(_ isBlocked: Bool, of stream: HTTPStream) {}
     /// All of the body is at hand, so it will be read even if nobody wants it.
     func hasWholeBody(of stream: HTTPStream) -> Bool { stream.requestEnded }
-    /// The request did not come in time.
+    /// The request did not come in time, and is about to be answered.
     func requestTimedOut(_ stream: HTTPStream) {}
     /// How long the stream may be without a byte either way, in nanoseconds; 0 for no limit.
     func setIdleTimeout(ns: UInt64, of stream: HTTPStream) {}

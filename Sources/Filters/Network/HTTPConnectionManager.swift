@@ -9,6 +9,7 @@ package final class HTTPConnectionManager: NetworkFilter {
     /// The newest when the connection was made or a request began.
     private(set) var chain: HTTPChain
     private var codec: ServerCodec?
+    private let openedNs: UInt64
     /// The address of the client as text, made when the first request needs it.
     private var addressText: [UInt8]?
     /// The value of `x-forwarded-client-cert`, made when the connection is there.
@@ -17,12 +18,11 @@ package final class HTTPConnectionManager: NetworkFilter {
     /// Of the client's connection, once they were asked for.
     private(set) var addresses: ConnectionAddresses?
     private var readTLS: ConnectionTLS?
-    private let acceptedNs: UInt64
     private var isConnected = false
 
     package init(connection: Connection, chain: HTTPChain) {
         self.chain = chain
-        acceptedNs = connection.worker.nowNs
+        openedNs = connection.worker.nowNs
         super.init(connection: connection)
     }
 
@@ -31,6 +31,13 @@ package final class HTTPConnectionManager: NetworkFilter {
         if chain.successor != nil { chain = chain.newest }
         if chain.isRetired { isDraining = true }
         return chain
+    }
+
+    /// Whether the connection ends with the request that begins now, which is the given one of its requests.
+    func hasServedEnough(requests: UInt64, _ settings: HTTPChainSettings) -> Bool {
+        if let max = settings.requestsPerConnectionMax, requests >= max { return true }
+        let max = settings.connectionDurationNs
+        return max > 0 && connection.worker.nowNs - openedNs >= max
     }
 
     /// The address of the peer without its port; empty for Unix sockets.
@@ -99,9 +106,9 @@ package final class HTTPConnectionManager: NetworkFilter {
 
     package override func onClose(_ connection: Connection, _ reason: CloseReason) {
         codec?.onClose(reason)
-        if !isConnected, reason.isOfTLS, let logs = chain.accessLogs {
+        if !isConnected, connection.isSecure, let logs = chain.accessLogs {
             if logs.needsAddresses { askForAddresses() }
-            logs.write(connection, acceptedNs: acceptedNs, addresses, reason)
+            logs.write(connection, acceptedNs: openedNs, addresses, reason)
         }
     }
 }

@@ -5,7 +5,7 @@ package enum HTTP1BodyStep: Equatable {
     /// Everything given was read; more is needed.
     case incomplete
     /// Refuse it and close.
-    case malformed(HTTP1Error)
+    case malformed(HTTPMessageError)
 }
 
 /// Reads a body whichever way it is framed, as stream events.

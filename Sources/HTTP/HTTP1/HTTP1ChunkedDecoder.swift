@@ -61,7 +61,7 @@ package struct HTTP1ChunkedDecoder {
     }
 
     /// One byte of framing.
-    private mutating func read(_ byte: UInt8, limits: HTTP1Limits) -> HTTP1Error? {
+    private mutating func read(_ byte: UInt8, limits: HTTP1Limits) -> HTTPMessageError? {
         switch state {
         case .size: return readSize(byte)
         case .sizeLineFeed:
@@ -89,7 +89,7 @@ package struct HTTP1ChunkedDecoder {
         return nil
     }
 
-    private mutating func readSize(_ byte: UInt8) -> HTTP1Error? {
+    private mutating func readSize(_ byte: UInt8) -> HTTPMessageError? {
         if let digit = ASCII.hexValue(byte) {
             guard digitCount < 16 else { return .invalidChunkSize }
             digitCount += 1
@@ -107,7 +107,7 @@ package struct HTTP1ChunkedDecoder {
         return nil
     }
 
-    private mutating func startChunk(limits: HTTP1Limits) -> HTTP1Error? {
+    private mutating func startChunk(limits: HTTP1Limits) -> HTTPMessageError? {
         guard remaining > 0 else {
             state = .trailerStart
             return nil
@@ -120,7 +120,7 @@ package struct HTTP1ChunkedDecoder {
     }
 
     /// `chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`, RFC 9112 §7.1.1.
-    private mutating func readExtension(_ byte: UInt8) -> HTTP1Error? {
+    private mutating func readExtension(_ byte: UInt8) -> HTTPMessageError? {
         let isBlank = ASCII.isBlank(byte)
         switch state {
         case .blankBehindSize, .blankBehindValue:
@@ -157,7 +157,7 @@ package struct HTTP1ChunkedDecoder {
     }
 
     /// What may stand behind a complete extension.
-    private mutating func readExtensionEnd(_ byte: UInt8, blank: State) -> HTTP1Error? {
+    private mutating func readExtensionEnd(_ byte: UInt8, blank: State) -> HTTPMessageError? {
         switch byte {
         case .carriageReturn: return move(to: .sizeLineFeed)
         case .lineFeed: return .bareLineFeed
@@ -167,7 +167,7 @@ package struct HTTP1ChunkedDecoder {
         }
     }
 
-    private mutating func move(to next: State) -> HTTP1Error? {
+    private mutating func move(to next: State) -> HTTPMessageError? {
         state = next
         return nil
     }

@@ -9,7 +9,7 @@ struct HTTP1FieldSection {
         /// The section ends before `end`.
         case complete(end: Int)
         case incomplete
-        case malformed(HTTP1Error)
+        case malformed(HTTPMessageError)
     }
 
     /// Offset of the first byte of the line being read.
@@ -118,7 +118,7 @@ struct HTTP1FieldSection {
     }
 
     /// What is wrong with the last line of `bytes`, which begins at `start` and ends with the only LF behind it.
-    private static func error(in bytes: ByteSlice, from start: Int) -> HTTP1Error {
+    private static func error(in bytes: ByteSlice, from start: Int) -> HTTPMessageError {
         var index = start
         while ASCII.isToken(bytes[index]) { index += 1 }
         switch bytes[index] {
@@ -136,7 +136,7 @@ struct HTTP1FieldSection {
     }
 
     /// What is wrong with a line whose good part ends at `index`, nil when that is no end of a line at all.
-    static func lineEndError(in bytes: ByteSlice, at index: Int) -> HTTP1Error? {
+    static func lineEndError(in bytes: ByteSlice, at index: Int) -> HTTPMessageError? {
         guard index < bytes.count else { return nil }
         switch bytes[index] {
         case .lineFeed: return .bareLineFeed

@@ -35,7 +35,7 @@ struct HTTP1FramingFields {
     /// Takes note of a field for which `HeaderName.concernsFraming` holds; `value` is where its value stands, without
     /// white space around it.
     @inline(__always)
-    mutating func note(_ name: HeaderName, in bytes: ByteSlice, _ value: Range<Int>) -> HTTP1Error? {
+    mutating func note(_ name: HeaderName, in bytes: ByteSlice, _ value: Range<Int>) -> HTTPMessageError? {
         // Every request has a Host and most have this Connection; they get by without a call.
         if name == .host {
             hostCount = min(hostCount &+ 1, 2)
@@ -50,7 +50,7 @@ struct HTTP1FramingFields {
     }
 
     @inline(never)
-    private mutating func note(_ name: HeaderName, _ value: ByteSlice) -> HTTP1Error? {
+    private mutating func note(_ name: HeaderName, _ value: ByteSlice) -> HTTPMessageError? {
         switch name {
         case .connection: return noteConnection(value)
         case .contentLength: return noteContentLength(value)
@@ -83,11 +83,11 @@ struct HTTP1FramingFields {
     }
 
     /// RFC 9112 §6.3: both lengths, or a length that is no number, leave no certain end of the message.
-    var lengthConflict: HTTP1Error? {
+    var lengthConflict: HTTPMessageError? {
         hasContentLength && transferEncoding != .none ? .contentLengthAndTransferEncoding : nil
     }
 
-    private mutating func noteContentLength(_ value: ByteSlice) -> HTTP1Error? {
+    private mutating func noteContentLength(_ value: ByteSlice) -> HTTPMessageError? {
         if hasContentLength { return .repeatedContentLength }
         hasContentLength = true
         if let number = value.decimal {
@@ -104,7 +104,7 @@ struct HTTP1FramingFields {
 
     /// Accepted is one field with the one word `chunked`. Codings that we could only hand on unread are refused like
     /// the malformed ones: the receiver may see another end of the message than we do.
-    private mutating func noteTransferEncoding(_ value: ByteSlice) -> HTTP1Error? {
+    private mutating func noteTransferEncoding(_ value: ByteSlice) -> HTTPMessageError? {
         if transferEncoding != .none { return .invalidTransferEncoding }
         if value.equalsIgnoringCase("chunked") {
             transferEncoding = .chunked
@@ -124,7 +124,7 @@ struct HTTP1FramingFields {
             ? .unsupportedTransferEncoding : .invalidTransferEncoding
     }
 
-    private mutating func noteConnection(_ value: ByteSlice) -> HTTP1Error? {
+    private mutating func noteConnection(_ value: ByteSlice) -> HTTPMessageError? {
         var elements = ListElements(value)
         while let element = elements.next() {
             if element.equalsIgnoringCase("keep-alive") {

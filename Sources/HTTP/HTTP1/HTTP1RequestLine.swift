@@ -8,7 +8,7 @@ enum HTTP1RequestLine {
     enum Outcome {
         case complete(end: Int)
         /// Bad, or cut short; the caller finds out whether the line is all there.
-        case failed(HTTP1Error)
+        case failed(HTTPMessageError)
     }
 
     /// Reads the line that begins at `start`.
@@ -89,7 +89,7 @@ enum HTTP1RequestLine {
         return end &- start
     }
 
-    private static func methodError(_ bytes: ByteSlice, from start: Int, to end: Int) -> HTTP1Error {
+    private static func methodError(_ bytes: ByteSlice, from start: Int, to end: Int) -> HTTPMessageError {
         guard end < bytes.count else { return .invalidRequestLine }
         switch bytes[end] {
         case UInt8(ascii: " "): return .invalidRequestLine
@@ -99,7 +99,7 @@ enum HTTP1RequestLine {
         }
     }
 
-    private static func targetError(_ bytes: ByteSlice, from start: Int, to end: Int) -> HTTP1Error {
+    private static func targetError(_ bytes: ByteSlice, from start: Int, to end: Int) -> HTTPMessageError {
         guard end < bytes.count else { return .invalidRequestLine }
         switch bytes[end] {
         case UInt8(ascii: " "): return .invalidRequestLine
@@ -112,7 +112,7 @@ enum HTTP1RequestLine {
     }
 
     /// What is wrong with a version, at `start`, that is neither of those accepted.
-    static func versionError(_ bytes: ByteSlice, from start: Int) -> HTTP1Error {
+    static func versionError(_ bytes: ByteSlice, from start: Int) -> HTTPMessageError {
         let version = bytes[min(start, bytes.count)..<min(start + 8, bytes.count)]
         guard version.count == 8, version.hasPrefix(ByteSlice("HTTP/")), ASCII.isDigit(version[5]),
             version[6] == UInt8(ascii: "."), ASCII.isDigit(version[7])
@@ -122,7 +122,7 @@ enum HTTP1RequestLine {
         return .unsupportedVersion
     }
 
-    private static func lineEndError(_ bytes: ByteSlice, at index: Int) -> HTTP1Error {
+    private static func lineEndError(_ bytes: ByteSlice, at index: Int) -> HTTPMessageError {
         guard index < bytes.count else { return .invalidRequestLine }
         switch bytes[index] {
         case .lineFeed: return .bareLineFeed
@@ -132,8 +132,8 @@ enum HTTP1RequestLine {
     }
 
     private static func carriageReturnError(
-        _ bytes: ByteSlice, at index: Int, otherwise error: HTTP1Error
-    ) -> HTTP1Error {
+        _ bytes: ByteSlice, at index: Int, otherwise error: HTTPMessageError
+    ) -> HTTPMessageError {
         index + 1 < bytes.count && bytes[index + 1] == .lineFeed ? error : .bareCarriageReturn
     }
 

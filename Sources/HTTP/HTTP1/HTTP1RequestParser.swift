@@ -18,7 +18,7 @@ package struct HTTP1RequestParser {
         /// More bytes are needed.
         case incomplete
         /// Refuse it and close.
-        case malformed(HTTP1Error)
+        case malformed(HTTPMessageError)
     }
 
     private var fields = HTTP1FramingFields()
@@ -104,7 +104,7 @@ package struct HTTP1RequestParser {
     }
 
     /// The rules that need more than one line.
-    private mutating func finish(limits: HTTP1Limits, head: inout RequestHead) -> HTTP1Error? {
+    private mutating func finish(limits: HTTP1Limits, head: inout RequestHead) -> HTTPMessageError? {
         if let error = finishHost(&head) { return error }
         if let error = finishFraming(limits: limits, head: &head) { return error }
 
@@ -131,7 +131,7 @@ package struct HTTP1RequestParser {
 
     /// RFC 9112 §3.2 and §7.2: exactly one valid Host in HTTP/1.1, at most one in HTTP/1.0, never another place than
     /// the target names.
-    private func finishHost(_ head: inout RequestHead) -> HTTP1Error? {
+    private func finishHost(_ head: inout RequestHead) -> HTTPMessageError? {
         guard fields.hostCount < 2 else { return .repeatedHost }
         guard fields.hostCount == 1 else { return head.version == .http11 ? .missingHost : nil }
         let host = head.text(fields.hostRange)
@@ -150,7 +150,7 @@ package struct HTTP1RequestParser {
     }
 
     /// RFC 9112 §6.1–§6.3.
-    private mutating func finishFraming(limits: HTTP1Limits, head: inout RequestHead) -> HTTP1Error? {
+    private mutating func finishFraming(limits: HTTP1Limits, head: inout RequestHead) -> HTTPMessageError? {
         if fields.transferEncoding != .none {
             if fields.hasContentLength { return .contentLengthAndTransferEncoding }
             if head.version == .http10 { return .transferEncodingInHTTP10 }

@@ -7,7 +7,7 @@ enum HTTP1RequestTarget {
     @inline(__always)
     static func parse(
         _ bytes: ByteSlice, target: Range<Int>, queryMark: Int?, into head: inout RequestHead
-    ) -> HTTP1Error? {
+    ) -> HTTPMessageError? {
         if bytes[target.lowerBound] == UInt8(ascii: "/"), head.method != .connect {
             head.targetForm = .origin
             setPath(target, queryMark: queryMark, into: &head)
@@ -19,7 +19,7 @@ enum HTTP1RequestTarget {
     @inline(never)
     private static func parseOther(
         _ bytes: ByteSlice, target: Range<Int>, queryMark: Int?, into head: inout RequestHead
-    ) -> HTTP1Error? {
+    ) -> HTTPMessageError? {
         if head.method == .connect {
             head.targetForm = .authority
             head.authorityRange = TextRange(target)
@@ -36,7 +36,7 @@ enum HTTP1RequestTarget {
     /// `scheme "://" authority path [ "?" query ]`, http and https only (RFC 9110 §4.2).
     private static func parseAbsolute(
         _ bytes: ByteSlice, target: Range<Int>, queryMark: Int?, into head: inout RequestHead
-    ) -> HTTP1Error? {
+    ) -> HTTPMessageError? {
         let uri = bytes[target.lowerBound..<(queryMark ?? target.upperBound)]
         guard let colon = uri.firstIndex(of: UInt8(ascii: ":")), isScheme(uri[0..<colon]),
             uri.count >= colon + 3, uri[colon..<colon + 3] == "://"

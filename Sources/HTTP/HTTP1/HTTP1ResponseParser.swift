@@ -76,7 +76,7 @@ package struct HTTP1ResponseParser {
             searched = lineFeed
         }
 
-        let error: HTTP1Error
+        let error: HTTPMessageError
         switch window.word(at: 0) {
         case HTTP1RequestLine.http11:
             head.version = .http11
@@ -110,7 +110,7 @@ package struct HTTP1ResponseParser {
     }
 
     /// The line cannot be read: because of `error` if all of it is here, else because it is not.
-    private mutating func refuse(_ error: HTTP1Error, in window: ByteSlice) -> HTTP1FieldSection.Outcome {
+    private mutating func refuse(_ error: HTTPMessageError, in window: ByteSlice) -> HTTP1FieldSection.Outcome {
         if window.firstIndex(of: .lineFeed, from: searched) != nil { return .malformed(error) }
         searched = window.count
         return .incomplete
@@ -119,7 +119,7 @@ package struct HTTP1ResponseParser {
     /// The rules that need more than one line: RFC 9112 §6.3 and RFC 9110 §7.8.
     private mutating func finish(
         answering request: Request, limits: HTTP1Limits, head: inout ResponseHead
-    ) -> HTTP1Error? {
+    ) -> HTTPMessageError? {
         if fields.transferEncoding != .none {
             if fields.hasContentLength { return .contentLengthAndTransferEncoding }
             if head.version == .http10 { return .transferEncodingInHTTP10 }

@@ -8,7 +8,7 @@ package final class HTTP1TrailerSection {
     enum Outcome {
         case complete
         case incomplete
-        case malformed(HTTP1Error)
+        case malformed(HTTPMessageError)
     }
 
     /// The fields. Those that framing, routing, authentication or the proxy itself rest on are marked and will not be

@@ -10,7 +10,7 @@ extension HTTP2FieldBlock {
     ///   - allowsExtendedConnect: `:protocol` may be used (RFC 8441)
     package mutating func finishRequest(
         into head: inout RequestHead, limits: HTTP1Limits, endsStream: Bool, allowsExtendedConnect: Bool
-    ) -> HTTP1Error? {
+    ) -> HTTPMessageError? {
         if let error { return error }
         let pseudoHeaders = pseudoHeaders
         guard pseudoHeaders.contains(.method) else { return .missingPseudoHeader }
@@ -50,7 +50,7 @@ extension HTTP2FieldBlock {
     /// `:scheme` and `:path` (RFC 9113 §8.3.1), CONNECT (§8.5) and its extended form (RFC 8441 §4).
     private func finishTarget(
         _ head: inout RequestHead, limits: HTTP1Limits, allowsExtendedConnect: Bool
-    ) -> HTTP1Error? {
+    ) -> HTTPMessageError? {
         let pseudoHeaders = pseudoHeaders
         if pseudoHeaders.contains(.connectProtocol) {
             guard allowsExtendedConnect, head.method == .connect else { return .invalidPseudoHeader }
@@ -75,7 +75,7 @@ extension HTTP2FieldBlock {
         return finishPath(&head, limits: limits)
     }
 
-    private func finishPath(_ head: inout RequestHead, limits: HTTP1Limits) -> HTTP1Error? {
+    private func finishPath(_ head: inout RequestHead, limits: HTTP1Limits) -> HTTPMessageError? {
         let target = text(path)
         guard target.count <= limits.targetBytesMax else { return .targetTooLong }
         if target == "*" {
@@ -114,7 +114,7 @@ extension HTTP2FieldBlock {
     }
 
     /// RFC 9113 §8.3.1: `:authority`, or `Host` in its place; both may not name different places.
-    private func finishAuthority(_ head: inout RequestHead) -> HTTP1Error? {
+    private func finishAuthority(_ head: inout RequestHead) -> HTTPMessageError? {
         guard fields.hostCount < 2 else { return .repeatedHost }
         if pseudoHeaders.contains(.authority) {
             guard Authority(text(authority)) != nil else { return .invalidAuthority }
@@ -139,7 +139,7 @@ extension HTTP2FieldBlock {
     /// Makes the block the head of a response to a request with this method.
     package mutating func finishResponse(
         into head: inout ResponseHead, answering method: HTTPMethod, limits: HTTP1Limits, endsStream: Bool
-    ) -> HTTP1Error? {
+    ) -> HTTPMessageError? {
         if let error { return error }
         guard pseudoHeaders == .status else {
             return pseudoHeaders.isEmpty ? .missingPseudoHeader : .invalidPseudoHeader
@@ -168,7 +168,7 @@ extension HTTP2FieldBlock {
     }
 
     /// Makes the block trailers (RFC 9113 §8.1). Those that may not be forwarded are marked.
-    package mutating func finishTrailers(into table: inout HeaderTable) -> HTTP1Error? {
+    package mutating func finishTrailers(into table: inout HeaderTable) -> HTTPMessageError? {
         if let error { return error }
         guard pseudoHeaders.isEmpty else { return .invalidPseudoHeader }
         move(to: &table)

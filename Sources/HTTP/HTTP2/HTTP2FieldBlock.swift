@@ -25,7 +25,7 @@ package struct HTTP2FieldBlock: ~Copyable {
     private var fieldsMax = 0
 
     /// The first thing that is wrong with the block.
-    package private(set) var error: HTTP1Error?
+    package private(set) var error: HTTPMessageError?
     /// Bytes of all names and values, whether stored or not, with 32 for each field (RFC 9113 §6.5.2).
     package private(set) var listBytes = 0
 
@@ -100,7 +100,7 @@ package struct HTTP2FieldBlock: ~Copyable {
         }
     }
 
-    private mutating func addPseudoHeader(_ name: ByteSlice, _ value: ByteSlice) -> HTTP1Error? {
+    private mutating func addPseudoHeader(_ name: ByteSlice, _ value: ByteSlice) -> HTTPMessageError? {
         guard entries.count == 0 else { return .latePseudoHeader }
         let pseudoHeader: PseudoHeaders
         let range = write(value)
@@ -128,7 +128,7 @@ package struct HTTP2FieldBlock: ~Copyable {
         return seen.insert(pseudoHeader).inserted ? nil : .invalidPseudoHeader
     }
 
-    private mutating func addField(_ name: ByteSlice, _ value: ByteSlice, _ neverIndexed: Bool) -> HTTP1Error? {
+    private mutating func addField(_ name: ByteSlice, _ value: ByteSlice, _ neverIndexed: Bool) -> HTTPMessageError? {
         if let first = value.first, ASCII.isBlank(first) || ASCII.isBlank(value[value.count - 1]) {
             return .spaceAroundValue
         }
@@ -152,7 +152,7 @@ package struct HTTP2FieldBlock: ~Copyable {
         return noteFraming(header, colon + 2..<colon + 2 + value.count)
     }
 
-    private mutating func noteFraming(_ header: HeaderName, _ value: Range<Int>) -> HTTP1Error? {
+    private mutating func noteFraming(_ header: HeaderName, _ value: Range<Int>) -> HTTPMessageError? {
         switch header {
         case .connection, .keepAlive, .proxyConnection, .transferEncoding, .upgrade: return .connectionField
         case .http2Settings: entries[entries.count - 1].flags.insert(.hopByHop)
@@ -258,7 +258,7 @@ package struct HTTP2FieldBlock: ~Copyable {
         return true
     }
 
-    private static func nameError(_ name: ByteSlice) -> HTTP1Error? {
+    private static func nameError(_ name: ByteSlice) -> HTTPMessageError? {
         guard !name.isEmpty else { return .emptyName }
         guard name.count <= nameBytesMax else { return .headersTooLarge }
         for index in 0..<name.count {

@@ -32,7 +32,7 @@ struct HTTPMetrics {
         each { text.sample(["listener": $0], registry.sum($1, HTTPStat.requestsActive)) }
         text.family("ringway_http_requests_refused_total", .counter, "Requests that were not valid HTTP, by reason.")
         each { name, range in
-            for error in HTTP1Error.allCases {
+            for error in HTTPMessageError.allCases {
                 let count = registry.sum(range, HTTPStat.refused(error))
                 // Most of the reasons never come up; a series begins with its first request.
                 if count > 0 { text.sample(["listener": name, "reason": "\(error.label)"], count) }
@@ -40,6 +40,12 @@ struct HTTPMetrics {
             for refusal in PathNormalizer.Refusal.allCases {
                 let count = registry.sum(range, HTTPStat.refused(refusal))
                 if count > 0 { text.sample(["listener": name, "reason": "\(refusal.label)"], count) }
+            }
+        }
+        text.family("ringway_http_request_timeouts_total", .counter, "Requests that ran out of time, by what was late.")
+        each { name, range in
+            for (reason, stat) in Self.timeouts {
+                text.sample(["listener": name, "reason": reason], registry.sum(range, stat))
             }
         }
         text.family("ringway_http2_connections_active", .gauge, "Open connections that speak HTTP/2.")
@@ -137,6 +143,10 @@ struct HTTPMetrics {
             text.histogram(["cluster": cluster.name], registry.histogram(cluster.stats, ClusterStat.requestTime))
         }
     }
+
+    private static let timeouts: [(reason: String, stat: HTTPStat)] = [
+        ("header", .requestHeadTimeouts), ("body", .requestBodyTimeouts), ("idle", .streamIdleTimeouts),
+    ]
 
     private static let codeClasses: [(label: String, status: HTTPStatus)] = (1...5).map {
         ("\($0)xx", HTTPStatus(rawValue: UInt16($0 * 100)))

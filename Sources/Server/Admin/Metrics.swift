@@ -50,6 +50,14 @@ struct Metrics {
         text.family("ringway_listener_connections_active", .gauge, "Open connections.")
         each { text.sample(["listener": $0], registry.sum($1, ConnectionStat.active)) }
         text.family(
+            "ringway_listener_worker_connections_active", .gauge, "Open connections, by the worker that has them.")
+        each { name, range in
+            for worker in registry.blocks.indices {
+                let count = registry.scope(range, worker: worker).read(ConnectionStat.active)
+                text.sample(["listener": name, "worker": "\(worker)"], count)
+            }
+        }
+        text.family(
             "ringway_listener_connections_rejected_total", .counter,
             "Connections that were turned away before any filter saw them, and accepts that failed.")
         let reasons: [(String, ListenerStat)] = [
@@ -196,6 +204,22 @@ struct Metrics {
             let idle = Double(block.read(WorkerStat.idleNs.rawValue)) / 1e9
             text.sample(["worker": "\(worker)", "state": "busy"], seconds: busy)
             text.sample(["worker": "\(worker)", "state": "idle"], seconds: idle)
+        }
+        text.family("ringway_worker_busy_ratio", .gauge, "The share of a CPU that the worker used just now.")
+        for (worker, block) in registry.blocks.enumerated() {
+            let busyPermille = LoadMeter.busyPermille(of: block, nowNs: monotonicNowNs())
+            text.sample(["worker": "\(worker)"], ratio: Double(busyPermille) / 1000)
+        }
+        text.family(
+            "ringway_worker_connections_handed_over_total", .counter,
+            "Accepted connections that went to a less loaded worker, or came from one.")
+        for (worker, block) in registry.blocks.enumerated() {
+            let (given, taken) = (
+                block.read(WorkerStat.connectionsGiven.rawValue),
+                block.read(WorkerStat.connectionsTaken.rawValue)
+            )
+            text.sample(["worker": "\(worker)", "direction": "given"], given)
+            text.sample(["worker": "\(worker)", "direction": "taken"], taken)
         }
         for family in Self.workerFamilies {
             text.family(family.name, family.kind, family.help)

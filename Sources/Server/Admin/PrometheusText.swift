@@ -27,6 +27,8 @@ struct PrometheusText {
         append("\(seconds)\n")
     }
 
+    mutating func sample(_ labels: KeyValuePairs<String, String>, ratio: Double) { sample(labels, seconds: ratio) }
+
     private mutating func name(_ labels: KeyValuePairs<String, String>, _ suffix: String) {
         append(family)
         append(suffix)

@@ -6,6 +6,8 @@ internal import Glibc
 struct ListenerSockets {
     /// By listener key (`ListenerPlan.socketKey`): one socket per worker, or one for all.
     private var opened: [String: [ListeningSocket]] = [:]
+    /// What the workers' ends of a listener have in common, by listener key.
+    private(set) var groups: [String: ListenerGroup] = [:]
 
     struct Failures: Error {
         struct Entry {
@@ -34,6 +36,7 @@ struct ListenerSockets {
                 let besideOwn = listener.configuration.address.port.map(ownPorts.contains) ?? false
                 sockets.opened[listener.socketKey] = try openPatiently(
                     listener, workers: workers, besideOwn: besideOwn, untilNs: deadlineNs)
+                sockets.groups[listener.socketKey] = ListenerGroup(workers: workers)
             } catch {
                 failures.append(
                     .init(

@@ -20,6 +20,7 @@ package final class Control: @unchecked Sendable {
     package let log: Logger
     let queue: ControlQueue
     private let workers: [WorkerThread]
+    private let peers: WorkerPeers
     let compiler: SnapshotCompiler
     let accessLogs: AccessLogFiles
     private let overrides: Overrides
@@ -66,6 +67,7 @@ package final class Control: @unchecked Sendable {
             workers.append(try WorkerThread(index: index, cpu: cpu, limits: limits))
         }
         self.workers = workers
+        peers = WorkerPeers(workers)
         registry = StatsRegistry(blocks: workers.map(\.stats))
         accessLogs = AccessLogFiles(registry: registry, log: log)
         compiler = SnapshotCompiler(registry: registry, extensions: extensions, accessLogs: accessLogs)
@@ -105,8 +107,11 @@ package final class Control: @unchecked Sendable {
             throw .system(error)
         }
         for worker in workers {
-            let (registry, serving) = (registry, serving)
-            worker.send { $0.context = WorkerAssembly(worker: $0, registry: registry, serving: serving) }
+            let (registry, serving, peers) = (registry, serving, peers)
+            worker.send {
+                $0.join(peers)
+                $0.context = WorkerAssembly(worker: $0, registry: registry, serving: serving)
+            }
         }
         swap(to: first, sockets: sockets)
         applies.applied += 1
@@ -224,9 +229,10 @@ package final class Control: @unchecked Sendable {
         let drainTimeout = next.configuration.drainTimeout.nanoseconds
         for worker in workers {
             let own = sockets.forWorker(worker.index)
+            let groups = sockets.groups
             let queue = queue
             worker.send { handle in
-                let removed = WorkerAssembly.of(handle).apply(next, sockets: own)
+                let removed = WorkerAssembly.of(handle).apply(next, sockets: own, groups: groups)
                 guard !removed.isEmpty else { return }
                 queue.async(afterNs: drainTimeout) {
                     worker.send { handle in
@@ -335,7 +341,8 @@ package final class Control: @unchecked Sendable {
     private static let drainPollNs: UInt64 = 5_000_000
 
     private func waitForConnections(untilNs deadlineNs: UInt64) {
-        let left = acceptedConnections
+        // Those between two workers first: a connection is counted before it is not among them any more.
+        let left = peers.inFlight + acceptedConnections
         // While a worker closes its listeners, what the kernel has accepted is not among the connections yet.
         if left > 0 || workersClosing > 0, monotonicNowNs() < deadlineNs {
             queue.async(afterNs: Self.drainPollNs) { [self] in waitForConnections(untilNs: deadlineNs) }

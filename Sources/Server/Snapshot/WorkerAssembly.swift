@@ -39,9 +39,13 @@ final class WorkerAssembly {
 
     /// Swaps to `next`. Runs between two completions, so a connection sees either the old or the new configuration.
     ///
-    /// - Parameter sockets: for each listener whose sockets are new, this worker's.
+    /// - Parameters:
+    ///   - sockets: for each listener whose sockets are new, this worker's.
+    ///   - groups: what the workers' sockets have in common, for the same listeners.
     /// - Returns: listeners that went away; their connections drain.
-    func apply(_ next: Snapshot, sockets: [String: ListeningSocket]) -> [ListenerID] {
+    func apply(
+        _ next: Snapshot, sockets: [String: ListeningSocket], groups: [String: ListenerGroup]
+    ) -> [ListenerID] {
         let replaced = takeOverClusters(of: next)
         var removed: [ListenerID] = []
         let old = Dictionary(uniqueKeysWithValues: (snapshot?.listeners ?? []).map { ($0.socketKey, $0) })
@@ -62,12 +66,14 @@ final class WorkerAssembly {
                     continue
                 }
                 worker.updateListener(
-                    id, counters: counters, limit: limit(of: plan), selector: makeSelector(for: plan))
+                    id, counters: counters, limit: limit(of: plan), selector: makeSelector(for: plan),
+                    isBalanced: plan.configuration.balancesConnections)
                 worker.setKeepAlive(plan.keepAlive, of: id)
             } else if let socket = sockets[key] {
                 let id = worker.addListener(
                     socket: socket.descriptor, isShared: socket.isShared, counters: counters, limit: limit(of: plan),
-                    selector: makeSelector(for: plan))
+                    selector: makeSelector(for: plan), group: groups[key],
+                    isBalanced: plan.configuration.balancesConnections)
                 worker.setKeepAlive(plan.keepAlive, of: id)
                 listeners[key] = id
             }
@@ -233,6 +239,7 @@ extension HTTPConnectionPool.Settings {
         self.init(
             limits: HTTP1Limits(), idleTimeoutNs: pool.idleTimeout?.nanoseconds ?? 0,
             requestsPerConnectionMax: pool.maxRequestsPerConnection.map(UInt64.init),
+            connectionDurationNs: pool.maxConnectionDuration?.nanoseconds ?? 0,
             pendingMax: UInt64(pool.maxPending), requestsMax: pool.maxRequests.map(UInt64.init),
             retriesMax: UInt64(pool.maxRetries))
     }

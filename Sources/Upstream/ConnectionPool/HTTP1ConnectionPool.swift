@@ -9,42 +9,25 @@ package import Engine
 /// Where connections are limited, requests that wait on one worker may need a place that another worker's idle
 /// connection has; both look for each other every few milliseconds.
 package final class HTTP1ConnectionPool: HTTPConnectionPool {
-    /// How long a request may wait for a place that another worker gives up.
-    private static let watchNs: UInt64 = 10_000_000
-
     private var idle: [[HTTP1UpstreamConnection]]
     private var idleCount = 0
-    /// Requests that wait for a connection, because the cluster is at its connection limit. First in, first out.
-    private var pending: [UpstreamRequest] = []
-    private var isWatching = false
 
     package override init(cluster: WorkerCluster, settings: Settings, worker: Worker) {
         idle = Array(repeating: [], count: cluster.cluster.endpoints.count)
         super.init(cluster: cluster, settings: settings, worker: worker)
     }
 
-    package override func start(_ request: UpstreamRequest, excluding tried: TriedEndpoints, fresh: Bool) -> Start {
-        guard admitsRequest() else { return .refused(.overflow) }
-        let start = tryStart(request, excluding: tried, fresh: fresh)
-        guard case .refused(.overflow) = start else { return start }
-        guard cluster.sum(ClusterStat.pendingRequests) < settings.pendingMax else {
-            cluster.counters.add(to: ClusterStat.overflowed)
-            return start
-        }
-        pending.append(request)
-        cluster.counters.add(to: ClusterStat.pendingRequests)
-        watch()
-        return .pending
-    }
-
-    /// `.refused(.overflow)` when there is neither an idle connection nor room for another one.
-    private func tryStart(_ request: UpstreamRequest, excluding tried: TriedEndpoints, fresh: Bool) -> Start {
+    override func tryStart(_ request: UpstreamRequest, excluding tried: TriedEndpoints, fresh: Bool) -> Start {
         guard let endpoint = cluster.pick(avoiding: tried) else { return .refused(.noEndpoint) }
         if !fresh {
             while let connection = idle[endpoint].popLast() {
                 idleCount -= 1
                 // One that closes at the end of this turn is still here.
                 guard connection.isOpen else { continue }
+                guard !connection.hasServedEnough else {
+                    connection.retire()
+                    continue
+                }
                 requestStarted(endpoint)
                 connection.begin(request)
                 return .started(connection)
@@ -62,12 +45,6 @@ package final class HTTP1ConnectionPool: HTTPConnectionPool {
         }
     }
 
-    package override func withdraw(_ request: UpstreamRequest) {
-        guard let index = pending.firstIndex(where: { $0 === request }) else { return }
-        pending.remove(at: index)
-        cluster.counters.subtract(from: ClusterStat.pendingRequests)
-    }
-
     package override func close() {
         super.close()
         for index in idle.indices {
@@ -81,11 +58,11 @@ package final class HTTP1ConnectionPool: HTTPConnectionPool {
 
     /// A connection is free for the next request.
     func putBack(_ connection: HTTP1UpstreamConnection) {
-        if let max = settings.requestsPerConnectionMax, connection.requestCount >= max {
+        if connection.hasServedEnough {
             connection.retire()
-        } else if !pending.isEmpty {
+        } else if let next = nextPending() {
             requestStarted(connection.endpoint)
-            connection.begin(nextPending())
+            connection.begin(next)
         } else {
             idle[connection.endpoint].append(connection)
             idleCount += 1
@@ -103,38 +80,11 @@ package final class HTTP1ConnectionPool: HTTPConnectionPool {
         startPending()
     }
 
-    private func nextPending() -> UpstreamRequest {
-        cluster.counters.subtract(from: ClusterStat.pendingRequests)
-        return pending.removeFirst()
-    }
-
-    private func startPending() {
-        while let next = pending.first {
-            switch tryStart(next, excluding: TriedEndpoints(), fresh: false) {
-            case .started(let connection):
-                withdraw(next)
-                next.onStarted(connection)
-            case .pending, .refused(.overflow): return
-            case .refused(let reset):
-                withdraw(next)
-                next.onReset(reset)
-            }
-        }
-    }
-
     // MARK: Sharing connections between workers
 
-    private func watch() {
-        guard !isWatching else { return }
-        isWatching = true
-        _ = worker.schedule(self, afterNs: Self.watchNs)
-    }
-
-    package override func onTimer(_ tag: Int, on worker: Worker) {
-        isWatching = false
-        startPending()
-        if pending.isEmpty, idleCount > 0, cluster.sum(ClusterStat.pendingRequests) > 0 { closeOneIdle() }
-        if !pending.isEmpty || (idleCount > 0 && cluster.limitsConnections) { watch() }
+    override func shareWithOtherWorkers() -> Bool {
+        if !hasPending, idleCount > 0, cluster.sum(ClusterStat.pendingRequests) > 0 { closeOneIdle() }
+        return idleCount > 0 && cluster.limitsConnections
     }
 
     /// The one that was used longest ago, of the first endpoint that has any.

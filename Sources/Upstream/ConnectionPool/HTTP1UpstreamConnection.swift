@@ -62,7 +62,10 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
         hot.value.startedNs = connection.worker.nowNs
     }
 
-    var requestCount: UInt64 { hot.value.requestsStarted }
+    var hasServedEnough: Bool {
+        pool.hasServedEnough(requests: hot.value.requestsStarted, sinceNs: hot.value.startedNs)
+    }
+
     var isOpen: Bool { hot.value.connection?.isOpen ?? false }
 
     // MARK: Sending

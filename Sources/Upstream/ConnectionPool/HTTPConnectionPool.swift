@@ -5,6 +5,9 @@ package import HTTP
 /// One worker's HTTP connections to the endpoints of a cluster, as the router sees them. Each version of HTTP has its
 /// subclass: it decides how requests share connections.
 ///
+/// A request for which there is neither room nor leave for another connection waits, first in, first out, until a
+/// connection of this worker has room or, looked for every few milliseconds, another worker has given one up.
+///
 /// The limits are the cluster's, over all workers.
 package class HTTPConnectionPool: TimerTask {
     package struct Settings: Sendable {
@@ -12,6 +15,8 @@ package class HTTPConnectionPool: TimerTask {
         /// Nanoseconds without a request; 0 for no limit.
         package var idleTimeoutNs: UInt64
         package var requestsPerConnectionMax: UInt64?
+        /// Nanoseconds after which a connection takes no other request; 0 for no limit.
+        package var connectionDurationNs: UInt64
         /// Requests that may wait for a connection.
         package var pendingMax: UInt64
         /// Requests in flight.
@@ -20,12 +25,13 @@ package class HTTPConnectionPool: TimerTask {
         package var retriesMax: UInt64
 
         package init(
-            limits: HTTP1Limits, idleTimeoutNs: UInt64, requestsPerConnectionMax: UInt64?, pendingMax: UInt64,
-            requestsMax: UInt64?, retriesMax: UInt64
+            limits: HTTP1Limits, idleTimeoutNs: UInt64, requestsPerConnectionMax: UInt64?,
+            connectionDurationNs: UInt64 = 0, pendingMax: UInt64, requestsMax: UInt64?, retriesMax: UInt64
         ) {
             self.limits = limits
             self.idleTimeoutNs = idleTimeoutNs
             self.requestsPerConnectionMax = requestsPerConnectionMax
+            self.connectionDurationNs = connectionDurationNs
             self.pendingMax = pendingMax
             self.requestsMax = requestsMax
             self.retriesMax = retriesMax
@@ -44,6 +50,11 @@ package class HTTPConnectionPool: TimerTask {
     final let worker: Worker
     final let settings: Settings
     package private(set) final var isClosed = false
+    /// Requests that wait for a connection. First in, first out.
+    private final var pending: [UpstreamRequest] = []
+    private final var isWatching = false
+    /// How long a request may wait for a place that another worker gives up.
+    private static let watchNs: UInt64 = 10_000_000
 
     init(cluster: WorkerCluster, settings: Settings, worker: Worker) {
         self.cluster = cluster
@@ -52,17 +63,31 @@ package class HTTPConnectionPool: TimerTask {
         super.init()
     }
 
-    /// Starts `request` on a connection that is there, or on a new one.
+    /// Starts `request` on a connection that is there, or on a new one, or lets it wait.
     ///
     /// - Parameters:
     ///   - tried: endpoints that it is not to go to while there are others
     ///   - fresh: not on a connection that was used before
-    package func start(_ request: UpstreamRequest, excluding tried: TriedEndpoints, fresh: Bool) -> Start {
-        preconditionFailure("each version has its own")
+    package final func start(_ request: UpstreamRequest, excluding tried: TriedEndpoints, fresh: Bool) -> Start {
+        guard admitsRequest() else { return .refused(.overflow) }
+        let start = tryStart(request, excluding: tried, fresh: fresh)
+        guard case .refused(.overflow) = start else { return start }
+        guard cluster.sum(ClusterStat.pendingRequests) < settings.pendingMax else {
+            cluster.counters.add(to: ClusterStat.overflowed)
+            return start
+        }
+        pending.append(request)
+        cluster.counters.add(to: ClusterStat.pendingRequests)
+        watch()
+        return .pending
     }
 
     /// The request does not wait any more.
-    package func withdraw(_ request: UpstreamRequest) {}
+    package final func withdraw(_ request: UpstreamRequest) {
+        guard let index = pending.firstIndex(where: { $0 === request }) else { return }
+        pending.remove(at: index)
+        cluster.counters.subtract(from: ClusterStat.pendingRequests)
+    }
 
     /// The cluster is no longer configured, or replaced: idle connections are closed, busy ones when they have
     /// finished. Requests of streams that still know this pool are served.
@@ -92,10 +117,67 @@ package class HTTPConnectionPool: TimerTask {
 
     package final func endRetry() { cluster.counters.subtract(from: ClusterStat.retriesActive) }
 
+    // MARK: What each version has of its own
+
+    /// Starts `request` as `start` does, or returns `.refused(.overflow)` when there is neither a connection with room
+    /// nor leave for another one.
+    func tryStart(_ request: UpstreamRequest, excluding tried: TriedEndpoints, fresh: Bool) -> Start {
+        preconditionFailure("each version has its own")
+    }
+
+    /// Called every few milliseconds from `watch` on, until nothing waits here and this returns false.
+    ///
+    /// - Returns: whether there is something to share with requests that wait on other workers
+    func shareWithOtherWorkers() -> Bool { false }
+
     // MARK: For subclasses and their connections
+
+    final var hasPending: Bool { !pending.isEmpty }
+
+    /// The request that has waited longest, which waits no more.
+    final func nextPending() -> UpstreamRequest? {
+        guard !pending.isEmpty else { return nil }
+        cluster.counters.subtract(from: ClusterStat.pendingRequests)
+        return pending.removeFirst()
+    }
+
+    /// There may be room: starts what waits, as far as it goes.
+    final func startPending() {
+        while let next = pending.first {
+            switch tryStart(next, excluding: TriedEndpoints(), fresh: false) {
+            case .started(let connection):
+                withdraw(next)
+                next.onStarted(connection)
+            case .pending, .refused(.overflow): return
+            case .refused(let reset):
+                withdraw(next)
+                next.onReset(reset)
+            }
+        }
+    }
+
+    /// Looks for room, or for those who need it, before long.
+    final func watch() {
+        guard !isWatching else { return }
+        isWatching = true
+        _ = worker.schedule(self, afterNs: Self.watchNs)
+    }
+
+    package final override func onTimer(_ tag: Int, on worker: Worker) {
+        isWatching = false
+        startPending()
+        if shareWithOtherWorkers() || hasPending { watch() }
+    }
 
     final var limits: HTTP1Limits { settings.limits }
     final var idleTimeoutNs: UInt64 { settings.idleTimeoutNs }
+
+    /// Whether a connection is not to take another request.
+    final func hasServedEnough(requests: UInt64, sinceNs: UInt64) -> Bool {
+        if let max = settings.requestsPerConnectionMax, requests >= max { return true }
+        let max = settings.connectionDurationNs
+        return max > 0 && worker.nowNs - sinceNs >= max
+    }
 
     final func discard(_ data: consuming Lease) { worker.discard(data) }
 

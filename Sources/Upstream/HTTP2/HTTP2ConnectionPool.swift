@@ -11,14 +11,9 @@ package final class HTTP2ConnectionPool: HTTPConnectionPool {
     /// Streams on one connection at most, however many the endpoint takes: beyond that a second connection spreads the
     /// work over the endpoint's own threads.
     static let streamsPerConnectionMax = 100
-    /// How often a worker looks for a place when the cluster is at its limit of connections.
-    private static let watchNs: UInt64 = 10_000_000
 
     /// All that may take requests, by endpoint.
     private var open: [[HTTP2UpstreamConnection]]
-    /// Requests for which no connection has room. First in, first out.
-    private var pending: [UpstreamRequest] = []
-    private var isWatching = false
     let output = HTTP2Output()
     let http2: HTTP2Settings
     /// Endpoints may end streams as they like: each costs them a request.
@@ -32,21 +27,8 @@ package final class HTTP2ConnectionPool: HTTPConnectionPool {
         super.init(cluster: cluster, settings: settings, worker: worker)
     }
 
-    package override func start(_ request: UpstreamRequest, excluding tried: TriedEndpoints, fresh: Bool) -> Start {
-        guard admitsRequest() else { return .refused(.overflow) }
-        let start = tryStart(request, excluding: tried)
-        guard case .refused(.overflow) = start else { return start }
-        guard cluster.sum(ClusterStat.pendingRequests) < settings.pendingMax else {
-            cluster.counters.add(to: ClusterStat.overflowed)
-            return start
-        }
-        pending.append(request)
-        cluster.counters.add(to: ClusterStat.pendingRequests)
-        watch()
-        return .pending
-    }
-
-    private func tryStart(_ request: UpstreamRequest, excluding tried: TriedEndpoints) -> Start {
+    /// A stream of its own is fresh enough on a connection that was used before.
+    override func tryStart(_ request: UpstreamRequest, excluding tried: TriedEndpoints, fresh: Bool) -> Start {
         guard let endpoint = cluster.pick(avoiding: tried) else { return .refused(.noEndpoint) }
         var best: HTTP2UpstreamConnection?
         for connection in open[endpoint] where connection.hasRoom {
@@ -73,12 +55,6 @@ package final class HTTP2ConnectionPool: HTTPConnectionPool {
         }
     }
 
-    package override func withdraw(_ request: UpstreamRequest) {
-        guard let index = pending.firstIndex(where: { $0 === request }) else { return }
-        pending.remove(at: index)
-        cluster.counters.subtract(from: ClusterStat.pendingRequests)
-    }
-
     package override func close() {
         super.close()
         let all = open
@@ -100,31 +76,5 @@ package final class HTTP2ConnectionPool: HTTPConnectionPool {
     }
 
     /// A stream has ended, or the endpoint takes more of them.
-    func hasRoom() { if !pending.isEmpty { startPending() } }
-
-    private func startPending() {
-        while let next = pending.first {
-            switch tryStart(next, excluding: TriedEndpoints()) {
-            case .started(let connection):
-                withdraw(next)
-                next.onStarted(connection)
-            case .pending, .refused(.overflow): return
-            case .refused(let reset):
-                withdraw(next)
-                next.onReset(reset)
-            }
-        }
-    }
-
-    private func watch() {
-        guard !isWatching else { return }
-        isWatching = true
-        _ = worker.schedule(self, afterNs: Self.watchNs)
-    }
-
-    package override func onTimer(_ tag: Int, on worker: Worker) {
-        isWatching = false
-        startPending()
-        if !pending.isEmpty { watch() }
-    }
+    func hasRoom() { startPending() }
 }

@@ -69,7 +69,7 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
     func start(_ request: UpstreamRequest) {
         requestCount += 1
         requestsStarted += 1
-        if let max = pool.settings.requestsPerConnectionMax, requestsStarted >= max { leave() }
+        if pool.hasServedEnough(requests: UInt64(requestsStarted), sinceNs: startedNs) { leave() }
         if isConnected { begin(request) } else { waiting.append(request) }
     }
 

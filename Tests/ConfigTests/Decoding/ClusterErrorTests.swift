@@ -50,7 +50,7 @@ private let addressForms = "IP:PORT, [IPv6]:PORT, localhost:PORT or unix:PATH"
                 "4:21: \"load_balancing\" is \"maglev\"; expected one of round_robin, least_request, least_connections, random",
                 "5:22: \"connect_timeout\" is \"0\", which is out of range; expected a duration from 1ms to 1h, such as 250ms, 5s or 1m",
                 "6:30: \"max_connections\" is \"0\"; expected a whole number from 1 to 10000000",
-                "6:33: unknown key \"max_idle\" in pool; expected one of max_connections, max_pending, max_requests, max_retries, idle_timeout, max_requests_per_connection",
+                "6:33: unknown key \"max_idle\" in pool; expected one of max_connections, max_pending, max_requests, max_retries, idle_timeout, max_requests_per_connection, max_connection_duration",
             ]
         ),
         (

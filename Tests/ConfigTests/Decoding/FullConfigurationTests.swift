@@ -34,6 +34,8 @@ private let fullText = """
         http:
           idle_timeout: 30s
           request_timeout: 5s
+          request_body_timeout: 0
+          request_body_min_rate: 1KiB
           limits: { header_bytes: 16KiB, headers: 50 }
           routes:
             - match: { path: /healthz }
@@ -48,6 +50,7 @@ private let fullText = """
           server_name: edge 1
           stream_idle_timeout: 0
           max_requests_per_connection: 1000
+          max_connection_duration: 1h
           limits: { url_bytes: 4KiB, body_bytes: 1MiB }
           normalize_path: false
           merge_slashes: false
@@ -94,6 +97,7 @@ private let fullText = """
           max_retries: 0
           idle_timeout: 0
           max_requests_per_connection: 5000
+          max_connection_duration: 10m
         panic_threshold: 0%
         tcp_keepalive: { idle: 2m, interval: 5s, count: 3 }
         outlier_detection: { consecutive_5xx: 3, base_ejection: 10s, max_ejection_time: 1m, max_ejected: 50% }
@@ -159,6 +163,7 @@ private let full = Configuration(
             proxy: .http(
                 HTTPConfiguration(
                     idleTimeout: .seconds(30), requestTimeout: .seconds(5),
+                    requestBodyTimeout: nil, requestBodyMinRate: .kibibytes(1),
                     limits: HTTPLimits(headerBytes: .kibibytes(16), headers: 50),
                     hosts: [
                         VirtualHostConfiguration(
@@ -189,7 +194,7 @@ private let full = Configuration(
             loadBalancing: .leastRequest, connectTimeout: .seconds(1),
             pool: PoolConfiguration(
                 maxConnections: 100, maxPending: 10, maxRequests: 200, maxRetries: 0, idleTimeout: nil,
-                maxRequestsPerConnection: 5000),
+                maxRequestsPerConnection: 5000, maxConnectionDuration: .minutes(10)),
             tcpKeepAlive: TCPKeepAliveConfiguration(idle: .minutes(2), interval: .seconds(5), count: 3),
             healthCheck: HealthCheckConfiguration(
                 question: .tcp(
@@ -219,7 +224,8 @@ private let full = Configuration(
 
 private let fullHTTP = HTTPConfiguration(
     useRemoteAddress: true, xffNumTrustedHops: 2, serverName: "edge 1", streamIdleTimeout: nil,
-    maxRequestsPerConnection: 1000, limits: HTTPLimits(urlBytes: .kibibytes(4), bodyBytes: .mebibytes(1)),
+    maxRequestsPerConnection: 1000, maxConnectionDuration: .hours(1),
+    limits: HTTPLimits(urlBytes: .kibibytes(4), bodyBytes: .mebibytes(1)),
     paths: PathConfiguration(isNormalized: false, mergesSlashes: false, escapedSlashes: .reject),
     requestID: RequestIDConfiguration(isGenerated: false, preservesExternal: true, isSetInResponse: true),
     filters: [
@@ -319,6 +325,7 @@ private func cidr(_ text: String) -> CIDR {
     }
     #expect(http.idleTimeout == .seconds(60))
     #expect(http.requestTimeout == .seconds(15))
+    #expect(http.requestBodyTimeout == .seconds(20) && http.requestBodyMinRate == ByteSize(bytes: 500))
     #expect(
         http.limits
             == HTTPLimits(headerBytes: .kibibytes(64), headers: 100, urlBytes: .kibibytes(8), bodyBytes: nil))
@@ -384,16 +391,16 @@ private func cidr(_ text: String) -> CIDR {
         return
     }
     #expect(tcp.clusters[0].cluster.origin.position == ConfigPosition(line: 15, column: 21))
-    #expect(read.clusters[0].endpoints[1].origin.position == ConfigPosition(line: 82, column: 45))
+    #expect(read.clusters[0].endpoints[1].origin.position == ConfigPosition(line: 85, column: 45))
     guard case .http(let http) = read.listeners[5].proxy, case .forward(let forward) = http.hosts[0].routes[0].action
     else {
         Issue.record("no http")
         return
     }
-    #expect(http.filters.map(\.origin.position) == [17, 23, 43].map { ConfigPosition(line: 53, column: $0) })
-    #expect(http.hosts.map(\.origin.position.line) == [55, 75])
-    #expect(http.hosts[0].routes.map(\.origin.position.line) == [57, 72, 73])
-    #expect(forward.clusters[1].cluster.origin.position == ConfigPosition(line: 64, column: 65))
+    #expect(http.filters.map(\.origin.position) == [17, 23, 43].map { ConfigPosition(line: 56, column: $0) })
+    #expect(http.hosts.map(\.origin.position.line) == [58, 78])
+    #expect(http.hosts[0].routes.map(\.origin.position.line) == [60, 75, 76])
+    #expect(forward.clusters[1].cluster.origin.position == ConfigPosition(line: 67, column: 65))
 }
 
 @Test func everyTruncationIsReadOrRefused() {

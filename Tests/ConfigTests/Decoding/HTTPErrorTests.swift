@@ -15,7 +15,7 @@ private func errors(inHTTP text: String) -> [String] {
         (
             "host: []\n\(answer)",
             [
-                "5:7: unknown key \"host\" in http; expected one of use_remote_address, xff_num_trusted_hops, server_name, idle_timeout, request_timeout, stream_idle_timeout, max_requests_per_connection, limits, http2, normalize_path, merge_slashes, escaped_slashes, generate_request_id, preserve_external_request_id, always_set_request_id_in_response, access_log, filters, routes, hosts (did you mean \"hosts\"?)"
+                "5:7: unknown key \"host\" in http; expected one of use_remote_address, xff_num_trusted_hops, server_name, idle_timeout, request_timeout, request_body_timeout, request_body_min_rate, stream_idle_timeout, max_requests_per_connection, max_connection_duration, limits, http2, normalize_path, merge_slashes, escaped_slashes, generate_request_id, preserve_external_request_id, always_set_request_id_in_response, access_log, filters, routes, hosts (did you mean \"hosts\"?)"
             ]
         ),
         (
@@ -24,6 +24,13 @@ private func errors(inHTTP text: String) -> [String] {
                 "5:21: \"idle_timeout\" is \"5\", a number without a unit; expected 0 for off, or a duration from 1ms to 30d, such as 250ms, 5s or 1m",
                 "6:24: \"request_timeout\" is \"25h\", which is out of range; expected 0 for off, or a duration from 1ms to 1d, such as 250ms, 5s or 1m",
                 "7:28: \"stream_idle_timeout\" is \"31d\", which is out of range; expected 0 for off, or a duration from 1ms to 30d, such as 250ms, 5s or 1m",
+            ]
+        ),
+        (
+            "request_body_timeout: 1\nrequest_body_min_rate: 0\n\(answer)",
+            [
+                "5:29: \"request_body_timeout\" is \"1\", a number without a unit; expected 0 for off, or a duration from 1ms to 1d, such as 250ms, 5s or 1m",
+                "6:30: \"request_body_min_rate\" is \"0\", which is out of range; expected a size from 1B to 1GiB, such as 512B, 16KiB or 1MiB",
             ]
         ),
         (

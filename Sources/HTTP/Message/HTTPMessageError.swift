@@ -1,10 +1,10 @@
 /// Every reason to refuse a message, request or response.
 ///
 /// In HTTP/1.x each reason closes the connection: where the next message begins is no longer certain. In HTTP/2 it ends
-/// the stream. `status` is what a client
-/// is told when its request was refused; a response refused is always a 502 to the client, whatever the reason.
+/// the stream. `status` is what a client is told when its request was refused; a response refused is always a 502 to
+/// the client, whatever the reason.
 /// Raw values are dense, so that counters can be an array of `allCases.count`; they are not stable, `label` is.
-public enum HTTP1Error: UInt8, Error, CaseIterable, Hashable, Sendable {
+public enum HTTPMessageError: UInt8, Error, CaseIterable, Hashable, Sendable {
     // MARK: Start line of a request
 
     /// More than one empty line before the request line (RFC 9112 §2.2 asks to tolerate one).
