@@ -7,6 +7,7 @@ let systemLibraries: [Target] = [
     .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     // Without pkg-config, whose -pthread SwiftPM warns about.
     .systemLibrary(name: "Clibre2", providers: [.apt(["libre2-dev"])]),
 ]
@@ -42,6 +43,7 @@ let package = Package(
         // Exact versions: a build today and a build next year read the same sources.
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", exact: "1.39.0"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
     ],
     targets: systemLibraries + [
@@ -62,10 +64,15 @@ let package = Package(
         .target(
             name: "Filters", dependencies: ["CRE2", "Engine", "HTTP", "HTTP2", "Upstream", "Config"],
             swiftSettings: strict),
+        // Messages of tracing backends, generated; see its README.
+        .target(
+            name: "TracingProtocols", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            exclude: ["README.md"], swiftSettings: [.swiftLanguageMode(.v6)]),
         .target(
             name: "Server",
             dependencies: [
-                "Filters", "Upstream", "Engine", "HTTP", "HTTP2", "Config",
+                "CRE2", "CZlib", "Filters", "Upstream", "Engine", "HTTP", "HTTP2", "Config", "TracingProtocols",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),

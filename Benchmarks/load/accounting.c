@@ -2,10 +2,12 @@
 #include "accounting.h"
 
 #include <dirent.h>
-#include <stdbool.h>
+#include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -102,4 +104,25 @@ uint64_t resident_bytes(const accounted *processes) {
         if (read_file(path, text, sizeof text)) sum += 1024 * number_after(text, "\nRss:");
     }
     return sum;
+}
+
+void usage_print(const usage *before, const usage *after, uint64_t resident_idle, uint64_t resident_loaded) {
+    printf(", \"proxy_cpu_ns\": %" PRIu64 ", \"proxy_stat_cpu_ns\": %" PRIu64 ", \"proxy_context_switches\": %" PRIu64,
+           after->cpu_ns - before->cpu_ns, after->stat_cpu_ns - before->stat_cpu_ns,
+           after->context_switches - before->context_switches);
+    printf(", \"load_cpu_ns\": %" PRIu64 ", \"steal_ns\": %" PRIu64, after->load_cpu_ns - before->load_cpu_ns,
+           after->steal_ns - before->steal_ns);
+    printf(", \"resident_idle_bytes\": %" PRIu64 ", \"resident_loaded_bytes\": %" PRIu64, resident_idle, resident_loaded);
+}
+
+bool process_prepare(int cpu) {
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (cpu < 0) return true;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)cpu, &set);
+    return !sched_setaffinity(0, sizeof set, &set);
 }

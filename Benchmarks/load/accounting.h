@@ -1,6 +1,7 @@
 // What the operating system says that other processes used: CPU time, context switches, memory.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -29,3 +30,9 @@ usage usage_cheap(const accounted *processes);
 // Sum of Rss, so pages that several processes share count more than once. Walks page tables
 // (milliseconds for a large process): for use outside the measured window.
 uint64_t resident_bytes(const accounted *processes);
+
+// What was used between two readings and how much memory, as members of a JSON object that others stand before.
+void usage_print(const usage *before, const usage *after, uint64_t resident_idle, uint64_t resident_loaded);
+
+// All the descriptors that this process may have, and one CPU for it (-1: any). False when it cannot be pinned.
+bool process_prepare(int cpu);

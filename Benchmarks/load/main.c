@@ -12,12 +12,10 @@
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -124,16 +122,7 @@ static void parse(int argc, char **argv) {
 }
 
 static void prepare_process(void) {
-    struct rlimit limit;
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    if (opt.cpu >= 0) {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET((size_t)opt.cpu, &set);
-        if (sched_setaffinity(0, sizeof set, &set)) fail("pinning");
-    }
+    if (!process_prepare(opt.cpu)) fail("pinning");
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     stream_prepare();
 }
@@ -208,13 +197,7 @@ int main(int argc, char **argv) {
     printf(", \"ramp_up_ns\": %" PRIu64 ", \"window_ns\": %" PRIu64, ramp_end - ramp_start, window_end - window_start);
     printf(", \"requests\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"errors\": %" PRIu64,
            counted.requests - counted_before.requests, counted.bytes - counted_before.bytes, counted.errors);
-    printf(", \"proxy_cpu_ns\": %" PRIu64 ", \"proxy_stat_cpu_ns\": %" PRIu64 ", \"proxy_context_switches\": %" PRIu64,
-           after.cpu_ns - before.cpu_ns, after.stat_cpu_ns - before.stat_cpu_ns,
-           after.context_switches - before.context_switches);
-    printf(", \"load_cpu_ns\": %" PRIu64 ", \"steal_ns\": %" PRIu64, after.load_cpu_ns - before.load_cpu_ns,
-           after.steal_ns - before.steal_ns);
-    printf(", \"resident_idle_bytes\": %" PRIu64 ", \"resident_loaded_bytes\": %" PRIu64, resident_idle,
-           resident_bytes(&opt.proxy));
+    usage_print(&before, &after, resident_idle, resident_bytes(&opt.proxy));
     histogram_print(&latencies);
     printf("}\n");
     return 0;

@@ -17,12 +17,10 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -308,16 +306,7 @@ static void parse(int argc, char **argv) {
 }
 
 static void prepare(void) {
-    struct rlimit limit;
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    if (cpu >= 0) {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET((size_t)cpu, &set);
-        if (sched_setaffinity(0, sizeof set, &set)) fail("pinning");
-    }
+    if (!process_prepare(cpu)) fail("pinning");
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     context = SSL_CTX_new(TLS_client_method());
     static const unsigned char alpn[] = "\x08http/1.1";
@@ -376,13 +365,7 @@ int main(int argc, char **argv) {
     printf(", \"window_ns\": %" PRIu64 ", \"requests\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"errors\": %" PRIu64,
            window_end - window_start, counted, counted * size, errors);
     printf(", \"handshakes\": %" PRIu64 ", \"cipher\": \"%s\"", handshakes, cipher);
-    printf(", \"proxy_cpu_ns\": %" PRIu64 ", \"proxy_stat_cpu_ns\": %" PRIu64 ", \"proxy_context_switches\": %" PRIu64,
-           after.cpu_ns - before.cpu_ns, after.stat_cpu_ns - before.stat_cpu_ns,
-           after.context_switches - before.context_switches);
-    printf(", \"load_cpu_ns\": %" PRIu64 ", \"steal_ns\": %" PRIu64, after.load_cpu_ns - before.load_cpu_ns,
-           after.steal_ns - before.steal_ns);
-    printf(", \"resident_idle_bytes\": %" PRIu64 ", \"resident_loaded_bytes\": %" PRIu64, resident_idle,
-           resident_bytes(&proxy));
+    usage_print(&before, &after, resident_idle, resident_bytes(&proxy));
     histogram_print(&latencies);
     printf("}\n");
     return 0;

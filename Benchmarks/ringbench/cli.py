@@ -20,7 +20,7 @@ from .progress import Progress, format_duration
 from .record import Record, digest, join
 from .results import Results, Target, Verdict
 from .runner import Runner
-from .workloads import FEW_ROUNDS, Workload
+from .workload import FEW_ROUNDS, Workload, with_workers
 
 DEFAULT_ROUNDS, DEFAULT_WARM_UP_S, DEFAULT_WINDOW_S = 6, 0.2, 0.8
 QUICK_ROUNDS, QUICK_WARM_UP_S, QUICK_WINDOW_S = 3, 0.2, 0.6
@@ -29,6 +29,7 @@ QUICK_MINUTES = 2.8
 # Checking bytes and finding paces, before and between the runs.
 PREPARATION_S = 45
 MOST_ROUNDS = 99
+OUT_OF_TIME = "the time that was given ended"
 DEFAULT_RINGWAY = tools.REPOSITORY / ".build/release/ringway"
 EXIT_NOTHING_TO_RUN, EXIT_INTERRUPTED = 69, 130
 
@@ -97,6 +98,7 @@ def _run(plan: Plan, folder: Path, record: Record, minutes: float | None) -> lis
     progress = Progress(runs, expected_s, deadline)
     progress.say(f"{runs} runs, about {format_duration(progress.remaining_s())}; Ctrl-C keeps what is there")
     record.interrupted = False
+    record.notes = [note for note in record.notes if not note.startswith(OUT_OF_TIME)]
     with system.network_settings(record.notes):
         record.machine = system.describe()
         record.write(folder)
@@ -112,9 +114,8 @@ def _run(plan: Plan, folder: Path, record: Record, minutes: float | None) -> lis
             progress.say("interrupted: writing the report of what was measured")
     record.notes = list(dict.fromkeys(record.notes))
     if runner.out_of_time:
-        record.note(
-            f"the time that was given ended after {len(runner.samples)} runs: fewer rounds for some workloads"
-        )
+        measured = f"after {len(runner.samples)} runs"
+        record.notes.append(f"{OUT_OF_TIME} {measured}: fewer rounds for some workloads")
     return runner.samples
 
 
@@ -263,7 +264,7 @@ def _plan(options: argparse.Namespace, available: list[Peer]) -> Plan:
         chosen = [workload for workload in chosen if workload.quick]
     brief = frozenset() if options.runs or options.quick else _brief(chosen, targets)
     if options.workers and options.workers > 1:
-        chosen = [workloads.with_workers(w, options.workers) for w in chosen if w.workers == 1]
+        chosen = [with_workers(w, options.workers) for w in chosen if w.workers == 1]
     named = {name for workload in chosen for name in workload.peers}
     peers = [peer for peer in available if peer.name in named]
     window_s = options.window or (QUICK_WINDOW_S if options.quick else DEFAULT_WINDOW_S)

@@ -5,13 +5,14 @@
     python3 -m ringbench.clients scrape PORT
 
 It prints one line of JSON. `idle` then keeps its connections until its standard input ends; `scrape` reads /metrics
-each second until then, and prints how often it did.
+each second until then, and prints what it saw.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import resource
 import select
 import socket
@@ -27,6 +28,8 @@ from .certificates import CIPHER, NAME
 THREADS = 8
 TIMEOUT_S = 10
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+# Requests that were to be traced and were not.
+_SPANS_DROPPED = re.compile(r"^ringway_tracing_(?:records|spans)_dropped_total\{.*\} (\S+)$", re.MULTILINE)
 _DATA, _HEADERS, _SETTINGS, _GOAWAY = 0, 1, 4, 7
 _ACK = _END_STREAM = 1
 _END_HEADERS = 4
@@ -48,7 +51,7 @@ def main() -> int:
         print(json.dumps(handshakes(options.port, options.seconds, options.resume)))
         return 0
     if options.mode == "scrape":
-        print(scrape(options.port))
+        print(json.dumps(scrape(options.port)))
         return 0
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -126,16 +129,17 @@ def _connect_tls(port: int, context: ssl.SSLContext, session: ssl.SSLSession | N
 # Metrics
 
 
-def scrape(port: int) -> int:
-    """Reads all metrics each second until standard input ends; how often."""
+def scrape(port: int) -> dict:
+    """Reads all metrics each second until standard input ends, and once more; how often, and what became of spans."""
     count = 0
     while True:
+        ended = bool(select.select([sys.stdin], [], [], 1 if count else 0)[0])
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=TIMEOUT_S) as answer:
-            while answer.read(1 << 20):
-                pass
+            text = answer.read().decode()
         count += 1
-        if select.select([sys.stdin], [], [], 1)[0]:
-            return count
+        if ended:
+            dropped = _SPANS_DROPPED.findall(text)
+            return {"scrapes": count, "spans_dropped": sum(map(float, dropped))}
 
 
 # Idle connections

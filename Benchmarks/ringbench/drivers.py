@@ -5,14 +5,13 @@ A sample has at least `window_ns`, `requests`, `bytes`, `errors`, `proxy_cpu_ns`
 
 from __future__ import annotations
 
-import json
 import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 
 from . import external, tools
-from .run import LoadFailed, Run
+from .run import LoadFailed, Run, read_sample
 
 RELOAD_INTERVAL_S = 0.2
 # Connections stand within half a minute or not at all; windows last seconds.
@@ -22,9 +21,8 @@ LOAD_TIMEOUT_S = 60
 def ringload(run: Run) -> dict:
     """Layer 4 and HTTP/1.1: clients and backend in one process."""
     load = run.workload.load
-    first_port = run.setup.listeners[0].port if run.proxy else run.backend_port
     options = {
-        "proxy-port": first_port,
+        "proxy-port": run.port,
         "proxy-ports": len(run.setup.listeners) if run.proxy else 1,
         "backend-port": run.backend_port,
         "connections": load["connections"],
@@ -56,13 +54,7 @@ def _measure(command: list[str]) -> dict:
         if isinstance(problem, subprocess.TimeoutExpired):
             raise LoadFailed(f"no result within {LOAD_TIMEOUT_S} s") from None
         raise
-    try:
-        sample = json.loads(output)
-    except json.JSONDecodeError:
-        raise LoadFailed(f"exit {process.returncode}: {errors.strip()[-300:]}") from None
-    if "failure" in sample:
-        raise LoadFailed(f"{sample['failure']} ({sample['errors']} errors, {sample['accepted']} accepted)")
-    return sample
+    return read_sample(f"ringload, exit {process.returncode}", output, errors)
 
 
 def reload_under_load(run: Run) -> dict:

@@ -150,24 +150,28 @@ class Ringway(Peer):
         self.is_scraped = bool(more.get("scraped"))
         self.is_collected = "sampling" in more
         self.sampling = more.get("sampling", "")
+        self.is_observed = self.is_scraped or self.is_collected
+        self.is_balanced = more.get("balanced", True)
 
     def missing(self) -> str | None:
         if not os.access(self.binary, os.X_OK):
             return f"no {self.binary}; `make release` builds it"
-        return self._refuses_tracing() if self.is_collected else None
+        return self._refused() if self.is_variant else None
 
-    def _refuses_tracing(self) -> str | None:
+    def _refused(self) -> str | None:
         with tempfile.TemporaryDirectory() as folder:
             listeners = Topology().build("http", first_port=5000, backend_port=5001)
-            config = self.write_config(Setup(listeners, 1, 0, 1, Path(folder), "http"))
+            setup = Setup(listeners, 1, 0, 1, Path(folder), "http", admin_port=5002, collector_port=5003)
+            config = self.write_config(setup)
             checked = subprocess.run([str(self.binary), "check", str(config)], capture_output=True, text=True)
         said = (checked.stdout + checked.stderr).strip().partition("\n")[0].partition("error: ")[2]
-        return f"this binary cannot trace: {said}" if checked.returncode else None
+        return f"this binary cannot do it: {said}" if checked.returncode else None
 
     def variables(self, setup: Setup) -> dict[str, object]:
         return {
-            "observed": self.is_variant,
-            "unobserved": not self.is_variant,
+            "observed": self.is_observed,
+            "unobserved": not self.is_observed,
+            "unbalanced": not self.is_balanced,
             "traced": self.is_collected,
             "sampling": self.sampling,
             "admin_port": setup.admin_port,
@@ -175,8 +179,9 @@ class Ringway(Peer):
         }
 
     def options(self) -> str:
-        extra = ", request ids, admin listener" * self.is_variant + ", `/metrics` read each second" * self.is_scraped
-        return super().options() + extra + f", {self.sampling} of requests traced to OTLP" * self.is_collected
+        extra = ", request ids, admin listener" * self.is_observed + ", `/metrics` read each second" * self.is_scraped
+        extra += f", {self.sampling} of requests traced to OTLP" * self.is_collected
+        return super().options() + extra + ", `connection_balance: off`" * (not self.is_balanced)
 
     def version(self) -> str:
         return system.first_line([str(self.binary), "version"])
@@ -331,6 +336,7 @@ def known_peers(ringway: Path) -> list[Peer]:
     """In the order in which reports show them."""
     return [
         Ringway(ringway),
+        Ringway(ringway, "ringway-reuseport", "Ringway, SO_REUSEPORT alone", balanced=False),
         Ringway(ringway, "ringway-scraped", "Ringway, metrics read each second", scraped=True),
         Ringway(ringway, "ringway-observed", "Ringway, ids, metrics, 1 % traced", scraped=True, sampling="1%"),
         Ringway(ringway, "ringway-traced", "Ringway, 100 % traced to OTLP", scraped=True, sampling="100%"),

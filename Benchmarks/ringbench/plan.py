@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .peers import Direct, Peer
-from .workloads import FEW_ROUNDS, Workload
+from .workload import FEW_ROUNDS, Workload
 
 SAMPLES = "samples.jsonl"
 

@@ -16,6 +16,7 @@ COLOURS = {
     "haproxy": "#0072B2",
     "haproxy-splice": "#56B4E9",
     "haproxy-pipes": "#A6D8F5",
+    "ringway-reuseport": "#F0A868",
     "ringway-scraped": "#F0A868",
     "ringway-observed": "#F0A868",
     "ringway-traced": "#B8860B",

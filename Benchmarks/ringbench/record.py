@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import workloads as workloads_module
 from .plan import Plan, Sample, read_samples
-from .workloads import Workload
+from .workload import Workload, with_workers
 
 RECORD = "run.json"
 # Rounds of the second folder of a joined report are numbered from here, of the third from twice that, and so on.
@@ -52,13 +52,9 @@ class Record:
     def chosen(self) -> list[Workload]:
         known = {workload.name: workload for workload in workloads_module.all_workloads()}
         if self.workers > 1:
-            more = [workloads_module.with_workers(w, self.workers) for w in known.values() if w.workers == 1]
+            more = [with_workers(w, self.workers) for w in known.values() if w.workers == 1]
             known |= {workload.name: workload for workload in more}
         return [known[name] for name in self.workloads if name in known]
-
-    def note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
 
     def plan(self, available: Sequence) -> Plan:
         peers = [peer for peer in available if peer.name in self.peers]

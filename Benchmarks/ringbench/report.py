@@ -5,27 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from . import plots, stats
+from . import drawing, stats
 from .record import ROUNDS_PER_RUN, Record
-from .results import LIMIT, Results, Target, Verdict
-from .workloads import LOST, P99, RESIDENT, Workload
+from .results import LIMIT, SUBJECT, Results, Target, Verdict
+from .workload import LOST, P99, RESIDENT, Workload
 
-SUBJECT = "ringway"
 # A load generator busier than this may itself be what a throughput or a latency shows.
 LOAD_BUSY_LIMIT = 0.9
-# What plots show as one: a proxy in whichever of these settings costs least.
-BEST_OF = {
-    "bare relay in C": ("limit-copying", "limit-splicing", "limit-forwarding"),
-    "HAProxy (its best setting)": ("haproxy", "haproxy-splice", "haproxy-pipes"),
-    "nginx": ("nginx",),
-    "Envoy": ("envoy",),
-}
-PERCENTILES = [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999]
 
 
 def write(folder: Path, results: Results, verdicts: list[Verdict], records: list[Record]) -> Path:
     """Writes everything into `folder` and returns the report's path. Several records are several runs in one."""
-    drawn = _write_plots(folder, results, records[-1])
+    drawn = drawing.draw_all(folder, results, records[-1])
     sections = [
         _heading(records),
         _summary(results, drawn),
@@ -95,7 +86,10 @@ def _targets(verdicts: list[Verdict]) -> str:
         parts.append(_table(header, [_target(verdict) for verdict in measured], first_right=9))
     missing = [verdict.target for verdict in verdicts if verdict.reached is None]
     if missing:
-        texts = (f"{target.workload} ({_against(target)} ≤ {_wanted(target):g})" for target in missing)
+        against: dict[str, list[str]] = {}
+        for target in missing:
+            against.setdefault(target.workload, []).append(_against(target))
+        texts = (f"{workload} ({', '.join(others)})" for workload, others in against.items())
         parts.append("Not measured: " + ", ".join(texts) + ".")
     return "\n\n".join(parts)
 
@@ -211,6 +205,8 @@ def _columns(
     if workload.metric is P99:
         columns.append(("p99.9 us", latency(0.999)))
         columns.append(("CPU us/request", other(_cpu_us_per_request, ".2f")))
+    if any(peer.is_collected for peer in results.peers_of(workload)):
+        columns.append(("spans dropped", other(lambda raw: raw.get("spans_dropped"), ",.0f")))
     if workload.load.get("flood"):
         columns.append(("handshakes/s", other(lambda raw: raw["handshakes"] / raw["window_ns"] * 1e9, ",.0f")))
     columns.append(("RSS idle → loaded MiB", lambda peer: _resident(results, name, peer)))
@@ -318,73 +314,3 @@ def _load_busy(results: Results, workload: str, peer: str) -> str:
     if busy is None:
         return "–"
     return f"{busy:.0%}" + (" (!)" if busy > LOAD_BUSY_LIMIT and peer != "direct" else "")
-
-
-# Plots
-
-
-def _write_plots(folder: Path, results: Results, record: Record) -> dict[str, Path]:
-    """Draws what there is; {what: file}."""
-    machine = f"{record.machine.get('CPU', '')}, Linux {record.machine.get('Kernel', '')}, {record.date}"
-    drawn: dict[str, Path] = {}
-
-    def draw(name: str, svg: str) -> None:
-        drawn[name] = folder / f"{name}.svg"
-        plots.save(svg, drawn[name])
-
-    shown = sorted((w for w in results.workloads if w.summary), key=lambda w: w.metric is RESIDENT)
-    rows = [row for w in shown if (row := _multiples(results, w))]
-    if rows:
-        subtitle = (
-            "CPU per unit of work, and memory, as a multiple of Ringway's; right of the line: Ringway needs less"
-        )
-        draw("summary", plots.multiples("What the others need where Ringway needs 1", subtitle, machine, rows))
-    memory = [(w.short, _absolute_bars(results, w)) for w in results.workloads if w.metric is RESIDENT]
-    if memory:
-        title, subtitle = "Resident memory per idle connection", "Bytes, both sides together; whiskers: all runs"
-        draw("memory", plots.bars(title, subtitle, machine, memory))
-    for workload in results.workloads:
-        if workload.metric is not P99:
-            continue
-        curves = [
-            (p.name, p.label, points)
-            for p in results.peers_of(workload)
-            if (points := _curve(results, workload, p.name))
-        ]
-        if curves:
-            draw(workload.name, plots.percentile_curves(f"Latency: {workload.short}", machine, curves))
-    return drawn
-
-
-def _multiples(results: Results, workload: Workload) -> tuple[str, str, list[plots.Bar]] | None:
-    """What each proxy in its best setting, and the bare relay, needs against Ringway in the same round."""
-    own = results.spread(workload.name, SUBJECT)
-    if not own:
-        return None
-    dots = []
-    for label, variants in BEST_OF.items():
-        costs = [(s.median, peer) for peer in variants if (s := results.spread(workload.name, peer))]
-        ratio = results.ratio(workload, min(costs)[1], SUBJECT) if costs else None
-        if ratio and ratio.value > 0:
-            low, high = ratio.low or ratio.value, ratio.high or ratio.value
-            dots.append(plots.Bar(variants[0], label, ratio.value, low, high, ""))
-    unit = workload.metric.unit.partition("/")[0].removeprefix("CPU ")
-    digits = 0 if own.median >= 100 else workload.metric.digits
-    return workload.short, f"{_number(own.median, digits)} {unit}", dots
-
-
-def _absolute_bars(results: Results, workload: Workload) -> list[plots.Bar]:
-    found = []
-    for peer in results.peers_of(workload):
-        spread = results.spread(workload.name, peer.name)
-        if spread:
-            found.append(
-                plots.Bar(peer.name, peer.label, spread.median, spread.low, spread.high, _number(spread.median, 0))
-            )
-    return found
-
-
-def _curve(results: Results, workload: Workload, peer: str) -> list[tuple[float, float]]:
-    histogram = results.latency_histogram(workload.name, peer)
-    points = [(p, stats.histogram_percentile(histogram, p)) for p in PERCENTILES]
-    return [(p, latency_ns / 1e3) for p, latency_ns in points if latency_ns is not None]

@@ -12,10 +12,12 @@ from statistics import median
 from . import stats
 from .peers import Peer
 from .plan import Sample
-from .workloads import Metric, Workload
+from .workload import Metric, Workload
 
 # The name that targets use for the cheaper of the bare relays.
 LIMIT = "limit"
+# Whom reports are about.
+SUBJECT = "ringway"
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Target:
     over: str | None = None
     ratio: float | None = None
     at_most: float | None = None
-    subject: str = "ringway"
+    subject: str = SUBJECT
 
     @staticmethod
     def read(path: Path) -> list[Target]:

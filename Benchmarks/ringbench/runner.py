@@ -23,7 +23,7 @@ from .plan import Plan, Sample
 from .progress import Progress
 from .run import LoadFailed, Run
 from .topology import Topology
-from .workloads import CPU_PER_REQUEST, Workload
+from .workload import CPU_PER_REQUEST, Workload
 
 CHECK_WARM_UP_S, CHECK_WINDOW_S = 0.05, 0.15
 CALIBRATION_ROUND = -1
@@ -159,9 +159,10 @@ class Runner:
                     with (
                         external.collector(run),
                         peers_module.running(peer, run.setup, cpus.proxy) as proxy,
-                        external.scraper(run),
+                        external.scraper(run) as seen,
                     ):
                         raw = DRIVERS[workload.driver](replace(run, proxy=proxy))
+                    raw |= seen
             except (ProxyFailed, LoadFailed, OSError) as problem:
                 why = " ".join(str(problem).split())
                 return Sample(workload.name, peer.name, round_number, None, why, cpus.shared, {})

@@ -91,6 +91,7 @@ class Configurations(unittest.TestCase):
             texts = {name: known[name].write_config(setup).read_text() for name in known if "ringway" in name}
         for name, admin, tracing in (
             ("ringway", False, ""),
+            ("ringway-reuseport", False, ""),
             ("ringway-scraped", True, ""),
             ("ringway-observed", True, "sampling: 1%"),
             ("ringway-traced", True, "sampling: 100%"),
@@ -98,6 +99,7 @@ class Configurations(unittest.TestCase):
             self.assertEqual("127.0.0.1:8001" in texts[name], admin)
             self.assertEqual("127.0.0.1:8002" in texts[name], bool(tracing))
             self.assertIn(tracing, texts[name])
+            self.assertEqual("connection_balance: off" in texts[name], name == "ringway-reuseport")
 
     def written(self, features: frozenset[str]) -> dict[str, str]:
         listeners = Topology().build("http", first_port=7000, backend_port=7999)
@@ -138,7 +140,9 @@ class Clients(unittest.TestCase):
         self.addCleanup(server.shutdown)
         command = external._clients(["scrape", str(server.server_port)])
         done = subprocess.run(command, cwd=tools.ROOT, capture_output=True, text=True, input="")
-        self.assertEqual(done.stdout.strip(), "1")
+        seen = json.loads(done.stdout)
+        self.assertGreaterEqual(seen["scrapes"], 1)
+        self.assertEqual(seen["spans_dropped"], 7)
 
     def run_client(self, port: int, options: list[str]) -> dict:
         command = external._clients(["handshakes", str(port), "--seconds", "0.3", *options])
@@ -151,6 +155,8 @@ class Metrics(http.server.BaseHTTPRequestHandler):
         self.send_response(200 if self.path == "/metrics" else 404)
         self.end_headers()
         self.wfile.write(b"one 1\n")
+        self.wfile.write(b'ringway_tracing_records_dropped_total{listener="l",reason="full"} 3\n')
+        self.wfile.write(b'ringway_tracing_spans_dropped_total{exporter="otlp",reason="queue_full"} 4\n')
 
     def log_message(self, *_):
         pass

@@ -22,7 +22,7 @@ struct RingwayCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ringway",
         abstract: "An edge and sidecar proxy on io_uring.",
-        subcommands: [Run.self, Proxy.self, Check.self, Explain.self, Doctor.self, Version.self])
+        subcommands: [Run.self, Proxy.self, Check.self, Explain.self, Top.self, Doctor.self, Version.self])
 
     /// Commands are made by the parser: this is how they come to know of more than their arguments.
     @TaskLocal static var extensions = Extensions()
@@ -168,6 +168,26 @@ struct Explain: ParsableCommand {
         }
         throw ExitCode(ExplainCommand.run(options, admin: admin))
     }
+}
+
+struct Top: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show what the running proxy is doing: rates, latencies, errors, routes, endpoints, workers.")
+
+    @Option(help: "Where its admin interface listens. (default: 127.0.0.1:9901)")
+    var admin: String?
+
+    @Option(help: "Seconds between two looks, 0.1 to 3600.")
+    var interval = 2.0
+
+    @Flag(help: "Look once, at one interval, and end.")
+    var once = false
+
+    mutating func validate() throws {
+        guard (0.1...3600).contains(interval) else { throw ValidationError("--interval is from 0.1 to 3600 seconds") }
+    }
+
+    mutating func run() throws { throw ExitCode(TopCommand.run(admin: admin, intervalSeconds: interval, once: once)) }
 }
 
 struct Doctor: ParsableCommand {

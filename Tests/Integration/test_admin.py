@@ -11,7 +11,7 @@ import threading
 from support import Case, cluster, document, free_port, listener, read_exactly, read_to_end, reset
 from support.peers import echo, greet
 
-READS = ["/", "/metrics", "/ready", "/clusters", "/listeners", "/server_info", "/stats", "/config"]
+READS = ["/", "/metrics", "/ready", "/clusters", "/listeners", "/server_info", "/stats", "/stats/prometheus", "/config"]
 CHANGES = ["/drain_listeners", "/quitquitquit"]
 
 
@@ -81,7 +81,7 @@ class Pages(Admin):
         self.assertEqual(self.proxy.admin("/listeners").text, f"edge::127.0.0.1:{self.port}\n")
         info = self.proxy.admin("/server_info").json
         self.assertEqual((info["state"], info["workers"], info["config_generation"]), ("LIVE", 1, 1))
-        self.assertGreater(len(self.proxy.admin("/stats?format=json").json), 50)
+        self.assertGreater(len(self.proxy.admin("/stats?format=json").json["stats"]), 50)
 
     def test_every_answer_says_who_it_is_from_and_when(self):
         for path in ("/ready", "/nowhere"):

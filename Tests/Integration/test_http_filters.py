@@ -185,6 +185,7 @@ class Answers(FilterCase):
         self.assertEqual(self.ask(check)[1], b"OK\n")
         self.assertEqual(proxy.admin("/healthcheck/fail").status, 405)
         self.assertEqual(proxy.admin("/healthcheck/fail", "POST").status, 200)
+        self.assertEqual((proxy.admin("/ready").status, proxy.admin("/ready").text), (503, "DRAINING\n"))
         head, _ = self.ask(check)
         self.assertTrue(head.startswith(b"HTTP/1.1 503 "))
         self.assertIn(b"x-envoy-immediate-health-check-fail: true\r\n", head.lower())
@@ -193,6 +194,7 @@ class Answers(FilterCase):
             self.assertEqual(self.ask(request)[1], b"ok")
         self.assertEqual(len(self.requests), 3)
         self.assertEqual(proxy.admin("/healthcheck/ok", "POST").status, 200)
+        self.assertEqual(proxy.admin("/ready").status, 200)
         self.assertEqual(self.status(check), 200)
         self.assertEqual(self.events("health_check"), {"ok": 2, "failed": 1})
 

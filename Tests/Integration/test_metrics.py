@@ -197,16 +197,6 @@ class Consistency(MetricsCase):
         self.assertAlmostEqual(metrics("process_open_fds"), self.proxy.descriptors(), delta=2)
         self.assertAlmostEqual(metrics("process_resident_memory_bytes"), self.proxy.resident_bytes(), delta=4 << 20)
 
-    def test_stats_are_the_same_samples(self):
-        self.edge()
-        text = self.proxy.admin("/stats").text
-        names = {key for key in Metrics(text).samples}
-        self.assertEqual(names, set(self.proxy.metrics().samples))
-        filtered = Metrics(self.proxy.admin("/stats?filter=ringway_bytes_total%7Blistener").text)
-        self.assertEqual({name for name, _ in filtered.samples}, {"ringway_bytes_total"})
-        as_json = self.proxy.admin("/stats?format=json&filter=config_generation").json
-        self.assertEqual(as_json, {"ringway_config_generation": 1})
-
     def test_an_unused_proxy_has_done_nothing(self):
         self.edge()
         metrics = self.proxy.metrics()

@@ -31,7 +31,11 @@ extension ConfigurationDecoder {
             requestID: RequestIDConfiguration(
                 isGenerated: object.value("generate_request_id", .bool, default: true),
                 preservesExternal: object.value("preserve_external_request_id", .bool, default: false),
-                isSetInResponse: object.value("always_set_request_id_in_response", .bool, default: false)),
+                isSetInResponse: object.value("always_set_request_id_in_response", .bool, default: false),
+                packsTraceReason: object.value("pack_trace_reason", .bool, default: false)),
+            internalAddresses: object.value(
+                "internal_addresses", .list(of: .cidr, count: ConfigLimits.accessRanges), default: []),
+            tracing: object.optional("tracing", .object("tracing", httpTracing)),
             accessLogs: accessLogs(object),
             filters: object.value(
                 "filters", .list(of: .filter(HTTPFilterConfiguration.init), count: ConfigLimits.httpFilters),

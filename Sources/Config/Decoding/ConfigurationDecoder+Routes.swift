@@ -38,10 +38,11 @@ extension ConfigurationDecoder {
         let responseHeaders = object.value(
             "response_headers", .headerEdits(of: .response), default: HeaderEditConfiguration())
         let filters = object.value("filters", .filtersByName(HTTPFilterConfiguration.init), default: [])
+        let tracing = object.optional("tracing", routeTracing)
         guard let match, let action else { return nil }
         return RouteConfiguration(
             name: name, match: match, action: action, responseHeaders: responseHeaders,
-            filters: filters, origin: ConfigOrigin(object.position))
+            filters: filters, tracing: tracing, origin: ConfigOrigin(object.position))
     }
 
     func match(_ object: ConfigObject) -> RouteMatch? {

@@ -8,6 +8,9 @@ final class ConfigurationDecoder {
     var boundAddresses: BoundAddresses
     /// Checked at the end, because clusters usually follow the listeners that name them.
     var clusterReferences: [ClusterReference] = []
+    /// The same for the exporters that listeners name, and for clusters that have to speak HTTP/2.
+    var exporterReferences: [PlacedText] = []
+    var http2References: [ClusterReference] = []
     /// Of the listener that is being read.
     var regexes: Set<RegexPattern> = []
 
@@ -27,12 +30,17 @@ final class ConfigurationDecoder {
             drainTimeout: object.value(
                 "drain_timeout", .duration(in: ConfigLimits.drainTimeout), default: Configuration.defaultDrainTimeout),
             buffers: object.value("buffers", .object("buffers", buffers), default: BufferConfiguration()),
+            stats: object.value("stats", .object("stats", stats), default: StatsConfiguration()),
+            tracing: object.value("tracing", .object("tracing", tracing), default: TracingConfiguration()),
             listeners: object.required(
                 "listeners", .list(of: .object("listener", listener), count: ConfigLimits.listeners)) ?? [],
             clusters: object.value("clusters", .list(of: .object("cluster", cluster)), default: []))
         object.finish()
         // What cannot be read as clusters at all has been reported; its names may still be right.
-        if case .list = object.node("clusters")?.value ?? .list([]) { checkClusterReferences() }
+        if case .list = object.node("clusters")?.value ?? .list([]) {
+            checkClusterReferences()
+            checkTracing(configuration)
+        }
         return configuration
     }
 
@@ -49,6 +57,15 @@ final class ConfigurationDecoder {
             maxPerWorker: object.value(
                 "max_per_worker", .size(in: ConfigLimits.buffersMaxPerWorker),
                 default: BufferConfiguration.defaultMaxPerWorker))
+    }
+
+    private func stats(_ object: ConfigObject) -> StatsConfiguration? {
+        StatsConfiguration(
+            maxSeries: object.value(
+                "max_series", .int(in: ConfigLimits.series), default: StatsConfiguration.defaultMaxSeries),
+            recentRequests: object.value(
+                "recent_requests", .int(in: ConfigLimits.recentRequests),
+                default: StatsConfiguration.defaultRecentRequests))
     }
 
     /// Reads a reference and remembers it for the check at the end.

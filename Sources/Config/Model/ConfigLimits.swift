@@ -5,6 +5,10 @@ package enum ConfigLimits {
     /// A power of two as well: the kernel indexes provided buffers by a mask.
     package static let bufferSize = ByteSize.kibibytes(16) ... .kibibytes(256)
     package static let buffersMaxPerWorker = ByteSize.mebibytes(1) ... .gibibytes(64)
+    /// The process and its workers have some hundreds in any case.
+    package static let series = 10_000...100_000_000
+    /// 320 bytes each, of each worker.
+    package static let recentRequests = 0...1_000_000
 
     package static let listeners = 1...1000
     package static let connections = 1...10_000_000
@@ -58,6 +62,14 @@ package enum ConfigLimits {
     package static let accessLogFieldDepthMax = 8
     /// What the kernel takes, without the end mark.
     package static let filePathBytesMax = 4095
+
+    /// Each has a bit in a span's record.
+    package static let traceExporters = 1...32
+    package static let traceTagsMax = 32
+    package static let traceTagNameBytesMax = 64
+    package static let serviceNameBytesMax = 128
+    package static let tracePathTagLength = 1...1024
+    package static let lateTracesPerSecond = 0...10_000
 
     package static let hosts = 1...10_000
     package static let domains = 1...1000

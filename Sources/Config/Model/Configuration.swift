@@ -8,6 +8,8 @@ package struct Configuration: Sendable, Equatable {
     /// How long connections may finish their work after the listeners stopped.
     package var drainTimeout: TimeSpan
     package var buffers: BufferConfiguration
+    package var stats: StatsConfiguration
+    package var tracing: TracingConfiguration
     package var listeners: [ListenerConfiguration]
     package var clusters: [ClusterConfiguration]
 
@@ -18,6 +20,8 @@ package struct Configuration: Sendable, Equatable {
         admin: AdminConfiguration? = nil,
         drainTimeout: TimeSpan = Configuration.defaultDrainTimeout,
         buffers: BufferConfiguration = BufferConfiguration(),
+        stats: StatsConfiguration = StatsConfiguration(),
+        tracing: TracingConfiguration = TracingConfiguration(),
         listeners: [ListenerConfiguration] = [],
         clusters: [ClusterConfiguration] = []
     ) {
@@ -25,6 +29,8 @@ package struct Configuration: Sendable, Equatable {
         self.admin = admin
         self.drainTimeout = drainTimeout
         self.buffers = buffers
+        self.stats = stats
+        self.tracing = tracing
         self.listeners = listeners
         self.clusters = clusters
     }
@@ -63,5 +69,24 @@ package struct BufferConfiguration: Sendable, Equatable {
     ) {
         self.size = size
         self.maxPerWorker = maxPerWorker
+    }
+}
+
+/// What the admin interface keeps and shows of what happens.
+package struct StatsConfiguration: Sendable, Equatable {
+    /// Series that a scrape has at most. Listeners, clusters and filters beyond count together.
+    package var maxSeries: Int
+    /// Requests that each worker remembers; 0 for none.
+    package var recentRequests: Int
+
+    package static let defaultMaxSeries = 500_000
+    package static let defaultRecentRequests = 2048
+
+    package init(
+        maxSeries: Int = StatsConfiguration.defaultMaxSeries,
+        recentRequests: Int = StatsConfiguration.defaultRecentRequests
+    ) {
+        self.maxSeries = maxSeries
+        self.recentRequests = recentRequests
     }
 }

@@ -24,6 +24,10 @@ package struct HTTPConfiguration: Sendable, Equatable {
     package var http2: HTTP2Configuration
     package var paths: PathConfiguration
     package var requestID: RequestIDConfiguration
+    /// Peers that are part of the same system, whose `x-envoy-*` fields are taken at their word.
+    package var internalAddresses: [CIDR]
+    /// nil for none.
+    package var tracing: HTTPTracingConfiguration?
     package var accessLogs: [AccessLogConfiguration]
     /// In the order of requests; the router follows behind the last.
     package var filters: [HTTPFilterConfiguration]
@@ -53,6 +57,8 @@ package struct HTTPConfiguration: Sendable, Equatable {
         http2: HTTP2Configuration = HTTP2Configuration(),
         paths: PathConfiguration = PathConfiguration(),
         requestID: RequestIDConfiguration = RequestIDConfiguration(),
+        internalAddresses: [CIDR] = [],
+        tracing: HTTPTracingConfiguration? = nil,
         accessLogs: [AccessLogConfiguration] = [],
         filters: [HTTPFilterConfiguration] = [],
         hosts: [VirtualHostConfiguration]
@@ -71,6 +77,8 @@ package struct HTTPConfiguration: Sendable, Equatable {
         self.http2 = http2
         self.paths = paths
         self.requestID = requestID
+        self.internalAddresses = internalAddresses
+        self.tracing = tracing
         self.accessLogs = accessLogs
         self.filters = filters
         self.hosts = hosts
@@ -147,11 +155,17 @@ package struct RequestIDConfiguration: Sendable, Equatable {
     package var preservesExternal: Bool
     /// Responses carry it too.
     package var isSetInResponse: Bool
+    /// Why a request is traced is written into the id's 15th character, as Envoy does, and read from there.
+    package var packsTraceReason: Bool
 
-    package init(isGenerated: Bool = true, preservesExternal: Bool = false, isSetInResponse: Bool = false) {
+    package init(
+        isGenerated: Bool = true, preservesExternal: Bool = false, isSetInResponse: Bool = false,
+        packsTraceReason: Bool = false
+    ) {
         self.isGenerated = isGenerated
         self.preservesExternal = preservesExternal
         self.isSetInResponse = isSetInResponse
+        self.packsTraceReason = packsTraceReason
     }
 }
 

@@ -25,6 +25,8 @@ package struct RouteConfiguration: Sendable, Equatable {
     package var responseHeaders: HeaderEditConfiguration
     /// What filters of the listener have as settings for this route, in place of their own.
     package var filters: [HTTPFilterConfiguration]
+    /// What it has different from the listener's `tracing`; nil for nothing.
+    package var tracing: RouteTracingConfiguration?
     package var origin: ConfigOrigin
 
     package init(
@@ -33,6 +35,7 @@ package struct RouteConfiguration: Sendable, Equatable {
         action: RouteAction,
         responseHeaders: HeaderEditConfiguration = HeaderEditConfiguration(),
         filters: [HTTPFilterConfiguration] = [],
+        tracing: RouteTracingConfiguration? = nil,
         origin: ConfigOrigin = ConfigOrigin()
     ) {
         self.name = name
@@ -40,6 +43,7 @@ package struct RouteConfiguration: Sendable, Equatable {
         self.action = action
         self.responseHeaders = responseHeaders
         self.filters = filters
+        self.tracing = tracing
         self.origin = origin
     }
 }

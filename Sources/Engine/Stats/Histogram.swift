@@ -1,12 +1,12 @@
 /// Log-linear buckets for durations: each power of two is cut into four, so a bucket is at most a quarter
 /// as wide as its lower edge and the sum over workers is exact.
 ///
-/// Values are nanoseconds. Below 1024 ns everything falls into the first bucket, above about 69 s (2^36 ns)
+/// Values are nanoseconds. Below 8.2 µs (2^13 ns) everything falls into the first bucket, from 9 minutes (2^39 ns) on
 /// into the last.
 package enum Histogram {
     private static let subBits: UInt64 = 2
-    private static let firstExponent: UInt64 = 10
-    private static let lastExponent: UInt64 = 36
+    private static let firstExponent: UInt64 = 13
+    private static let lastExponent: UInt64 = 39
 
     package static let bucketCount = Int((lastExponent - firstExponent) << subBits) + 2
     /// Where the sum of all values is kept, after the buckets.

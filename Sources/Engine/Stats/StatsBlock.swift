@@ -1,5 +1,5 @@
 internal import Glibc
-internal import Synchronization
+package import Synchronization
 
 /// The numbers of one worker: a reserved range of 64-bit cells that only this worker writes.
 ///
@@ -15,6 +15,12 @@ package struct StatsBlock: BitwiseCopyable, @unchecked Sendable {
     package init() {
         unsafe cells = ReservedMemory.map(bytes: Self.cellsMax * MemoryLayout<UInt64>.stride)
             .bindMemory(to: Atomic<UInt64>.self, capacity: Self.cellsMax)
+    }
+
+    /// Cells for something else that one thread writes and others read; they live as long as the process.
+    package static func reserveCells(_ count: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        unsafe ReservedMemory.map(bytes: count * MemoryLayout<UInt64>.stride)
+            .bindMemory(to: Atomic<UInt64>.self, capacity: count)
     }
 
     @inline(__always)
@@ -48,6 +54,9 @@ package struct StatsScope: BitwiseCopyable, Sendable {
         self.block = block
         self.base = base
     }
+
+    /// Where it begins, the same for all workers.
+    package var firstCell: Int { base }
 
     @inline(__always)
     package func add(_ amount: UInt64 = 1, to stat: some RawRepresentable<Int>) {

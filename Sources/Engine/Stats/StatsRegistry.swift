@@ -6,7 +6,7 @@ internal import Synchronization
 /// Used when configuration changes and when somebody scrapes, never by workers.
 package final class StatsRegistry: Sendable {
     package enum Kind: String, Sendable, CaseIterable {
-        case worker, admin, listener, cluster, endpoint, accessLog, filter
+        case worker, admin, listener, cluster, endpoint, accessLog, filter, route, tracing
     }
 
     package struct Owner: Hashable, Sendable {
@@ -27,8 +27,17 @@ package final class StatsRegistry: Sendable {
     /// The process has more listeners, clusters and endpoints than there are cells.
     package struct Full: Error, Sendable {}
 
+    /// Whose a range is, and since when: a range may have had another owner before.
+    package struct Holder: Sendable {
+        package let owner: Owner
+        /// Monotonic nanoseconds.
+        package let sinceNs: UInt64
+    }
+
     private struct State {
         var ranges: [Owner: Range] = [:]
+        /// By the first cell.
+        var since: [Int: UInt64] = [:]
         /// Ranges whose owner is gone. They are used again once nothing counts in them any more.
         var retired: [(kind: Kind, range: Range)] = []
         var nextCell = 0
@@ -38,11 +47,19 @@ package final class StatsRegistry: Sendable {
     package let blocks: [StatsBlock]
     /// Of the thread that does what is done once for the process, such as health checks. Not part of sums.
     package let background: StatsBlock
+    /// Of the thread that sends spans through clusters. Part of sums, as if it were one more worker.
+    package let exporting: StatsBlock
+    /// All that are part of sums.
+    package let summed: [StatsBlock]
     private let state = Mutex(State())
 
-    package init(blocks: [StatsBlock], background: StatsBlock = StatsBlock()) {
+    package init(
+        blocks: [StatsBlock], background: StatsBlock = StatsBlock(), exporting: StatsBlock = StatsBlock()
+    ) {
         self.blocks = blocks
         self.background = background
+        self.exporting = exporting
+        summed = blocks + [exporting]
         // Worker cells come first: `Worker` counts at base 0.
         let own = try? range(for: Owner(.worker, ""), count: WorkerStat.cellCount)
         precondition(own?.base == 0)
@@ -65,6 +82,7 @@ package final class StatsRegistry: Sendable {
                 state.nextCell += count
             }
             state.ranges[owner] = range
+            state.since[range.base] = monotonicNowNs()
             return range
         }
         guard let found else { throw Full() }
@@ -81,13 +99,25 @@ package final class StatsRegistry: Sendable {
         }
     }
 
-    /// The scope of a range in one worker's block.
-    package func scope(_ range: Range, worker: Int) -> StatsScope {
-        StatsScope(block: blocks[worker], base: range.base)
+    /// By the first cell of each.
+    package func owners() -> [Int: Holder] {
+        state.withLock { state in
+            Dictionary(
+                state.ranges.map { ($1.base, Holder(owner: $0, sinceNs: state.since[$1.base] ?? 0)) },
+                uniquingKeysWith: { $1 })
+        }
     }
 
+    /// The scope of a range in one worker's block.
+    package func scope(_ range: Range, worker: Int) -> StatsScope {
+        StatsScope(block: worker == exportingIndex ? exporting : blocks[worker], base: range.base)
+    }
+
+    /// Stands for the thread that sends spans where a worker's index is asked for.
+    package var exportingIndex: Int { blocks.count }
+
     package func scopes(_ range: Range) -> [StatsScope] {
-        blocks.map { StatsScope(block: $0, base: range.base) }
+        summed.map { StatsScope(block: $0, base: range.base) }
     }
 
     /// The scope of a range in the block of the background thread.
@@ -97,7 +127,7 @@ package final class StatsRegistry: Sendable {
 
     /// The sum over workers; gauges count up and down in wrapping arithmetic, so sums are right for them too.
     package func sum(_ range: Range, _ stat: some RawRepresentable<Int>) -> UInt64 {
-        blocks.reduce(0) { $0 &+ $1.read(range.base + stat.rawValue) }
+        summed.reduce(0) { $0 &+ $1.read(range.base + stat.rawValue) }
     }
 
     /// Open connections of a kind of owner, those of owners that are gone included.
@@ -114,15 +144,15 @@ package final class StatsRegistry: Sendable {
     package func histogram(_ range: Range, _ stat: some RawRepresentable<Int>) -> (buckets: [UInt64], sum: UInt64) {
         let first = range.base + stat.rawValue
         let buckets = (0..<Histogram.bucketCount).map { bucket in
-            blocks.reduce(0) { $0 &+ $1.read(first + bucket) }
+            summed.reduce(0) { $0 &+ $1.read(first + bucket) }
         }
-        let sum = blocks.reduce(0) { $0 &+ $1.read(first + Histogram.sumCell) }
+        let sum = summed.reduce(0) { $0 &+ $1.read(first + Histogram.sumCell) }
         return (buckets, sum)
     }
 
     // MARK: Reuse
 
-    private var allBlocks: [StatsBlock] { blocks + [background] }
+    private var allBlocks: [StatsBlock] { blocks + [background, exporting] }
 
     /// No connection counts in the range any more, so it has no writer.
     private func isQuiet(_ range: Range) -> Bool {

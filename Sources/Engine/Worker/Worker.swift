@@ -25,7 +25,8 @@ public struct Worker {
                 timers: TimerWheel(nowNs: nowNs, capacity: limits.connectionsMax + 65536),
                 pipes: PipePool(countMax: limits.pipesMax, pipeBytes: limits.pipeBytes),
                 load: LoadMeter(nowNs: nowNs),
-                nowNs: nowNs))
+                nowNs: nowNs,
+                meter: CostMeter(seed: nowNs &+ UInt64(index))))
     }
 
     /// Which worker of the process this is, from 0.
@@ -68,8 +69,16 @@ public struct Worker {
     package func turn() {
         finishTurn()
         let count = sleepAndReap()
-        for position in 0..<count { dispatch(core.value.completions[position]) }
-        while let token = core.value.timers.advance(toNs: nowNs) { timerFired(token) }
+        if core.value.meter.isMeasuring { core.value.meter.end(core.value.stats) }
+        if core.value.meter.turnBegins() { core.value.meter.begin(nowNs: io { $0.nowNs() }) }
+        for position in 0..<count {
+            dispatch(core.value.completions[position])
+            if core.value.meter.isMeasuring { core.value.meter.eventEnded(nowNs: io { $0.nowNs() }) }
+        }
+        while let token = core.value.timers.advance(toNs: nowNs) {
+            timerFired(token)
+            if core.value.meter.isMeasuring { core.value.meter.eventEnded(nowNs: io { $0.nowNs() }) }
+        }
     }
 
     private func sleepAndReap() -> Int {

@@ -41,6 +41,9 @@ package struct WorkerCore {
     var lastReclaimNs: UInt64 = 0
     var isRunning = true
 
+    /// Whose the CPU time is.
+    var meter: CostMeter
+
     var mailbox: Mailbox?
     /// What the layers above keep for this worker.
     var context: AnyObject?

@@ -51,9 +51,28 @@ extension CommandContext {
         case .downstreamPeerURISAN: write(tls?.peer?.uriNames.joined(separator: ","), &value)
         case .downstreamPeerDNSSAN: write(tls?.peer?.dnsNames.joined(separator: ","), &value)
         case .downstreamPeerIPSAN: write(tls?.peer?.ipNames.joined(separator: ","), &value)
+        case .traceID: write(trace?.traceHigh, trace?.traceLow, &value)
+        case .spanID: write(nil, trace?.spanID, &value)
         case .routeName: if let routeName { value.append(utf8: routeName) }
         case .connectionID: value.append(connection)
         case .connectionTerminationDetails: if let closeReason { value.append(utf8: closeReason.label) }
+        }
+    }
+
+    private var trace: TraceContext? {
+        guard let trace = stream?.trace, trace.value.isDecided else { return nil }
+        return trace.value.context
+    }
+
+    /// Ids in hexadecimal.
+    private func write(_ high: UInt64?, _ low: UInt64?, _ value: inout ValueWriter) {
+        guard let low else { return }
+        unsafe withUnsafeTemporaryAllocation(byteCount: 32, alignment: 1) { buffer in
+            guard let start = buffer.baseAddress else { return }
+            var writer = unsafe ByteWriter(start: start, capacity: 32)
+            if let high { writer.append(hex16: high) }
+            writer.append(hex16: low)
+            value.append(unsafe ByteSlice(start: start, count: writer.count))  // written just now
         }
     }
 

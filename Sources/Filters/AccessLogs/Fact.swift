@@ -38,6 +38,8 @@ enum Fact: String, CaseIterable, Sendable {
     case downstreamPeerURISAN = "DOWNSTREAM_PEER_URI_SAN"
     case downstreamPeerDNSSAN = "DOWNSTREAM_PEER_DNS_SAN"
     case downstreamPeerIPSAN = "DOWNSTREAM_PEER_IP_SAN"
+    case traceID = "TRACE_ID"
+    case spanID = "SPAN_ID"
     case routeName = "ROUTE_NAME"
     case connectionID = "CONNECTION_ID"
     case connectionTerminationDetails = "CONNECTION_TERMINATION_DETAILS"

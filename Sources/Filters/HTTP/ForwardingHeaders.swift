@@ -5,7 +5,7 @@ internal import HTTP
 /// What a request's header fields say about where it comes from, brought into order before any filter sees it:
 /// `x-forwarded-*`, `x-request-id` and `x-envoy-*`, as Envoy does.
 ///
-/// No address counts as internal, so what only internal clients may say is removed from every request.
+/// What only internal clients may say is removed from every other request.
 enum ForwardingHeaders {
     /// Only from internal clients.
     private static let internalOnly: [HeaderName] = [
@@ -20,21 +20,50 @@ enum ForwardingHeaders {
         .xEnvoyDecoratorOperation, .xEnvoyDownstreamServiceCluster, .xEnvoyDownstreamServiceNode,
     ]
 
-    static func apply(to head: inout RequestHead, on manager: HTTPConnectionManager, _ chain: HTTPChain) {
+    /// - Returns: how far the client is trusted
+    @discardableResult
+    static func apply(
+        to head: inout RequestHead, on manager: HTTPConnectionManager, _ chain: HTTPChain
+    ) -> RequestOrigin {
         let settings = chain.settings
-        if head.headers.containsAny(of: internalOnlySet) {
+        let isInternal = !settings.internalAddresses.isEmpty && isInternal(head, manager, settings)
+        let origin: RequestOrigin = isInternal ? .inside : settings.useRemoteAddress ? .outside : .behindProxy
+        if isInternal {
+            head.headers.set(.xEnvoyInternal, ByteSlice("true"))
+        } else if head.headers.containsAny(of: internalOnlySet) {
             for name in internalOnly where head.headers.contains(name) { head.headers.remove(name) }
         }
         if settings.useRemoteAddress {
-            for name in edgeOnly where head.headers.contains(name) { head.headers.remove(name) }
-            addPeer(to: &head, manager, trustedHops: settings.trustedHops)
+            if !isInternal {
+                for name in edgeOnly where head.headers.contains(name) { head.headers.remove(name) }
+            }
+            addPeer(to: &head, manager, settings, isInternal: isInternal)
         }
         let trustsProto = !settings.useRemoteAddress || settings.trustedHops > 0
         if !trustsProto || !head.headers.contains(.xForwardedProto) {
             head.headers.set(.xForwardedProto, ByteSlice(manager.connection.isSecure ? "https" : "http"))
         }
         setClientCertificate(of: &head, manager)
-        if settings.requestID.isGenerated { addRequestID(to: &head, chain) }
+        if settings.requestID.isGenerated { addRequestID(to: &head, chain, origin) }
+        return origin
+    }
+
+    /// A client whose address is one of the system's own. With `use_remote_address` that is the peer, unless it
+    /// forwards for somebody; otherwise the one address that the proxy in front tells.
+    private static func isInternal(
+        _ head: borrowing RequestHead, _ manager: HTTPConnectionManager, _ settings: HTTPChainSettings
+    ) -> Bool {
+        let address: IPAddress?
+        if settings.useRemoteAddress {
+            guard !head.headers.contains(.xForwardedFor) else { return false }
+            manager.askForAddresses()
+            address = manager.addresses?.remote?.ip
+        } else {
+            guard entry(2, fromTheRightOf: head) == nil, let only = entry(1, fromTheRightOf: head) else { return false }
+            address = IPAddress(only.text)
+        }
+        guard let address else { return false }
+        return settings.internalAddresses.contains { $0.contains(address) }
     }
 
     /// Envoy's SANITIZE_SET: whatever the client says about certificates goes, and what its own one says comes.
@@ -45,13 +74,15 @@ enum ForwardingHeaders {
         ByteSlice.withBytes(of: text) { _ = head.headers.set(.xForwardedClientCert, $0) }
     }
 
-    private static func addPeer(to head: inout RequestHead, _ manager: HTTPConnectionManager, trustedHops: Int) {
+    private static func addPeer(
+        to head: inout RequestHead, _ manager: HTTPConnectionManager, _ settings: HTTPChainSettings, isInternal: Bool
+    ) {
         let peer = manager.peerAddressText
         guard !peer.isEmpty else { return }
         ByteSlice.withBytes(of: peer) { peer in
             // From the fields as they came, before the peer itself is added.
-            let external = entry(trustedHops, fromTheRightOf: head) ?? peer
-            head.headers.set(.xEnvoyExternalAddress, external)
+            let external = entry(settings.trustedHops, fromTheRightOf: head) ?? peer
+            if !isInternal { head.headers.set(.xEnvoyExternalAddress, external) }
             head.headers.append(.xForwardedFor, peer)
         }
     }
@@ -71,11 +102,11 @@ enum ForwardingHeaders {
         return entries.count >= number ? entries[entries.count - number] : nil
     }
 
-    private static func addRequestID(to head: inout RequestHead, _ chain: HTTPChain) {
-        let settings = chain.settings
-        if let id = head.headers[.xRequestId], !id.isEmpty,
-            !settings.useRemoteAddress || settings.requestID.preservesExternal
-        {
+    private static func addRequestID(to head: inout RequestHead, _ chain: HTTPChain, _ origin: RequestOrigin) {
+        let settings = chain.settings.requestID
+        if let id = head.headers[.xRequestId], !id.isEmpty, origin != .outside || settings.preservesExternal {
+            // What a stranger says of its own request's trace counts for nothing.
+            if origin == .outside, settings.packsTraceReason { TraceRequestID.pack(.notTraced, into: &head) }
             return
         }
         unsafe withUnsafeTemporaryAllocation(byteCount: UUIDText.byteCount, alignment: 1) { buffer in
@@ -87,6 +118,16 @@ enum ForwardingHeaders {
     }
 }
 
+/// How far the client of a request is trusted.
+enum RequestOrigin: UInt8 {
+    /// It is somebody outside, and this proxy is the first of ours (Envoy's edge request).
+    case outside
+    /// Another proxy, which has looked at it.
+    case behindProxy
+    /// It is one of the system's own.
+    case inside
+}
+
 /// `xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx` (RFC 9562 §5.4).
 enum UUIDText {
     static let byteCount = 36
@@ -94,10 +135,10 @@ enum UUIDText {
     static func write(high: UInt64, low: UInt64, to out: inout ByteWriter) {
         let high = high & ~0xF000 | 0x4000
         let low = low & ~(0b11 << 62) | 0b10 << 62
-        let first = hex(UInt32(truncatingIfNeeded: high &>> 32))
-        let second = hex(UInt32(truncatingIfNeeded: high))
-        let third = hex(UInt32(truncatingIfNeeded: low &>> 32))
-        let fourth = hex(UInt32(truncatingIfNeeded: low))
+        let first = ByteWriter.hex8(UInt32(truncatingIfNeeded: high &>> 32))
+        let second = ByteWriter.hex8(UInt32(truncatingIfNeeded: high))
+        let third = ByteWriter.hex8(UInt32(truncatingIfNeeded: low &>> 32))
+        let fourth = ByteWriter.hex8(UInt32(truncatingIfNeeded: low))
         out.append(text: first, count: 8)
         out.append(UInt8(ascii: "-"))
         out.append(text: second, count: 4)
@@ -108,17 +149,6 @@ enum UUIDText {
         out.append(UInt8(ascii: "-"))
         out.append(text: third &>> 32, count: 4)
         out.append(text: fourth, count: 8)
-    }
-
-    /// Eight digits, the first in the lowest byte: each half byte in a byte of its own, then all made digits at once.
-    private static func hex(_ value: UInt32) -> UInt64 {
-        var nibbles = UInt64(value.byteSwapped)
-        nibbles = (nibbles | nibbles &<< 16) & 0x0000_FFFF_0000_FFFF
-        nibbles = (nibbles | nibbles &<< 8) & 0x00FF_00FF_00FF_00FF
-        nibbles = (nibbles &>> 4 | nibbles &<< 8) & 0x0F0F_0F0F_0F0F_0F0F
-        // 1 where a nibble is ten or more.
-        let letters = (nibbles &+ 0x0606_0606_0606_0606) &>> 4 & 0x0101_0101_0101_0101
-        return nibbles &+ 0x3030_3030_3030_3030 &+ letters &* 39
     }
 }
 

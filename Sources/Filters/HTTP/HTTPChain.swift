@@ -17,6 +17,10 @@ package final class HTTPChain {
     let worker: Worker
     /// nil without any.
     let accessLogs: HTTPAccessLogs?
+    /// Remembers the last requests; nil when nobody wants that.
+    let recorder: FlightRecorder?
+    /// nil without tracing.
+    let tracing: HTTPTracing?
     /// The chain of a newer configuration. Connections that are open go on with it from their next request.
     package var successor: HTTPChain?
     /// A newer configuration has no such chain: connections end with their next request.
@@ -36,13 +40,15 @@ package final class HTTPChain {
         settings: HTTPChainSettings, filters: [HTTPFilter],
         routeFilters: [(route: Int, filters: [Int: HTTPFilter])] = [], router: RouterFilter, counters: StatsScope,
         worker: Worker,
-        accessLogs: HTTPAccessLogs? = nil
+        accessLogs: HTTPAccessLogs? = nil, tracing: HTTPTracing? = nil, recorder: FlightRecorder? = nil
     ) {
         self.settings = settings
         self.router = router
         self.counters = counters
         self.worker = worker
         self.accessLogs = accessLogs
+        self.recorder = recorder
+        self.tracing = tracing
         var system = SystemRandomNumberGenerator()
         random = SplitMix64(seed: system.next())
         for (index, filter) in filters.enumerated() { filter.index = index }
@@ -122,6 +128,7 @@ package final class HTTPChainSettings: Sendable {
     package let trustedHops: Int
     package let serverName: [UInt8]
     package let requestID: RequestIDConfiguration
+    package let internalAddresses: [CIDR]
 
     package init(_ configuration: HTTPConfiguration) {
         limits = HTTP1Limits(
@@ -156,6 +163,7 @@ package final class HTTPChainSettings: Sendable {
         trustedHops = configuration.xffNumTrustedHops
         serverName = Array(configuration.serverName.utf8)
         requestID = configuration.requestID
+        internalAddresses = configuration.internalAddresses
     }
 }
 

@@ -24,11 +24,14 @@ extension HTTPStream {
         }
         withCodec {
             $0.setIdleTimeout(ns: settings.streamIdleTimeoutNs, of: self)
-            unsafe ForwardingHeaders.apply(to: &request, on: $0.manager, chain)
-        }
-        if unsafe chain.hasRouteFilters, let route = router.findRoute(self) {
-            // Looked for again behind the filters, which may change what requests are routed by.
-            unsafe hot.value.filters = chain.filters(of: route)
+            let origin = unsafe ForwardingHeaders.apply(to: &request, on: $0.manager, chain)
+            var route: Route?
+            if unsafe chain.hasRouteFilters || tracing?.hasRoutes ?? false {
+                // Looked for again behind the filters, which may change what requests are routed by.
+                route = router.findRoute(self)
+                if let route { unsafe hot.value.filters = chain.filters(of: route) }
+            }
+            trace { $0.begin(self, $1, origin, route) }
         }
         runRequestFilters()
     }
@@ -43,6 +46,7 @@ extension HTTPStream {
     }
 
     func requestBody(_ data: consuming Lease) {
+        worker.charge(route.routeCell)
         hot.value.info.bytesReceived &+= UInt64(data.count)
         if hot.value.bodyClock.isOn {
             hot.value.bodyClock.received(data.count, settings.requestBodyLimit, nowNs: worker.nowNs)

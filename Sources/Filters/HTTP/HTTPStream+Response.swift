@@ -137,12 +137,15 @@ extension HTTPStream {
         stopBodyClock()
         ByteSlice.withBytes(of: settings.serverName) { _ = head.headers.set(.server, $0) }
         if !head.headers.contains(.date) { unsafe chain.withDate { _ = head.headers.add(.date, $0) } }
-        if settings.requestID.isSetInResponse, let id = request.headers[.xRequestId] {
+        if settings.requestID.isSetInResponse || request.headers.contains(.xEnvoyForceTrace),
+            let id = request.headers[.xRequestId]
+        {
             head.headers.set(.xRequestId, id)
         }
         guard let codec = unsafe hot.value.codec else { return }
         codec.sendHead(&head, of: self)
         accessLogs?.responseHead(self, head.headers)
+        tracing?.responseHead(self, head.headers)
         if head.switchesProtocol, let upstream = unsafe route.upstream {
             hot.value.info.tunnelBegins(on: connection)
             codec.startTunnel(self, to: upstream)

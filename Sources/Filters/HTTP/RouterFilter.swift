@@ -11,6 +11,8 @@ package final class RouterFilter {
     /// By the number of their cluster in the table.
     private let pools: [HTTPConnectionPool]
     private let settings: HTTPChainSettings
+    /// Where routes count, by their number in the table: the first cell of each.
+    private let routeCells: [UInt32]
     private var random: SplitMix64
     /// Made with the first copy of a request.
     private var mirrorStore: RequestMirrorStore?
@@ -22,13 +24,14 @@ package final class RouterFilter {
     /// - Parameter regexes: those of the table for the worker that this is for
     package init(
         table: RouteTable, regexes: RouteRegexes, pools: [HTTPConnectionPool], settings: HTTPChainSettings,
-        seed: UInt64
+        routeCells: [UInt32] = [], seed: UInt64
     ) {
         precondition(pools.count == table.clusterNames.count, "every cluster of a route has a pool")
         self.table = table
         self.regexes = regexes
         self.pools = pools
         self.settings = settings
+        self.routeCells = routeCells
         random = SplitMix64(seed: seed)
     }
 
@@ -44,6 +47,7 @@ package final class RouterFilter {
             return
         }
         unsafe stream.route.route = route
+        if route.index < routeCells.count { stream.count(for: routeCells[route.index]) }
         switch route.action {
         case .redirect(let redirect): self.redirect(stream, redirect)
         case .respond(let response):
@@ -181,6 +185,7 @@ package final class RouterFilter {
         guard let pool = unsafe stream.route.pool else { return }
         stream.route.attemptStartedNs = stream.worker.nowNs
         stream.route.isAttempted = true
+        stream.trace { $0.tryBegins(stream, $1) }
         stream.updateBodyClock()
         switch pool.start(stream, excluding: stream.route.tried, fresh: fresh) {
         case .started(let upstream):
@@ -221,6 +226,7 @@ package final class RouterFilter {
         stream.route.isReady = true
         stream.route.isPending = false
         startTryTimer(stream)
+        stream.trace { $0.willWrite(stream, $1) }
         let kept = stream.route.keptBody
         let hasEnd = stream.requestEnded && !stream.holdsRequestBody
         upstream.write(
@@ -303,6 +309,7 @@ package final class RouterFilter {
         cancelTryTimer(stream)
         count(stream, head.status)
         note(stream, isFailure: head.status.codeClass >= 5)
+        if let tracing = stream.tracing, let trace = stream.trace { tracing.upstreamResponse(stream, trace, head) }
         let grpcStatus = GRPC.status(in: head.headers)
         if let grpcStatus { count(stream, grpcStatus: grpcStatus) }
         if stream.route.hasRetry, let retry = unsafe stream.route.route?.retry,
@@ -339,6 +346,7 @@ package final class RouterFilter {
             return
         }
         recordTime(stream)
+        stream.trace { $0.tryEnds(stream, $1, failed: false) }
         unsafe stream.route.upstream = nil
         stream.route.isReady = false
         stream.responseEnd()
@@ -349,6 +357,7 @@ package final class RouterFilter {
     /// The try came to nothing.
     func reset(_ stream: HTTPStream, _ reason: UpstreamReset) {
         if reason.isFailureOfEndpoint { note(stream, isFailure: true) }
+        stream.trace { $0.tryEnds(stream, $1, failed: true) }
         if case .connectFailed(let failure) = reason { stream.hot.value.info.transportFailure = failure }
         let endpoint = unsafe stream.route.upstream?.endpoint
         unsafe stream.route.upstream = nil
@@ -482,6 +491,7 @@ package final class RouterFilter {
 
     /// Full jitter, so that retries of many requests do not come at once.
     private func scheduleRetry(_ stream: HTTPStream, _ retry: RetryPolicy) {
+        stream.trace { $0.tryEnds(stream, $1, failed: true) }
         unsafe stream.route.upstream = nil
         stream.route.isReady = false
         stream.updateBodyClock()
@@ -557,6 +567,8 @@ struct RouterState {
     // Of route and pool, at hand: each look at an uncounted object counts it for as long as it takes.
     var clusterCounters: StatsScope?
     var detectsOutliers = false
+    /// Where the route counts; 0 for nowhere.
+    var routeCell: UInt32 = 0
     var hasRetry = false
     /// 0 for no limit, both.
     var timeoutNs: UInt64 = 0

@@ -35,6 +35,27 @@ package struct HTTPExchange {
 
     /// Sends the answer. Without effect when the client has gone meanwhile, or a second time.
     package func respond(_ response: LocalResponse) { filter.respond(response, to: number) }
+
+    /// Begins an answer whose body comes part by part from `source`, as fast as the client takes it. The body of
+    /// `head` is its first part.
+    package func respond(_ head: LocalResponse, then source: any HTTPBodySource) {
+        filter.respond(head, then: source, to: number)
+    }
+
+    /// The part that the source was asked for.
+    package func send(_ part: [UInt8], isLast: Bool) { filter.send(part, isLast: isLast, to: number) }
+
+    /// Ends the connection in the middle of the answer.
+    package func abort() { filter.abort(number) }
+}
+
+/// Makes a body part by part while it is sent, so that neither side holds all of it. Called on the worker.
+package protocol HTTPBodySource: AnyObject {
+    /// Makes a part of at most a few times 10 KiB and hands it to `exchange.send`, now or later. Not called again
+    /// before that.
+    func makePart(for exchange: HTTPExchange)
+    /// The client has gone: nothing is asked for any more.
+    func cancel()
 }
 
 /// Serves HTTP/1.1 from within the process: a terminal network filter.
@@ -70,6 +91,17 @@ package final class HTTPServerFilter: NetworkFilter {
     private var requestStartedNs: UInt64 = 0
     private var clientEnded = false
     private var isDraining = false
+    /// Where the rest of the answer comes from, while there is a rest.
+    private var source: (any HTTPBodySource)?
+    private var framing = BodyFraming.length
+    private var isMakingPart = false
+    /// The client does not take what is queued for it.
+    private var isBlocked = false
+
+    /// How the client knows where the body ends.
+    private enum BodyFraming {
+        case length, chunked, untilClose
+    }
 
     package init(connection: Connection, settings: HTTPServerSettings) {
         self.settings = settings
@@ -107,6 +139,11 @@ package final class HTTPServerFilter: NetworkFilter {
             connection.close(.idleTimeout)
             return
         }
+        if source != nil {
+            // The client takes nothing of its answer.
+            connection.close(.idleTimeout)
+            return
+        }
         refuse(.requestTimeout, .idleTimeout)
     }
 
@@ -120,6 +157,15 @@ package final class HTTPServerFilter: NetworkFilter {
         number += 1
         input = []
         head = nil
+        source?.cancel()
+        source = nil
+    }
+
+    package override func onAboveHighWatermark(_ connection: Connection) { isBlocked = true }
+
+    package override func onBelowLowWatermark(_ connection: Connection) {
+        isBlocked = false
+        askForPart()
     }
 
     // MARK: Requests
@@ -215,11 +261,95 @@ package final class HTTPServerFilter: NetworkFilter {
 
     // MARK: Responses
 
+    /// Of a body that is there as a whole, this much is queued at once: a large one must not hold the worker up, nor
+    /// be there twice.
+    private static let partBytes = 32 * 1024
+
     fileprivate func respond(_ response: LocalResponse, to request: UInt64) {
-        guard request == number, case .responding = phase, connection.isOpen else { return }
+        guard isAnswering(request) else { return }
+        guard response.body.count > Self.partBytes, !isHead else {
+            write(response, framing: .length)
+            finishResponse()
+            return
+        }
+        framing = .length
+        write(response, framing: .length, part: Array(response.body[..<Self.partBytes]))
+        begin(StoredBody(response.body[Self.partBytes...], partBytes: Self.partBytes))
+    }
+
+    fileprivate func respond(_ head: LocalResponse, then source: any HTTPBodySource, to request: UInt64) {
+        guard isAnswering(request) else {
+            source.cancel()
+            return
+        }
+        framing = isHTTP10 ? .untilClose : .chunked
+        if isHTTP10 { keepsAlive = false }
+        var head = head
+        let first = head.body
+        head.body = []
+        write(head, framing: framing)
+        guard !isHead else {
+            source.cancel()
+            finishResponse()
+            return
+        }
+        writePart(first)
+        begin(source)
+    }
+
+    private func begin(_ source: any HTTPBodySource) {
+        self.source = source
+        armTimeout(settings.idleTimeoutNs)
+        askForPart()
+    }
+
+    private func askForPart() {
+        guard let source, !isBlocked, !isMakingPart else { return }
+        isMakingPart = true
+        source.makePart(for: HTTPExchange(filter: self, number: number))
+    }
+
+    fileprivate func send(_ part: [UInt8], isLast: Bool, to request: UInt64) {
+        guard isAnswering(request), source != nil else { return }
+        isMakingPart = false
+        writePart(part)
+        guard isLast else { return askForPart() }
+        if case .chunked = framing { ByteSlice("0\r\n\r\n").withSpan { connection.write(copying: $0) } }
+        source = nil
+        finishResponse()
+    }
+
+    fileprivate func abort(_ request: UInt64) {
+        guard isAnswering(request) else { return }
+        connection.close(.localClose)
+    }
+
+    private func writePart(_ part: [UInt8]) {
+        guard !part.isEmpty else { return }
+        let isChunked = if case .chunked = framing { true } else { false }
+        let lease = unsafe connection.worker.make(capacity: part.count + 32) { buffer in
+            var writer = unsafe ByteWriter(start: buffer.baseAddress!, capacity: buffer.count)
+            if isChunked {
+                ByteSlice.withBytes(of: String(part.count, radix: 16)) { writer.append($0) }
+                writer.append("\r\n")
+            }
+            ByteSlice.withBytes(of: part) { writer.append($0) }
+            if isChunked { writer.append("\r\n") }
+            precondition(writer.fits, "a part has room for its frame")
+            return writer.count
+        }
+        connection.write(lease)
+    }
+
+    private func isAnswering(_ request: UInt64) -> Bool {
+        guard request == number, case .responding = phase else { return false }
+        return connection.isOpen
+    }
+
+    private var mayGoOn: Bool { keepsAlive && !isDraining }
+
+    private func finishResponse() {
         number += 1
-        let mayGoOn = keepsAlive && !isDraining
-        write(response, closing: !mayGoOn)
         guard mayGoOn, !clientEnded else {
             phase = .closing
             connection.closeWhenSent(isDraining ? .drained : .finished)
@@ -234,17 +364,28 @@ package final class HTTPServerFilter: NetworkFilter {
 
     /// Answers a request that is not handed to the responder, and takes no further one.
     private func refuse(_ status: HTTPStatus, _ reason: CloseReason) {
-        write(LocalResponse(status, text: "\(status.reasonPhrase)\n"), closing: true)
+        keepsAlive = false
+        write(LocalResponse(status, text: "\(status.reasonPhrase)\n"), framing: .length)
         phase = .closing
         connection.closeWhenSent(reason)
     }
 
-    private func write(_ response: LocalResponse, closing: Bool) {
-        let lease = unsafe connection.worker.make(capacity: HTTPResponseWriter.size(of: response)) { buffer in
+    /// - Parameter part: of the body, what is sent with the head; nil for all of it
+    private func write(_ response: LocalResponse, framing: BodyFraming, part: [UInt8]? = nil) {
+        let body = part ?? response.body
+        let field: HTTP1ConnectionField = !mayGoOn ? .close : isHTTP10 ? .keepAlive : .none
+        let lease = unsafe connection.worker.make(
+            capacity: HTTPResponseWriter.headSize(of: response) + body.count
+        ) { buffer in
             var writer = unsafe ByteWriter(start: buffer.baseAddress!, capacity: buffer.count)
-            HTTPResponseWriter.write(
-                response, to: &writer, omittingBody: isHead,
-                connection: closing ? .close : isHTTP10 ? .keepAlive : .none)
+            let length: Int? =
+                switch framing {
+                case .length: response.body.count
+                case .chunked, .untilClose: nil
+                }
+            HTTPResponseWriter.writeHead(
+                response, to: &writer, bodyLength: length, isChunked: framing == .chunked, connection: field)
+            if !isHead, !response.status.neverHasBody { ByteSlice.withBytes(of: body) { writer.append($0) } }
             precondition(writer.fits, "the size of a response is an upper bound")
             return writer.count
         }
@@ -254,17 +395,38 @@ package final class HTTPServerFilter: NetworkFilter {
     private func armTimeout(_ ns: UInt64) { connection.setIdleTimeout(ns: ns) }
 }
 
+/// A body that is there already, in parts.
+private final class StoredBody: HTTPBodySource {
+    private var rest: ArraySlice<UInt8>
+    private let partBytes: Int
+
+    init(_ rest: ArraySlice<UInt8>, partBytes: Int) {
+        self.rest = rest
+        self.partBytes = partBytes
+    }
+
+    func makePart(for exchange: HTTPExchange) {
+        let part = rest.prefix(partBytes)
+        rest = rest.dropFirst(partBytes)
+        exchange.send(Array(part), isLast: rest.isEmpty)
+    }
+
+    func cancel() {}
+}
+
 /// Serialises what the proxy says itself.
 enum HTTPResponseWriter {
     /// Room for the status line and the fields that are always there.
     private static let fixedBytes = 256
 
-    static func size(of response: LocalResponse) -> Int {
-        response.headers.reduce(fixedBytes + response.body.count) { $0 + $1.name.utf8.count + $1.value.utf8.count + 4 }
+    static func headSize(of response: LocalResponse) -> Int {
+        response.headers.reduce(fixedBytes) { $0 + $1.name.utf8.count + $1.value.utf8.count + 4 }
     }
 
-    static func write(
-        _ response: LocalResponse, to writer: inout ByteWriter, omittingBody: Bool, connection: HTTP1ConnectionField
+    /// - Parameter bodyLength: nil for a body of unknown length
+    static func writeHead(
+        _ response: LocalResponse, to writer: inout ByteWriter, bodyLength: Int?, isChunked: Bool,
+        connection: HTTP1ConnectionField
     ) {
         writer.append("HTTP/1.1 ")
         writer.append(decimal: UInt64(response.status.rawValue))
@@ -284,15 +446,14 @@ enum HTTPResponseWriter {
         case .keepAlive: writer.append("Connection: keep-alive\r\n")
         case .none, .upgrade: break
         }
-        if !response.status.neverHasBody {
+        if isChunked {
+            writer.append("Transfer-Encoding: chunked\r\n")
+        } else if let bodyLength, !response.status.neverHasBody {
             writer.append("Content-Length: ")
-            writer.append(decimal: UInt64(response.body.count))
+            writer.append(decimal: UInt64(bodyLength))
             writer.append("\r\n")
         }
         writer.append("\r\n")
-        if !omittingBody, !response.status.neverHasBody {
-            ByteSlice.withBytes(of: response.body) { writer.append($0) }
-        }
     }
 }
 

@@ -78,6 +78,17 @@ extension ByteSlice: Equatable {
         return value
     }
 
+    /// The number that the whole slice spells in 1 to 16 hexadecimal digits of either case, nil for anything else.
+    public var hexadecimal: UInt64? {
+        guard (1...16).contains(count) else { return nil }
+        var value: UInt64 = 0
+        for index in 0..<count {
+            guard let digit = ASCII.hexValue(self[index]) else { return nil }
+            value = value &<< 4 | UInt64(digit)
+        }
+        return value
+    }
+
     /// A copy as text, invalid UTF-8 repaired. Allocates: for logs, admin pages and configuration.
     public var text: String { withSpan { unsafe $0.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) } } }
 }

@@ -70,6 +70,25 @@ package struct ByteWriter {
         }
     }
 
+    /// Appends a number in sixteen lower-case hexadecimal digits.
+    package mutating func append(hex16 value: UInt64) {
+        append(text: Self.hex8(UInt32(truncatingIfNeeded: value &>> 32)), count: 8)
+        append(text: Self.hex8(UInt32(truncatingIfNeeded: value)), count: 8)
+    }
+
+    /// Eight lower-case digits, the first in the lowest byte, for `append(text:count:)`: each half byte in a byte of
+    /// its own, then all made digits at once.
+    @inline(__always)
+    package static func hex8(_ value: UInt32) -> UInt64 {
+        var nibbles = UInt64(value.byteSwapped)
+        nibbles = (nibbles | nibbles &<< 16) & 0x0000_FFFF_0000_FFFF
+        nibbles = (nibbles | nibbles &<< 8) & 0x00FF_00FF_00FF_00FF
+        nibbles = (nibbles &>> 4 | nibbles &<< 8) & 0x0F0F_0F0F_0F0F_0F0F
+        // 1 where a nibble is ten or more.
+        let letters = (nibbles &+ 0x0606_0606_0606_0606) &>> 4 & 0x0101_0101_0101_0101
+        return nibbles &+ 0x3030_3030_3030_3030 &+ letters &* 39
+    }
+
     /// Goes back to `length` bytes, at most `count`; what was written behind them is written over.
     mutating func truncate(to length: Int) {
         precondition(length >= 0 && length <= count, "a writer cannot be truncated to more than it holds")

@@ -4,58 +4,88 @@ internal import Filters
 internal import HTTP
 internal import Upstream
 
+/// What an admin path answers: all of it, or a head whose body is made while it is sent.
+enum AdminAnswer {
+    case whole(LocalResponse)
+    case exposition(LocalResponse, Exposition)
+    /// Takes a while, and nothing of `Control`: made on the queue of scrapes.
+    case later(@Sendable () -> LocalResponse)
+}
+
 /// What each admin path answers. Runs on the control queue.
 struct AdminHandler {
     let control: Control
 
     private enum Access {
-        case read, change
+        case read, change, both
     }
 
+    /// The method that changes what a page of both kinds shows.
+    private static func changing(_ path: String) -> HTTPMethod { path == "/config" ? .put : .post }
+
     private typealias Page = (
-        path: String, access: Access, about: String, answer: @Sendable (AdminHandler, AdminRequest) -> LocalResponse
+        path: String, access: Access, about: String, answer: @Sendable (AdminHandler, AdminRequest) -> AdminAnswer
     )
 
     /// Every path, in the order of the index page.
     private static let pages: [Page] = [
-        ("/metrics", .read, "metrics in Prometheus text format", { handler, _ in handler.metrics() }),
+        ("/metrics", .read, "metrics for Prometheus, as text or OpenMetrics", { $0.metrics($1) }),
+        ("/stats/prometheus", .read, "the same under Envoy's names", { $0.envoyMetrics($1) }),
+        (
+            "/stats", .read, "every stat (?filter=REGEX, ?format=json, ?format=prometheus, ?usedonly)",
+            { $0.stats($1) }
+        ),
+        (
+            "/requests", .read, "the last requests (?status=5xx&flag=UF&route=R&min_duration=1s&id=I, ?format=json)",
+            { $0.requests($1) }
+        ),
         (
             "/ready", .read, "200 LIVE, or 503 while starting or draining",
-            { handler, request in ready(request, handler.control.phase) }
+            { handler, request in .whole(ready(request, handler.control.readiness)) }
         ),
-        ("/clusters", .read, "clusters and endpoints (?format=json)", { $0.clusters($1) }),
-        ("/listeners", .read, "listeners (?format=json)", { $0.listeners($1) }),
-        ("/certs", .read, "certificates in use (?format=json)", { $0.certificates($1) }),
-        ("/server_info", .read, "version, uptime, workers, kernel features", { handler, _ in handler.serverInfo() }),
-        ("/stats", .read, "every stat (?filter=TEXT, ?format=json)", { $0.stats($1) }),
+        ("/clusters", .read, "clusters and endpoints (?format=json)", { .whole($0.clusters($1)) }),
+        ("/listeners", .read, "listeners (?format=json)", { .whole($0.listeners($1)) }),
+        ("/certs", .read, "certificates in use (?format=json)", { .whole($0.certificates($1)) }),
+        (
+            "/server_info", .read, "version, uptime, workers, kernel features",
+            { handler, _ in .whole(handler.serverInfo()) }
+        ),
         (
             "/explain", .read, "what becomes of a request (?method=GET&url=URL&header=NAME:VALUE, ?format=json)",
-            { $0.explain($1) }
+            { .whole($0.explain($1)) }
         ),
-        ("/config", .read, "GET: the running configuration; PUT: replace it as a whole", { $0.config($1) }),
-        ("/reopen_logs", .change, "write access logs to files opened anew", { handler, _ in handler.reopenLogs() }),
+        ("/tracing", .both, "GET: sampling and exporters; POST: ?listener=NAME&sampling=1%25", { .whole($0.tracing($1)) }),
+        ("/config", .both, "GET: the running configuration; PUT: replace it as a whole", { .whole($0.config($1)) }),
         (
-            "/healthcheck/fail", .change, "the health_check filter answers 503",
-            { handler, _ in handler.setHealthChecks(failed: true) }
+            "/reopen_logs", .change, "write access logs to files opened anew",
+            { handler, _ in .whole(handler.reopenLogs()) }
         ),
         (
-            "/healthcheck/ok", .change, "it answers 200 again",
-            { handler, _ in handler.setHealthChecks(failed: false) }
+            "/healthcheck/fail", .change, "/ready and the health_check filter answer 503",
+            { handler, _ in .whole(handler.setHealthChecks(failed: true)) }
         ),
-        ("/drain_listeners", .change, "stop accepting connections", { handler, _ in handler.drainListeners() }),
-        ("/quitquitquit", .change, "drain, then end the process", { handler, _ in handler.quit() }),
+        (
+            "/healthcheck/ok", .change, "they answer 200 again",
+            { handler, _ in .whole(handler.setHealthChecks(failed: false)) }
+        ),
+        (
+            "/drain_listeners", .change, "stop accepting connections",
+            { handler, _ in .whole(handler.drainListeners()) }
+        ),
+        ("/quitquitquit", .change, "drain, then end the process", { handler, _ in .whole(handler.quit()) }),
     ]
 
-    func response(to request: AdminRequest) -> LocalResponse {
-        if request.path == "/" { return request.isRead ? index() : Self.notAllowed("GET, HEAD") }
+    func answer(to request: AdminRequest) -> AdminAnswer {
+        if request.path == "/" { return .whole(request.isRead ? index() : Self.notAllowed("GET, HEAD")) }
         guard let page = Self.pages.first(where: { $0.path == request.path }) else {
-            return LocalResponse(.notFound, text: "no such page; / lists them\n")
+            return .whole(LocalResponse(.notFound, text: "no such page; / lists them\n"))
         }
         switch page.access {
         case .change where request.method != .post && request.method != .put:
-            return Self.notAllowed("POST, PUT")
-        case .read where !request.isRead && !(page.path == "/config" && request.method == .put):
-            return Self.notAllowed(page.path == "/config" ? "GET, HEAD, PUT" : "GET, HEAD")
+            return .whole(Self.notAllowed("POST, PUT"))
+        case .read where !request.isRead: return .whole(Self.notAllowed("GET, HEAD"))
+        case .both where !request.isRead && request.method != Self.changing(page.path):
+            return .whole(Self.notAllowed("GET, HEAD, \(Self.changing(page.path) == .put ? "PUT" : "POST")"))
         default:
             return page.answer(self, request)
         }
@@ -77,15 +107,6 @@ struct AdminHandler {
     }
 
     // MARK: Reads
-
-    private func metrics() -> LocalResponse {
-        guard let snapshot = control.snapshot else { return LocalResponse(.serviceUnavailable, text: "starting\n") }
-        let metrics = Metrics(
-            registry: control.registry, snapshot: snapshot, accessLogs: control.accessLogs.files,
-            applies: control.applies, certificateReloads: control.certificateReloads, isLive: control.phase == .live)
-        return LocalResponse(
-            .ok, headers: [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")], body: metrics.render())
-    }
 
     private func clusters(_ request: AdminRequest) -> LocalResponse {
         let clusters = (control.snapshot?.clusters.values ?? [:].values).sorted { $0.name < $1.name }
@@ -164,7 +185,7 @@ struct AdminHandler {
     private func serverInfo() -> LocalResponse {
         let capabilities = RingCapabilities.probe()
         let phase =
-            switch control.phase {
+            switch control.readiness {
             case .starting: "INITIALIZING"
             case .live: "LIVE"
             case .draining: "DRAINING"
@@ -180,23 +201,6 @@ struct AdminHandler {
                 ("kernel", .string(capabilities.kernel)),
                 ("ring_features", .object(capabilities.features.map { ($0.name, .bool($0.isThere)) })),
             ]))
-    }
-
-    /// Every sample of `/metrics`, without its comments: `name{labels} value`, or one JSON object.
-    private func stats(_ request: AdminRequest) -> LocalResponse {
-        let text = String(decoding: metrics().body, as: UTF8.self)
-        let filter = request.query["filter"] ?? ""
-        let samples = text.split(separator: "\n").filter {
-            !$0.hasPrefix("#") && (filter.isEmpty || $0.contains(filter))
-        }
-        guard request.wantsJSON else {
-            return LocalResponse(.ok, text: samples.map { $0 + "\n" }.joined())
-        }
-        let entries = samples.compactMap { sample -> (String, JSON)? in
-            guard let space = sample.lastIndex(of: " ") else { return nil }
-            return (String(sample[..<space]), .literal(String(sample[sample.index(after: space)...])))
-        }
-        return .json(.object(entries))
     }
 
     private func explain(_ request: AdminRequest) -> LocalResponse {
@@ -226,7 +230,7 @@ struct AdminHandler {
 
             """
         for page in Self.pages {
-            let isLink = page.access == .read
+            let isLink = page.access != .change
             let name = isLink ? "<a href=\"\(page.path)\">\(page.path)</a>" : "POST \(page.path)"
             html += "<tr><td>\(name)</td><td>\(page.about)</td></tr>\n"
         }
@@ -270,6 +274,14 @@ struct AdminHandler {
         }
     }
 
+    // MARK: Tracing
+
+    private func tracing(_ request: AdminRequest) -> LocalResponse {
+        guard let snapshot = control.snapshot else { return LocalResponse(.serviceUnavailable, text: "starting\n") }
+        let page = TracingPage(snapshot: snapshot, hub: control.compiler.tracing)
+        return request.isRead ? page.show() : page.change(request.query)
+    }
+
     private func currentConfig() -> LocalResponse {
         guard let snapshot = control.snapshot else { return LocalResponse(.serviceUnavailable, text: "starting\n") }
         return LocalResponse(
@@ -308,7 +320,7 @@ extension FilterChainConfiguration {
 }
 
 extension AdminRequest {
-    fileprivate var isRead: Bool { method == .get || method == .head }
+    var isRead: Bool { method == .get || method == .head }
     var wantsJSON: Bool { query["format"] == "json" }
 }
 

@@ -38,7 +38,7 @@ private final class AdminResponder: HTTPResponder {
     func respond(to head: borrowing RequestHead, body: [UInt8], _ exchange: HTTPExchange) {
         let request = AdminRequest(head, body: body)
         if request.path == "/ready" {
-            exchange.respond(AdminHandler.ready(request, control.phase))
+            exchange.respond(AdminHandler.ready(request, control.readiness))
             return
         }
         guard let ticket = waiting.add(exchange) else {
@@ -47,10 +47,62 @@ private final class AdminResponder: HTTPResponder {
         }
         let (control, mailbox, waiting) = (control, mailbox, waiting)
         control.queue.async {
-            let response = AdminHandler(control: control).response(to: request)
-            mailbox.send { _ in waiting.take(ticket)?.respond(response) }
+            let answer = AdminHandler(control: control).answer(to: request)
+            switch answer {
+            case .whole(let response):
+                mailbox.send { _ in waiting.take(ticket)?.respond(response) }
+            case .later(let make):
+                control.scrapes.async {
+                    let response = make()
+                    mailbox.send { _ in waiting.take(ticket)?.respond(response) }
+                }
+            case .exposition(let head, let exposition):
+                let scrape = Scrape(exposition, queue: control.scrapes, mailbox: mailbox, waiting: waiting)
+                control.scrapes.async { scrape.begin(head, ticket) }
+            }
         }
     }
+}
+
+/// Brings an exposition to its client: parts are made on the queue of scrapes and sent on the worker, each when the
+/// client has taken most of what came before.
+private final class Scrape: HTTPBodySource, @unchecked Sendable {
+    private let exposition: Exposition
+    private let queue: ControlQueue
+    private let mailbox: Mailbox
+    private let waiting: WaitingExchanges
+
+    init(_ exposition: Exposition, queue: ControlQueue, mailbox: Mailbox, waiting: WaitingExchanges) {
+        self.exposition = exposition
+        self.queue = queue
+        self.mailbox = mailbox
+        self.waiting = waiting
+    }
+
+    /// Makes the first part, on the queue. What fits in it is an answer like any other.
+    func begin(_ head: LocalResponse, _ ticket: UInt64) {
+        var head = head
+        let part = exposition.nextPart()
+        head.body = part.bytes
+        mailbox.send { [self, head] _ in
+            guard let exchange = waiting.take(ticket) else { return }
+            if part.isLast { exchange.respond(head) } else { exchange.respond(head, then: self) }
+        }
+    }
+
+    func makePart(for exchange: HTTPExchange) {
+        guard let ticket = waiting.add(exchange) else {
+            // Beyond the bound: the client learns from the missing end that this is not all.
+            exchange.abort()
+            return
+        }
+        queue.async { [self] in
+            let part = exposition.nextPart()
+            mailbox.send { [waiting] _ in waiting.take(ticket)?.send(part.bytes, isLast: part.isLast) }
+        }
+    }
+
+    func cancel() {}
 }
 
 /// Exchanges whose answers are being made. Touched on the worker's thread only; other threads hold a number.
@@ -77,6 +129,9 @@ struct AdminRequest: Sendable {
     /// Decoded, in order.
     var parameters: [(name: String, value: String)]
     var ifMatch: String?
+    /// All of its lines joined; nil without any.
+    var accept: String?
+    var acceptEncoding: String?
     var body: [UInt8]
 
     init(_ head: borrowing RequestHead, body: [UInt8]) {
@@ -84,7 +139,19 @@ struct AdminRequest: Sendable {
         path = head.path.text
         parameters = Self.parse(head.query?.text ?? "")
         ifMatch = head.headers[.ifMatch]?.text
+        accept = Self.joined(.accept, of: head)
+        acceptEncoding = Self.joined(.acceptEncoding, of: head)
         self.body = body
+    }
+
+    private static func joined(_ name: HeaderName, of head: borrowing RequestHead) -> String? {
+        var values: [String] = []
+        var index = head.headers.firstIndex(of: name)
+        while let found = index {
+            if let field = head.headers.field(at: found) { values.append(field.value.text) }
+            index = head.headers.firstIndex(of: name, from: found + 1)
+        }
+        return values.isEmpty ? nil : values.joined(separator: ",")
     }
 
     /// Decoded, the last of several with one name.

@@ -125,6 +125,10 @@ struct RequestExplainer {
             return explanation.add("answer", "404, flag NR: no route of this host fits")
         }
         explanation.add("route", route.name ?? route.configuration.match.path.text, at: route.origin)
+        if let tracing = server.tracing {
+            let isEdge = server.settings.useRemoteAddress
+            explanation.add("trace", tracing.explain(head.headers, route: route.index, isEdge: isEdge))
+        }
         answer(&head, scheme: scheme, route, found.regexes, server, into: &explanation)
     }
 

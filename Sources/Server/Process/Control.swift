@@ -19,7 +19,11 @@ package final class Control: @unchecked Sendable {
     let serving = ServingState()
     package let log: Logger
     let queue: ControlQueue
+    /// Where scrapes are written, so that nothing else waits for them. It runs when nothing else wants to.
+    let scrapes: ControlQueue
     private let workers: [WorkerThread]
+    /// By worker; empty when no requests are remembered.
+    let recorders: [FlightRecorder]
     private let peers: WorkerPeers
     let compiler: SnapshotCompiler
     let accessLogs: AccessLogFiles
@@ -29,6 +33,7 @@ package final class Control: @unchecked Sendable {
     private let isEnding = Atomic<Bool>(false)
     // From here on: touched on `queue` only, once the process has started.
     private(set) var snapshot: Snapshot?
+    private var series: SeriesPlan?
     private(set) var applies = ApplyCounts()
     var certificateReloads = ApplyCounts()
     var certificateWatch = CertificateWatch()
@@ -36,6 +41,7 @@ package final class Control: @unchecked Sendable {
     private var workersClosing = 0
     private var adminStats: StatsRegistry.Range?
     private var healthChecks: HealthCheckThread?
+    private var tracing: TracingThread?
     /// Where listeners with port 0 listen, by listener key.
     private var chosenAddresses: [String: NetworkAddress] = [:]
     private(set) var reloadPath: String?
@@ -50,6 +56,7 @@ package final class Control: @unchecked Sendable {
         self.log = log
         self.end = end
         queue = try ControlQueue()
+        scrapes = try ControlQueue(niceness: 5)
         self.overrides = overrides
         let cpus = ProcessorShare.allowedCPUs()
         let count =
@@ -67,6 +74,8 @@ package final class Control: @unchecked Sendable {
             workers.append(try WorkerThread(index: index, cpu: cpu, limits: limits))
         }
         self.workers = workers
+        let recentRequests = configuration.stats.recentRequests
+        recorders = recentRequests > 0 ? workers.map { _ in FlightRecorder(capacity: recentRequests) } : []
         peers = WorkerPeers(workers)
         registry = StatsRegistry(blocks: workers.map(\.stats))
         accessLogs = AccessLogFiles(registry: registry, log: log)
@@ -74,12 +83,28 @@ package final class Control: @unchecked Sendable {
     }
 
     package var phase: Phase { Phase(rawValue: phaseValue.load(ordering: .relaxed)) ?? .starting }
+    /// What the proxy says of itself when it is asked whether it wants new work: not while somebody wants health checks
+    /// to fail. On any thread.
+    var readiness: Phase { phase == .live && !serving.isServing ? .draining : phase }
     var workerCount: Int { workers.count }
     var uptimeSeconds: UInt64 { (monotonicNowNs() - startedNs) / 1_000_000_000 }
 
     /// Where `listener` can be reached.
     func address(of listener: ListenerPlan) -> String {
         chosenAddresses[listener.socketKey]?.description ?? listener.configuration.address.description
+    }
+
+    /// What a scrape that begins now shows; nil before the start.
+    var metricInputs: MetricInputs? {
+        guard let snapshot, let series else { return nil }
+        return metricInputs(snapshot, series)
+    }
+
+    private func metricInputs(_ snapshot: Snapshot, _ plan: SeriesPlan) -> MetricInputs {
+        MetricInputs(
+            registry: registry, snapshot: snapshot, plan: plan, accessLogs: accessLogs.files, applies: applies,
+            certificateReloads: certificateReloads, phase: phase, readiness: readiness, uptimeSeconds: uptimeSeconds,
+            addresses: Dictionary(snapshot.listeners.map { ($0.configuration.name, address(of: $0)) }) { $1 })
     }
 
     // MARK: Start
@@ -103,14 +128,16 @@ package final class Control: @unchecked Sendable {
         do throws(SystemLack) {
             for worker in workers { try worker.start() }
             try startHealthChecks(for: first)
+            try startTracing(for: first)
         } catch {
             throw .system(error)
         }
         for worker in workers {
             let (registry, serving, peers) = (registry, serving, peers)
+            let recorder = recorders.isEmpty ? nil : recorders[worker.index]
             worker.send {
                 $0.join(peers)
-                $0.context = WorkerAssembly(worker: $0, registry: registry, serving: serving)
+                $0.context = WorkerAssembly(worker: $0, registry: registry, serving: serving, recorder: recorder)
             }
         }
         swap(to: first, sockets: sockets)
@@ -192,6 +219,7 @@ package final class Control: @unchecked Sendable {
         do throws(StartFailure) {
             let sockets = try openedSockets(for: next, previous: running, diagnostics, patienceNs: 200_000_000)
             try startHealthChecks(for: next, diagnostics)
+            try startTracing(for: next, diagnostics)
             swap(to: next, sockets: sockets)
         } catch {
             return rejected(diagnostics)
@@ -220,6 +248,7 @@ package final class Control: @unchecked Sendable {
         }
         if next.workers != now.workers { refuse("workers") }
         if next.buffers != now.buffers { refuse("buffers") }
+        if next.stats.recentRequests != now.stats.recentRequests { refuse("stats.recent_requests") }
         if next.admin != now.admin { refuse("admin", next.admin?.origin.position ?? .start) }
     }
 
@@ -245,8 +274,18 @@ package final class Control: @unchecked Sendable {
         chosenAddresses = chosenAddresses.merging(sockets.chosenAddresses(for: next.listeners)) { $1 }
             .filter { keys.contains($0.key) }
         healthChecks?.check(Array(next.clusters.values))
+        tracing?.export(next.tracing)
         compiler.retire(allBut: next)
         snapshot = next
+        series = SeriesPlan(
+            snapshot: next, workers: workers.count, seriesMax: UInt64(next.configuration.stats.maxSeries),
+            previous: series
+        ) { plan in
+            let inputs = metricInputs(next, plan)
+            let native = Exposition.count(NativeCatalog(inputs: inputs).families, owners: plan.ownerCount)
+            let envoy = Exposition.count(EnvoyCatalog(inputs: inputs).families, owners: plan.ownerCount)
+            return zip(native, envoy).map { max($0, $1) }
+        }
     }
 
     private func startHealthChecks(for next: Snapshot) throws(SystemLack) {
@@ -261,6 +300,20 @@ package final class Control: @unchecked Sendable {
             try startHealthChecks(for: next)
         } catch {
             diagnostics.report("no thread for health checks: \(error.what)", expected: error.remedy, at: .start)
+            throw .configuration(diagnostics.errors)
+        }
+    }
+
+    private func startTracing(for next: Snapshot) throws(SystemLack) {
+        guard tracing == nil, !next.tracing.exporters.isEmpty else { return }
+        tracing = try TracingThread(index: registry.exportingIndex + 1, registry: registry, hub: compiler.tracing)
+    }
+
+    private func startTracing(for next: Snapshot, _ diagnostics: Diagnostics) throws(StartFailure) {
+        do throws(SystemLack) {
+            try startTracing(for: next)
+        } catch {
+            diagnostics.report("no thread for tracing: \(error.what)", expected: error.remedy, at: .start)
             throw .configuration(diagnostics.errors)
         }
     }
@@ -377,6 +430,7 @@ package final class Control: @unchecked Sendable {
 
     private func finish() {
         accessLogs.flush()
+        tracing?.flush(log)
         end(0)
     }
 

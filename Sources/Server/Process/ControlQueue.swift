@@ -21,8 +21,13 @@ final class ControlQueue: @unchecked Sendable {
     private var entries: [Entry] = []
     private var thread = pthread_t()
 
+    private let niceness: Int32
+
     /// Starts the thread, which lives as long as the process.
-    init() throws(SystemLack) {
+    ///
+    /// - Parameter niceness: how much the thread leaves the CPU to others, 0 to 19
+    init(niceness: Int32 = 0) throws(SystemLack) {
+        self.niceness = niceness
         unsafe mutex.initialize(to: pthread_mutex_t())
         unsafe pthread_mutex_init(mutex, nil)
         unsafe changed.initialize(to: pthread_cond_t())
@@ -62,6 +67,8 @@ final class ControlQueue: @unchecked Sendable {
     }
 
     private func run() -> Never {
+        // Of this thread alone, on Linux. Without it everything works as well.
+        if niceness > 0 { _ = setpriority(Int32(PRIO_PROCESS.rawValue), 0, niceness) }
         while true { takeNext()() }
     }
 

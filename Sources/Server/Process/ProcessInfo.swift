@@ -10,11 +10,14 @@ package enum RingwayVersion {
 struct ProcessUsage {
     var cpuSeconds: Double
     var residentBytes: Int
+    /// Resident and not of a file: heap, buffers and stacks.
+    var anonymousBytes: Int
     var virtualBytes: Int
     var openDescriptors: Int
     var descriptorsMax: UInt64
     /// Seconds since the epoch.
     var startTime: Double
+    var nowSeconds: Int { time(nil) }
 
     static func now() -> ProcessUsage {
         var usage = rusage()
@@ -26,6 +29,7 @@ struct ProcessUsage {
         let pageSize = Int(sysconf(Int32(_SC_PAGESIZE)))
         return ProcessUsage(
             cpuSeconds: cpu, residentBytes: (pages.count > 1 ? pages[1] : 0) * pageSize,
+            anonymousBytes: (pages.count > 2 ? pages[1] - pages[2] : 0) * pageSize,
             virtualBytes: (pages.first ?? 0) * pageSize, openDescriptors: openDescriptorCount(),
             descriptorsMax: DescriptorLimit.current, startTime: startTimeSeconds)
     }

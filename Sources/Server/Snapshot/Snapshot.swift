@@ -15,12 +15,14 @@ package final class Snapshot: Sendable {
     /// Of those clusters that speak TLS, by name.
     package let clusterTLS: [String: ClusterTLS]
     package let listeners: [ListenerPlan]
+    let tracing: TracingPlan
     /// The paths of its access logs.
     let accessLogs: Set<String>
 
     init(
         generation: UInt64, configuration: Configuration, source: String, file: String, clusters: [String: Cluster],
-        clusterTLS: [String: ClusterTLS], listeners: [ListenerPlan], accessLogs: Set<String>
+        clusterTLS: [String: ClusterTLS], listeners: [ListenerPlan], tracing: TracingPlan,
+        accessLogs: Set<String>
     ) {
         self.generation = generation
         self.configuration = configuration
@@ -29,6 +31,7 @@ package final class Snapshot: Sendable {
         self.clusters = clusters
         self.clusterTLS = clusterTLS
         self.listeners = listeners
+        self.tracing = tracing
         self.accessLogs = accessLogs
     }
 }
@@ -55,6 +58,13 @@ package final class ListenerPlan: Sendable {
 
     /// Whether connections can end for a reason of TLS.
     var speaksTLS: Bool { chains.contains { $0.tls != nil || $0.configuration.match.looksAtFirstBytes } }
+
+    var proxiesBytes: Bool { chains.contains { if case .tcpProxy = $0.terminal { true } else { false } } }
+
+    /// What its chains with `http:` have.
+    var httpPlans: [HTTPServerPlan] {
+        chains.compactMap { if case .http(let http) = $0.terminal { http } else { nil } }
+    }
 
     var servesHTTP: Bool { chains.contains { if case .http = $0.terminal { true } else { false } } }
 

@@ -6,8 +6,8 @@ internal import Upstream
 /// `http:` of a listener.
 extension SnapshotCompiler {
     func httpPlan(
-        _ http: HTTPConfiguration, of listener: ListenerConfiguration, _ clusters: [String: Cluster],
-        _ diagnostics: Diagnostics
+        _ http: HTTPConfiguration, of listener: ListenerConfiguration, _ chain: FilterChainConfiguration,
+        _ clusters: [String: Cluster], _ tracingPlan: TracingPlan, _ diagnostics: Diagnostics
     ) -> HTTPServerPlan? {
         let plans = http.filters.compactMap { plan(of: $0, diagnostics) }
         // With errors routes are understood in part, and that part may be none to make a table of.
@@ -25,11 +25,16 @@ extension SnapshotCompiler {
         let filters = plans.compactMap(makeFilter)
         let routeFilters = routeFilters(of: http, diagnostics, makeFilter)
         let logs = self.plans(of: http.accessLogs, exchanges: true, diagnostics)
-        guard let table, filters.count == http.filters.count, hasRouteClusters, let logs, let routeFilters else {
+        let routes = routeStats(of: http, in: listener, diagnostics)
+        let tracing = httpTracingPlan(http, of: listener, chain, tracingPlan, diagnostics)
+        guard let table, let routes, (tracing == nil) == (http.tracing == nil), filters.count == http.filters.count,
+            hasRouteClusters, let logs, let routeFilters
+        else {
             return nil
         }
         return HTTPServerPlan(
-            http, table: table, filters: filters, routeFilters: routeFilters, clusters: found, accessLogs: logs)
+            http, table: table, filters: filters, routeFilters: routeFilters, clusters: found, accessLogs: logs,
+            tracing: tracing, routes: routes)
     }
 
     private func plan(of filter: HTTPFilterConfiguration, _ diagnostics: Diagnostics) -> HTTPFilterPlan? {

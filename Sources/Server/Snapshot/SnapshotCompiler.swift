@@ -11,11 +11,13 @@ package struct SnapshotCompiler {
     private let filters: [String: NetworkFilterRegistration]
     let httpFilters: [String: HTTPFilterRegistration]
     private let accessLogs: AccessLogFiles
+    let tracing: TracingHub
     private var tls = TLSCompiler()
 
     package init(registry: StatsRegistry, extensions: Extensions, accessLogs: AccessLogFiles) {
         self.registry = registry
         self.accessLogs = accessLogs
+        tracing = TracingHub(workers: registry.blocks.count)
         filters = Dictionary(extensions.networkFilters.map { ($0.name, $0) }) { $1 }
         httpFilters = Dictionary(extensions.httpFilters.map { ($0.name, $0) }) { $1 }
     }
@@ -44,8 +46,9 @@ package struct SnapshotCompiler {
             clusterTLS[cluster.name] = compileTLS(of: cluster, previous: previous, diagnostics)
             clusters[cluster.name] = compile(cluster, clusterTLS[cluster.name], previous: previous, diagnostics)
         }
+        let tracingPlan = tracingPlan(configuration.tracing, clusters, diagnostics)
         let listeners = configuration.listeners.compactMap {
-            compile($0, clusters, previous: previous, diagnostics)
+            compile($0, clusters, tracingPlan, previous: previous, diagnostics)
         }
         guard diagnostics.reportCount == errorsBefore, !diagnostics.hasErrors else {
             // What was opened for this configuration alone.
@@ -55,7 +58,7 @@ package struct SnapshotCompiler {
         return Snapshot(
             generation: (previous?.generation ?? 0) + (isSameGeneration ? 0 : 1), configuration: configuration,
             source: source, file: diagnostics.file, clusters: clusters, clusterTLS: clusterTLS, listeners: listeners,
-            accessLogs: Set(configuration.listeners.flatMap(\.accessLogs).map(\.path)))
+            tracing: tracingPlan, accessLogs: Set(configuration.listeners.flatMap(\.accessLogs).map(\.path)))
     }
 
     /// Ends the series of listeners, clusters and endpoints that `snapshot` no longer has.
@@ -66,7 +69,9 @@ package struct SnapshotCompiler {
             owners.insert(.init(.listener, name))
             for chain in listener.chains {
                 guard case .http(let http) = chain.terminal else { continue }
+                if http.tracing != nil { owners.insert(.init(.tracing, name)) }
                 for filter in http.filters { owners.insert(Self.owner(ofFilter: filter.plan.name, in: name)) }
+                for route in http.routes { owners.insert(Self.owner(ofRoute: route.label, in: name)) }
             }
         }
         owners.insert(AdminListener.owner)
@@ -76,6 +81,9 @@ package struct SnapshotCompiler {
         }
         accessLogs.retain(only: snapshot.accessLogs)
         for file in accessLogs.files { owners.insert(.init(.accessLog, file.target.path)) }
+        tracing.retain(
+            exporters: Set(snapshot.tracing.exporters.map(\.configuration.name)),
+            rates: Self.samplings(of: snapshot.configuration))
         registry.retain(only: owners)
     }
 
@@ -169,11 +177,11 @@ package struct SnapshotCompiler {
     }
 
     private func compile(
-        _ configuration: ListenerConfiguration, _ clusters: [String: Cluster], previous: Snapshot?,
-        _ diagnostics: Diagnostics
+        _ configuration: ListenerConfiguration, _ clusters: [String: Cluster], _ tracing: TracingPlan,
+        previous: Snapshot?, _ diagnostics: Diagnostics
     ) -> ListenerPlan? {
         let wanted = configuration.chains
-        let chains = wanted.compactMap { chain($0, of: configuration, clusters, previous: previous, diagnostics) }
+        let chains = wanted.compactMap { chain($0, of: configuration, clusters, tracing, previous: previous, diagnostics) }
         guard chains.count == wanted.count else { return nil }
         do throws(StatsRegistry.Full) {
             let stats = try registry.range(for: .init(.listener, configuration.name), count: HTTPStat.cellCount)
@@ -188,7 +196,7 @@ package struct SnapshotCompiler {
 
     private func chain(
         _ configuration: FilterChainConfiguration, of listener: ListenerConfiguration, _ clusters: [String: Cluster],
-        previous: Snapshot?, _ diagnostics: Diagnostics
+        _ tracing: TracingPlan, previous: Snapshot?, _ diagnostics: Diagnostics
     ) -> ChainPlan? {
         var plans: [NetworkFilterPlan] = []
         // Where a chain is to be chosen, access is asked for first (`WorkerAssembly`).
@@ -203,7 +211,7 @@ package struct SnapshotCompiler {
             endsWithTerminal = registration.isTerminal
         }
         let tls = compileTLS(of: configuration, in: listener, previous: previous, diagnostics)
-        guard let terminal = terminal(of: configuration, in: listener, clusters, endsWithTerminal, diagnostics),
+        guard let terminal = terminal(of: configuration, in: listener, clusters, tracing, endsWithTerminal, diagnostics),
             (configuration.tls == nil) == (tls == nil)
         else { return nil }
         return ChainPlan(configuration: configuration, filters: plans, terminal: terminal, tls: tls)
@@ -223,7 +231,7 @@ package struct SnapshotCompiler {
 
     private func terminal(
         of configuration: FilterChainConfiguration, in listener: ListenerConfiguration,
-        _ clusters: [String: Cluster], _ endsWithTerminal: Bool, _ diagnostics: Diagnostics
+        _ clusters: [String: Cluster], _ tracing: TracingPlan, _ endsWithTerminal: Bool, _ diagnostics: Diagnostics
     ) -> ChainPlan.Terminal? {
         switch (configuration.proxy, endsWithTerminal) {
         case (nil, true):
@@ -256,7 +264,8 @@ package struct SnapshotCompiler {
                     clusters: found, idleTimeoutNs: tcp.idleTimeout?.nanoseconds ?? 0,
                     connectAttempts: tcp.connectAttempts, accessLogs: logs))
         case (.http(let http), false):
-            return httpPlan(http, of: listener, clusters, diagnostics).map(ChainPlan.Terminal.http)
+            return httpPlan(http, of: listener, configuration, clusters, tracing, diagnostics)
+                .map(ChainPlan.Terminal.http)
         }
     }
 

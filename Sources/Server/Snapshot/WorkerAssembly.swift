@@ -9,6 +9,7 @@ final class WorkerAssembly {
     private let worker: Worker
     private let registry: StatsRegistry
     private let serving: ServingState
+    private let recorder: FlightRecorder?
     private var snapshot: Snapshot?
     private var clusters: [String: WorkerCluster] = [:]
     /// By cluster, made when the first route names it.
@@ -24,10 +25,12 @@ final class WorkerAssembly {
     /// On the worker that serves the admin interface. No configuration changes it.
     var adminListener: ListenerID?
 
-    init(worker: Worker, registry: StatsRegistry, serving: ServingState) {
+    /// - Parameter recorder: this worker's; nil for none
+    init(worker: Worker, registry: StatsRegistry, serving: ServingState, recorder: FlightRecorder?) {
         self.worker = worker
         self.registry = registry
         self.serving = serving
+        self.recorder = recorder
     }
 
     static func of(_ worker: Worker) -> WorkerAssembly {
@@ -130,14 +133,7 @@ final class WorkerAssembly {
 
     private func pool(of cluster: Cluster) -> HTTPConnectionPool {
         if let pool = pools[cluster.name] { return pool }
-        let settings = HTTPConnectionPool.Settings(cluster.pool)
-        let pool: HTTPConnectionPool =
-            switch cluster.upstreamProtocol {
-            case .http1:
-                HTTP1ConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
-            case .http2:
-                HTTP2ConnectionPool(cluster: workerCluster(cluster), settings: settings, worker: worker)
-            }
+        let pool = makePool(of: workerCluster(cluster), on: worker)
         pools[cluster.name] = pool
         return pool
     }
@@ -211,7 +207,8 @@ final class WorkerAssembly {
         case .http(let http):
             let httpChain = http.makeChain(
                 on: worker, pools: http.clusters.map(pool),
-                counters: registry.scope(plan.stats, worker: worker.index), registry: registry, serving: serving)
+                counters: registry.scope(plan.stats, worker: worker.index), registry: registry, serving: serving,
+                recorder: recorder)
             made[chain.configuration.match] = httpChain
             factories.append(HTTPConnectionManagerFactory(chain: httpChain))
         case .filter: break
@@ -231,6 +228,15 @@ final class WorkerAssembly {
                 accessLogs: plan.accessLogs.map {
                     $0.makeLog(on: worker, counters: registry.scope($0.target.stats, worker: worker.index))
                 }))
+    }
+}
+
+/// A pool for what the cluster speaks.
+func makePool(of cluster: WorkerCluster, on worker: Worker) -> HTTPConnectionPool {
+    let settings = HTTPConnectionPool.Settings(cluster.cluster.pool)
+    return switch cluster.cluster.upstreamProtocol {
+    case .http1: HTTP1ConnectionPool(cluster: cluster, settings: settings, worker: worker)
+    case .http2: HTTP2ConnectionPool(cluster: cluster, settings: settings, worker: worker)
     }
 }
 

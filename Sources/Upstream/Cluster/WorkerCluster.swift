@@ -37,6 +37,9 @@ package final class WorkerCluster {
         }
     }
 
+    /// Where an endpoint counts: by this it is told from all others.
+    package func firstCell(ofEndpoint index: Int) -> Int { endpointScopes[index].firstCell }
+
     package enum Refusal: Sendable {
         /// The cluster has as many connections as it may have.
         case overflow

@@ -29,6 +29,8 @@ private let documentation: String = {
     ("drain_timeout", "`0` to `1d`", "`\(Configuration.defaultDrainTimeout)`"),
     ("buffers.size", "`16KiB` to `256KiB`", "`\(BufferConfiguration.defaultSize)`"),
     ("buffers.max_per_worker", "`1MiB` to `64GiB`", "`\(BufferConfiguration.defaultMaxPerWorker)`"),
+    ("stats.recent_requests", "0 to 1000000", "`\(StatsConfiguration.defaultRecentRequests)`"),
+    ("stats.max_series", "10000 to 100000000", "`\(StatsConfiguration.defaultMaxSeries)`"),
     ("listeners", "1 to \(ConfigLimits.listeners.upperBound)", "required"),
     ("max_connections", "1 to \(ConfigLimits.connections.upperBound)", "no limit"),
     ("access.allow", "1 to \(ConfigLimits.accessRanges.upperBound)", "everybody"),
@@ -71,6 +73,17 @@ private let documentation: String = {
     ),
     ("http2.stream_window", "`64KiB` to `1GiB`", "`\(HTTP2Configuration.defaultStreamWindow)`"),
     ("http2.connection_window", "`64KiB` to `1GiB`", "`\(HTTP2Configuration.defaultConnectionWindow)`"),
+    ("exporters", "1 to \(ConfigLimits.traceExporters.upperBound)", "none"),
+    ("service_name", "1 to \(ConfigLimits.serviceNameBytesMax) bytes", "`\(TracingConfiguration.defaultServiceName)`"),
+    (
+        "tracing.max_path_tag_length", "1 to \(ConfigLimits.tracePathTagLength.upperBound)",
+        "`\(HTTPTracingConfiguration.defaultMaxPathTagLength)`"
+    ),
+    ("tracing.tags", "up to \(ConfigLimits.traceTagsMax)", "none"),
+    (
+        "tracing.late.per_second", "0 to \(ConfigLimits.lateTracesPerSecond.upperBound)",
+        "`\(LateTracesConfiguration.defaultPerSecond)`"
+    ),
     ("filters", "1 to \(ConfigLimits.httpFilters.upperBound)", "none"),
     ("routes", "1 to \(ConfigLimits.routes.upperBound)", "|"),
     ("hosts", "1 to \(ConfigLimits.hosts.upperBound)", "|"),

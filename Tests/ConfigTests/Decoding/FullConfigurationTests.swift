@@ -7,7 +7,7 @@ private let fullText = """
     admin: { address: 127.0.0.1:9901 }
     drain_timeout: 10s
     buffers: { size: 64KiB, max_per_worker: 128MiB }
-
+    stats: { max_series: 20000, recent_requests: 100 }
     listeners:
       - name: postgres
         address: :5432
@@ -129,6 +129,7 @@ private let full = Configuration(
     admin: AdminConfiguration(address: .ip(.v4(0x7F00_0001), port: 9901)),
     drainTimeout: .seconds(10),
     buffers: BufferConfiguration(size: .kibibytes(64), maxPerWorker: .mebibytes(128)),
+    stats: StatsConfiguration(maxSeries: 20000, recentRequests: 100),
     listeners: [
         ListenerConfiguration(
             name: "postgres", address: .any(port: 5432), maxConnections: 1000,
@@ -315,6 +316,7 @@ private func cidr(_ text: String) -> CIDR {
     #expect(read.admin == nil)
     #expect(read.drainTimeout == .seconds(30))
     #expect(read.buffers == BufferConfiguration(size: .kibibytes(32), maxPerWorker: .mebibytes(64)))
+    #expect(read.stats == StatsConfiguration(maxSeries: 500_000, recentRequests: 2048))
     let listener = try #require(read.listeners.first)
     #expect(listener.maxConnections == nil)
     #expect(listener.access == AccessConfiguration(allow: [], deny: []))

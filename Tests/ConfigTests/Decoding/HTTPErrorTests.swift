@@ -15,7 +15,7 @@ private func errors(inHTTP text: String) -> [String] {
         (
             "host: []\n\(answer)",
             [
-                "5:7: unknown key \"host\" in http; expected one of use_remote_address, xff_num_trusted_hops, server_name, idle_timeout, request_timeout, request_body_timeout, request_body_min_rate, stream_idle_timeout, max_requests_per_connection, max_connection_duration, limits, http2, normalize_path, merge_slashes, escaped_slashes, generate_request_id, preserve_external_request_id, always_set_request_id_in_response, access_log, filters, routes, hosts (did you mean \"hosts\"?)"
+                "5:7: unknown key \"host\" in http; expected one of use_remote_address, xff_num_trusted_hops, server_name, idle_timeout, request_timeout, request_body_timeout, request_body_min_rate, stream_idle_timeout, max_requests_per_connection, max_connection_duration, limits, http2, normalize_path, merge_slashes, escaped_slashes, generate_request_id, preserve_external_request_id, always_set_request_id_in_response, pack_trace_reason, internal_addresses, tracing, access_log, filters, routes, hosts (did you mean \"hosts\"?)"
             ]
         ),
         (

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Config
 
-private let topKeys = "workers, admin, drain_timeout, buffers, listeners, clusters"
+private let topKeys = "workers, admin, drain_timeout, buffers, stats, tracing, listeners, clusters"
 private let listeners = "listeners: [{ name: l, address: \":1\", network_filters: [x] }]"
 
 @Test(

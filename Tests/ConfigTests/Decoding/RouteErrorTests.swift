@@ -67,7 +67,7 @@ private let name = "a header name: letters, digits and -"
             "{ match: {}, cluster: web, name: \"a b\", mirrors: {} }",
             [
                 "6:44: \"name\" is \"a b\"; expected 1 to 64 letters, digits, _, . or -",
-                "6:51: unknown key \"mirrors\" in route; expected one of name, match, cluster, weighted, cluster_header, redirect, respond, rewrite, timeout, idle_timeout, upgrade, retry, mirror, request_headers, response_headers, filters (did you mean \"mirror\"?)",
+                "6:51: unknown key \"mirrors\" in route; expected one of name, match, cluster, weighted, cluster_header, redirect, respond, rewrite, timeout, idle_timeout, upgrade, retry, mirror, request_headers, response_headers, filters, tracing (did you mean \"mirror\"?)",
             ]
         ),
         (

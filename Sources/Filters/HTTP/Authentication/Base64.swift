@@ -1,9 +1,9 @@
-internal import HTTP
+package import HTTP
 
 /// Base64 (RFC 4648 §4), strict: padded, no other bytes, no bits left over.
-enum Base64 {
+package enum Base64 {
     /// The bytes that `text` stands for; nil when it is not base64.
-    static func decode(_ text: ByteSlice) -> [UInt8]? {
+    package static func decode(_ text: ByteSlice) -> [UInt8]? {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.count / 4 * 3)
         return decode(text) { bytes.append($0) } ? bytes : nil

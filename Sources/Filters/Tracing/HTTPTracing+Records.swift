@@ -1,0 +1,172 @@
+internal import Config
+internal import Engine
+internal import HTTP
+internal import Upstream
+
+/// The end of an exchange: whether it is exported after all, and the record of it.
+extension HTTPTracing {
+    /// The exchange is over; its logs are written next.
+    func finish(_ stream: HTTPStream, _ trace: Stable<TraceState>) {
+        guard trace.value.isDecided, !trace.value.isLeftOut, plan.exporters != 0 else { return }
+        let flag = stream.hot.value.flag
+        let status = stream.hot.value.responseStarted ? stream.hot.value.status.rawValue : 0
+        let isError = status == 0 || status >= 500 || trace.value.grpcStatus > 0
+        if trace.value.reason == .notTraced {
+            guard isLate(stream, isError: isError && flag != .downstreamConnectionTermination) else { return }
+            trace.value.reason = .late
+            counters.add(to: TracingStat.late)
+        }
+        tryEnds(stream, trace, failed: stream.hot.value.isLocalResponse)
+        let first = ring.nextPlace()
+        guard
+            let place = first.room >= SpanRecord.bytesMax
+                ? first : ring.otherPlace(than: first, for: SpanRecord.bytesMax)
+        else { return counters.add(to: TracingStat.dropped) }
+        var record = SpanRecord()
+        record.status = status
+        record.isError = isError
+        record.grpcStatus = trace.value.grpcStatus
+        record.reason = trace.value.reason.rawValue
+        ring.publish(write(&record, of: stream, trace, at: place), at: place)
+    }
+
+    /// Exported because of how it went, within the rate.
+    private func isLate(_ stream: HTTPStream, isError: Bool) -> Bool {
+        let late = plan.configuration.late
+        let isSlow = late.slowThreshold.map { worker.nowNs &- stream.hot.value.startedNs >= $0.nanoseconds } ?? false
+        guard isSlow || isError && late.errors else { return false }
+        let second = worker.nowNs / 1_000_000_000
+        if second != lateSecond {
+            lateSecond = second
+            lateCount = 0
+        }
+        guard lateCount < late.perSecond else {
+            counters.add(to: TracingStat.lateOverLimit)
+            return false
+        }
+        lateCount += 1
+        return true
+    }
+
+    /// - Returns: its bytes
+    private func write(
+        _ record: inout SpanRecord, of stream: HTTPStream, _ trace: Stable<TraceState>, at place: ByteRing.Place
+    ) -> Int {
+        let context = trace.value.context
+        let nowNs = worker.nowNs
+        record.tryCount = UInt16(trace.value.tryCount)
+        record.exporters = plan.exporters
+        record.traceHigh = context.traceHigh
+        record.traceLow = context.traceLow
+        record.spanID = context.spanID
+        record.parentID = context.parentID
+        record.startedNs = clock.epochNs(of: stream.hot.value.startedNs, nowNs: nowNs)
+        record.endedNs = clock.epochNs(of: nowNs, nowNs: nowNs)
+        record.requestBytes = stream.hot.value.info.bytesReceived
+        record.responseBytes = stream.hot.value.info.bytesSent
+        var offset = MemoryLayout<SpanRecord>.stride
+        for index in 0..<trace.value.tryCount {
+            var one = trace.value.tries[index]
+            one.startedNs = clock.epochNs(of: one.startedNs, nowNs: nowNs)
+            one.endedNs = clock.epochNs(of: one.endedNs, nowNs: nowNs)
+            // The place has room for a record of every size that there is.
+            unsafe place.memory.storeBytes(of: one, toByteOffset: offset, as: TraceTry.self)
+            offset += MemoryLayout<TraceTry>.stride
+        }
+        let room = SpanRecord.bytesMax - offset
+        var texts = SpanTextWriter(unsafe ByteWriter(start: place.memory + offset, capacity: room), bytesMax: room)
+        writeTexts(of: stream, trace, to: &texts)
+        // The next record begins aligned.
+        let count = (offset + texts.out.count + 7) & ~7
+        record.textCount = texts.count
+        record.byteCount = UInt32(count)
+        unsafe place.memory.storeBytes(of: record, as: SpanRecord.self)
+        return count
+    }
+
+    private func writeTexts(of stream: HTTPStream, _ trace: Stable<TraceState>, to texts: inout SpanTextWriter) {
+        let context = CommandContext(stream)
+        writeName(context, stream, trace, to: &texts)
+        texts.append(.listener, utf8: plan.listener)
+        if let name = context.routeName { texts.append(.route, utf8: name) }
+        if let flags = context.flag == .none ? nil : context.flag.label {
+            texts.append(.responseFlags, ByteSlice(flags))
+        }
+        if let remote = context.addresses?.remote {
+            ByteSlice.withBytes(of: remote.text) { texts.append(.peerAddress, $0) }
+        }
+        if let cluster = context.cluster {
+            texts.append(.upstreamCluster, utf8: cluster.name)
+            for index in 0..<trace.value.tryCount {
+                writeAddress(of: trace.value.tries[index].endpoint, in: cluster, to: &texts)
+            }
+            if trace.value.tryCount == 0 { writeAddress(of: context.info.endpoint, in: cluster, to: &texts) }
+        }
+        if !trace.value.skyWalking.isEmpty { texts.append(.skyWalking, trace.value.skyWalking, max: 2048) }
+        if context.info.hasHead { writeHead(stream, to: &texts) }
+        for tag in tags {
+            withText(tag.writer, context) { value in
+                ByteSlice.withBytes(of: tag.name) { texts.append(.custom, key: $0, value, max: 1024) }
+            }
+        }
+    }
+
+    private func writeHead(_ stream: HTTPStream, to texts: inout SpanTextWriter) {
+        let headers: [(SpanText, HeaderName)] = [
+            (.requestID, .xRequestId), (.clientTraceID, .xClientTraceId), (.userAgent, .userAgent),
+            (.downstreamCluster, .xEnvoyDownstreamServiceCluster), (.scheme, .xForwardedProto),
+        ]
+        for (kind, name) in headers {
+            if let value = stream.request.headers[name] { texts.append(kind, value) }
+        }
+        texts.append(.method, stream.request.methodText)
+        texts.append(.version, ByteSlice(stream.request.version.text))
+        texts.append(.host, stream.request.authority)
+        // The client's, where the route has another.
+        if let original = stream.request.headers[.xEnvoyOriginalPath] {
+            texts.append(.path, original, max: plan.configuration.maxPathTagLength)
+        } else {
+            texts.append(.path, stream.request.path, max: plan.configuration.maxPathTagLength)
+        }
+    }
+
+    private func writeAddress(of endpoint: Int32, in cluster: Cluster, to texts: inout SpanTextWriter) {
+        let isKnown = cluster.endpoints.indices.contains(Int(endpoint))
+        // Also without one, so that the texts keep the order of the tries.
+        texts.append(.upstreamAddress, utf8: isKnown ? cluster.endpoints[Int(endpoint)].name : "")
+    }
+
+    /// Of the listener's format, of the request, of the route, or the host.
+    private func writeName(
+        _ context: CommandContext, _ stream: HTTPStream, _ trace: Stable<TraceState>, to texts: inout SpanTextWriter
+    ) {
+        if let operation {
+            var isWritten = false
+            withText(operation, context) { text in
+                guard !text.isEmpty else { return }
+                texts.append(.name, text)
+                isWritten = true
+            }
+            if isWritten { return }
+        }
+        let route = Int(trace.value.route)
+        if !trace.value.decoratedName.isEmpty {
+            texts.append(.name, trace.value.decoratedName)
+        } else if route >= 0, let name = plan.routes[route]?.operation, !name.isEmpty {
+            ByteSlice.withBytes(of: name) { texts.append(.name, $0) }
+        } else {
+            texts.append(.name, context.info.hasHead ? stream.request.authority : .empty)
+        }
+    }
+
+    private func withText(_ writer: CommandWriter, _ context: CommandContext, _ body: (ByteSlice) -> Void) {
+        unsafe withUnsafeTemporaryAllocation(byteCount: 1024, alignment: 1) { buffer in
+            guard let start = buffer.baseAddress else { return }
+            var out = unsafe ByteWriter(start: start, capacity: 1024)
+            writer.write(context, to: &out)
+            // What has no room is not written at all.
+            guard out.fits else { return }
+            body(unsafe ByteSlice(start: start, count: out.count))  // written just now
+        }
+    }
+}

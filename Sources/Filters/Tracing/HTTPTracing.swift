@@ -1,0 +1,156 @@
+internal import Config
+internal import Engine
+internal import HTTP
+internal import Upstream
+
+/// Traces the exchanges of a listener on one worker: reads where a request stands in its trace, decides, tells the next
+/// service, and leaves a record of what was traced in the worker's ring. Takes no lock and allocates nothing.
+package final class HTTPTracing {
+    let plan: HTTPTracingPlan
+    let worker: Worker
+    let counters: StatsScope
+    let ring: ByteRing
+    let operation: CommandWriter?
+    let tags: [(name: [UInt8], writer: CommandWriter)]
+    let upstreamSpans: Bool
+    /// A route may differ, so it has to be known before the decision.
+    let hasRoutes: Bool
+    var clock = WallClock()
+    /// Late traces of this second.
+    var lateSecond: UInt64 = 0
+    var lateCount = 0
+    private let formats: [TraceFormat]
+    /// What SkyWalking is told of this proxy.
+    private let service: RouteText
+    private let instance: RouteText
+    private let memory = RouteMemory()
+    /// X-Ray's ids begin with the time.
+    private let datesIDs: Bool
+    private var random: SplitMix64
+    private let responseFields: NotedFields
+    private let trailerFields: NotedFields
+
+    init(plan: HTTPTracingPlan, worker: Worker, counters: StatsScope) {
+        self.plan = plan
+        self.worker = worker
+        self.counters = counters
+        ring = plan.rings.rings[worker.index]
+        operation = plan.operation.map(CommandWriter.init)
+        tags = plan.tags.map { ($0.name, CommandWriter($0.format)) }
+        upstreamSpans = plan.configuration.upstreamSpans
+        hasRoutes = !plan.routes.isEmpty
+        formats = plan.configuration.propagation
+        service = memory.store(plan.source.serviceName)
+        instance = memory.store(plan.source.nodeID)
+        datesIDs = formats.contains(.xray)
+        responseFields = plan.tags.reduce(into: NotedFields()) { $0.formUnion($1.format.responseFields) }
+        trailerFields = plan.tags.reduce(into: NotedFields()) { $0.formUnion($1.format.trailerFields) }
+        var system = SystemRandomNumberGenerator()
+        random = SplitMix64(seed: system.next())
+        counters.add(to: TracingStat.active)
+    }
+
+    deinit { counters.subtract(from: TracingStat.active) }
+
+    // MARK: The request
+
+    /// The head of a request is complete and in order.
+    ///
+    /// - Parameter route: where it would go now, when routes differ
+    func begin(_ stream: HTTPStream, _ trace: Stable<TraceState>, _ origin: RequestOrigin, _ route: Route?) {
+        stream.askForAddresses()
+        let own = route.flatMap { $0.index < plan.routes.count ? $0.index : nil }
+        trace.value.route = Int32(own ?? -1)
+        let caller = plan.caller(of: stream.request.headers)
+        let chance = UInt32(random.next() % 1_000_000)
+        let question = plan.question(stream.request.headers, caller, origin, chance: chance)
+        let reason = question.answer((own.flatMap { plan.routes[$0]?.rates } ?? plan.rates).current)
+        trace.value.isDecided = true
+        trace.value.reason = reason
+        counters.add(to: TracingStat(reason))
+        if plan.packsReason { TraceRequestID.pack(reason, into: &stream.request) }
+        var context = caller ?? newTrace(stream)
+        context.parentID = context.spanID
+        context.spanID = newID()
+        if reason == .notTraced { context.sampled = .no } else if context.sampled != .debug { context.sampled = .yes }
+        trace.value.context = context
+        if let name = stream.request.headers[.xEnvoyDecoratorOperation] {
+            trace.value.decoratedName = name
+            stream.request.headers.remove(.xEnvoyDecoratorOperation)
+        }
+        // A state that belongs to another trace, or to none.
+        if formats.contains(.w3c), stream.request.headers.contains(.tracestate),
+            caller == nil || W3CTraceContext.extract(stream.request.headers) != caller
+        {
+            stream.request.headers.remove(.tracestate)
+        }
+        if formats.contains(.skyWalking) {
+            trace.value.skyWalking = stream.request.headers[SkyWalkingContext.name] ?? .empty
+        }
+        inject(context, into: stream, trace, spanIndex: 0)
+    }
+
+    private func newTrace(_ stream: HTTPStream) -> TraceContext {
+        var high = random.next()
+        if datesIDs {
+            let seconds = clock.epochNs(of: worker.nowNs, nowNs: worker.nowNs) / 1_000_000_000
+            high = seconds << 32 | high & 0xFFFF_FFFF
+        }
+        return TraceContext(traceHigh: high, traceLow: newID(), spanID: 0)
+    }
+
+    private func newID() -> UInt64 { max(random.next(), 1) }
+
+    private func inject(
+        _ context: TraceContext, into stream: HTTPStream, _ trace: Stable<TraceState>, spanIndex: Int
+    ) {
+        let segment = SkyWalkingSegment(
+            serverSpanID: trace.value.context.spanID, spanIndex: spanIndex, caller: trace.value.skyWalking,
+            service: service.bytes, instance: instance.bytes, endpoint: stream.request.path,
+            target: stream.request.authority)
+        for format in formats { format.inject(context, segment, into: &stream.request.headers) }
+    }
+
+    // MARK: Tries
+
+    /// The router is about to try an endpoint.
+    func tryBegins(_ stream: HTTPStream, _ trace: Stable<TraceState>) {
+        guard upstreamSpans else { return }
+        tryEnds(stream, trace, failed: true)
+        trace.value.beginTry(spanID: newID(), nowNs: worker.nowNs)
+    }
+
+    /// The head of the request is about to leave for the endpoint.
+    func willWrite(_ stream: HTTPStream, _ trace: Stable<TraceState>) {
+        let current = trace.value.currentTry
+        guard upstreamSpans, current >= 0 else { return }
+        var context = trace.value.context
+        context.parentID = context.spanID
+        context.spanID = trace.value.tries[current].spanID
+        inject(context, into: stream, trace, spanIndex: current + 1)
+    }
+
+    /// The endpoint that is tried has begun to answer.
+    func upstreamResponse(_ stream: HTTPStream, _ trace: Stable<TraceState>, _ head: borrowing ResponseHead) {
+        if let status = GRPC.status(in: head.headers) { trace.value.grpcStatus = Int16(status) }
+        let current = trace.value.currentTry
+        if current >= 0 { trace.value.tries[current].status = head.status.rawValue }
+    }
+
+    /// The current try came to its end. Does nothing without one.
+    func tryEnds(_ stream: HTTPStream, _ trace: Stable<TraceState>, failed: Bool) {
+        trace.value.endTry(endpoint: stream.hot.value.info.endpoint, nowNs: worker.nowNs, failed: failed)
+    }
+
+    // MARK: The response
+
+    /// The final head is on its way to the client.
+    func responseHead(_ stream: HTTPStream, _ headers: borrowing HeaderTable) {
+        if !responseFields.isEmpty { stream.note(.response, responseFields, of: headers) }
+    }
+
+    func responseTrailers(_ stream: HTTPStream, _ trace: Stable<TraceState>, _ fields: borrowing HeaderTable) {
+        if let status = GRPC.status(in: fields) { trace.value.grpcStatus = Int16(status) }
+        if !trailerFields.isEmpty { stream.note(.trailer, trailerFields, of: fields) }
+    }
+}

@@ -1,0 +1,201 @@
+package import Config
+package import Engine
+package import HTTP
+
+/// `tracing` of a listener, compiled: shared by all workers.
+package struct HTTPTracingPlan: Sendable {
+    /// What a route has different.
+    struct Route: Sendable {
+        let rates: TraceRates
+        let operation: [UInt8]
+    }
+
+    struct Tag: Sendable {
+        let name: [UInt8]
+        let format: CommandFormat
+    }
+
+    let configuration: HTTPTracingConfiguration
+    let listener: String
+    let source: SpanSource
+    let packsReason: Bool
+    /// Of exporters, one bit each.
+    let exporters: UInt32
+    let rates: TraceRates
+    /// By the number of the route; shorter where the last ones have nothing different.
+    let routes: [Route?]
+    let operation: CommandFormat?
+    let tags: [Tag]
+    let rings: SpanRings
+    package let stats: StatsRegistry.Range
+
+    /// nil after everything that is wrong with the formats was reported.
+    ///
+    /// - Parameters:
+    ///   - exporters: one bit each
+    ///   - rates: gives the shares of a route, or with nil those of the listener, which may differ from the configured
+    package init?(
+        _ configuration: HTTPTracingConfiguration, of listener: ListenerConfiguration, _ http: HTTPConfiguration,
+        source: SpanSource, exporters: UInt32, rings: SpanRings, stats: StatsRegistry.Range, _ diagnostics: Diagnostics,
+        rates: (RouteConfiguration?, TraceSampling) -> TraceRates
+    ) {
+        let before = diagnostics.reportCount
+        self.configuration = configuration
+        self.listener = listener.name
+        self.source = source
+        self.exporters = exporters
+        self.rings = rings
+        self.stats = stats
+        packsReason = http.requestID.packsTraceReason
+        self.rates = rates(nil, configuration.sampling)
+        // Numbered as in the route table: in the order of the file.
+        var routes = http.hosts.flatMap(\.routes).map { route in
+            route.tracing.map {
+                Route(
+                    rates: rates(route, $0.sampling(over: configuration.sampling)),
+                    operation: Array(($0.operation ?? "").utf8))
+            }
+        }
+        while case .some(.none) = routes.last { routes.removeLast() }
+        self.routes = routes
+        operation = configuration.operation.flatMap { Self.format($0, diagnostics) }
+        tags = configuration.tags.compactMap { tag in
+            Self.format(tag.value, diagnostics).map { Tag(name: Array(tag.name.utf8), format: $0) }
+        }
+        if diagnostics.reportCount > before { return nil }
+    }
+
+    private static func format(_ text: PlacedText, _ diagnostics: Diagnostics) -> CommandFormat? {
+        do throws(ConfigProblem) {
+            return try CommandFormat(headerValue: text.text)
+        } catch {
+            diagnostics.report(
+                "a format is \(text.text.quotedForMessage)" + (error.detail.map { ", \($0)" } ?? ""),
+                expected: CommandFormat.expectation, suggestion: error.suggestion, at: text.origin.position)
+            return nil
+        }
+    }
+
+    /// Spans go to the same exporters, under the same name. Everything else is in the configuration of the listener.
+    package func isEquivalent(to other: HTTPTracingPlan) -> Bool {
+        exporters == other.exporters && source == other.source
+    }
+
+    // MARK: Requests
+
+    /// Where a request stands, as the first format says that it has.
+    func caller(of headers: borrowing HeaderTable) -> TraceContext? {
+        for format in configuration.propagation {
+            if let context = format.extract(headers) { return context }
+        }
+        return nil
+    }
+
+    /// What the decision about a request rests on, once its headers are in order.
+    ///
+    /// - Parameter chance: 0 to 999,999, drawn for this request
+    func question(
+        _ headers: borrowing HeaderTable, _ caller: TraceContext?, _ origin: RequestOrigin, chance: UInt32
+    ) -> TraceQuestion {
+        var question = TraceQuestion(pivot: chance, chance: chance)
+        let id = headers[.xRequestId]
+        if let id {
+            question.pivot = (packsReason ? TraceRequestID.packedPivot(of: id) : nil) ?? TraceRequestID.pivot(of: id)
+        }
+        question.hasClientID = headers.contains(.xClientTraceId)
+        // Of others it was removed.
+        question.isForced = headers.contains(.xEnvoyForceTrace)
+        if packsReason, let known = id.flatMap(TraceRequestID.packedReason), known != .notTraced {
+            question.caller = .yes(known)
+        } else if origin != .outside, let caller, caller.sampled != .undecided {
+            question.caller = caller.isSampled ? .yes(.parent) : .no
+        }
+        return question
+    }
+
+    /// Whether a request would be traced and why, in words.
+    ///
+    /// - Parameters:
+    ///   - route: its number
+    ///   - isEdge: clients of the listener are strangers
+    package func explain(_ headers: borrowing HeaderTable, route: Int, isEdge: Bool) -> String {
+        let sampling = ((route < routes.count ? routes[route] : nil)?.rates ?? rates).current
+        var question = question(headers, caller(of: headers), isEdge ? .outside : .behindProxy, chance: 0)
+        let replacesID = isEdge || !headers.contains(.xRequestId)
+        // Only an internal client may force a trace, and nobody knows here who asks.
+        question.isForced = false
+        if replacesID, question.caller == .undecided, !question.hasClientID {
+            return "\(sampling.random) of such requests, by their ids; \(sampling.overall) at most"
+        }
+        let number = "its id has the number \(question.pivot) of 1000000"
+        return switch question.answer(sampling) {
+        case .notTraced where question.caller == .no: "no, its caller decided against it"
+        case .notTraced: "no, \(number), sampling is \(sampling.random), overall \(sampling.overall)"
+        case .sampled: "yes, \(number), sampling is \(sampling.random)"
+        case .parent: "yes, its caller traces it"
+        case .clientForced: "yes, for x-client-trace-id, with a chance of \(sampling.client)"
+        case .serviceForced, .late: "yes, a service in front asks for it"
+        }
+    }
+
+    /// The same on one worker.
+    ///
+    /// - Parameter counters: `TracingStat`, on this worker
+    package func makeTracing(on worker: Worker, counters: StatsScope) -> HTTPTracing {
+        HTTPTracing(plan: self, worker: worker, counters: counters)
+    }
+}
+
+/// Who the spans of this process are of.
+package struct SpanSource: Sendable, Equatable {
+    package let serviceName: String
+    package let nodeID: String
+
+    package init(serviceName: String, nodeID: String) {
+        self.serviceName = serviceName
+        self.nodeID = nodeID
+    }
+}
+
+/// Where workers leave the spans of finished exchanges: a ring for each, which the tracing thread empties. One for the
+/// process.
+package final class SpanRings: Sendable {
+    /// By worker.
+    package let rings: [ByteRing]
+
+    /// Bytes of a ring. At 700 bytes a span and 20,000 spans a second it holds what comes in 300 ms.
+    private static let ringBytes = 4 << 20
+
+    package init(workers: Int) {
+        rings = (0..<workers).map { _ in ByteRing(capacity: Self.ringBytes) }
+    }
+
+    deinit { for ring in rings { ring.destroy() } }
+}
+
+/// What workers count of the traces of a listener.
+package enum TracingStat: Int, Sendable {
+    /// Decisions, one cell a `TraceReason`, but `active` has the place of the second.
+    case notTraced = 0
+    /// At the place of `ConnectionStat.active`: cells in use are not given to another owner.
+    case active = 1
+    case sampled, serviceForced, clientForced, parent, late
+    /// Exchanges whose spans found no room, because they are not taken as fast as they come.
+    case dropped
+    /// Late ones beyond the rate.
+    case lateOverLimit
+
+    package static let cellCount = 9
+
+    package init(_ reason: TraceReason) {
+        self =
+            switch reason {
+            case .notTraced: .notTraced
+            case .sampled: .sampled
+            case .serviceForced: .serviceForced
+            case .clientForced: .clientForced
+            case .parent: .parent
+            case .late: .late
+            }
+    }
+}

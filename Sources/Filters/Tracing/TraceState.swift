@@ -1,0 +1,68 @@
+internal import HTTP
+
+/// What is known of the trace of one exchange, while it goes on.
+struct TraceState {
+    /// The tries that are told of; the ones in between are left out when there are more.
+    static let triesMax = 16
+
+    /// The place of this proxy's span: `spanID` is its own, `parentID` its caller's.
+    var context = TraceContext(traceHigh: 0, traceLow: 0, spanID: 0)
+    var reason = TraceReason.notTraced
+    /// The decision was made.
+    var isDecided = false
+    /// Whatever happens, nothing is exported.
+    var isLeftOut = false
+    var grpcStatus: Int16 = -1
+    /// In the settings of the listener; -1 for a route that has none of its own.
+    var route: Int32 = -1
+    private(set) var tryCount = 0
+    var tries = InlineArray<16, TraceTry>(repeating: TraceTry())
+    /// The head's bytes stay where they are until the next exchange.
+    var decoratedName = ByteSlice.empty
+    /// The `sw8` that the request came with.
+    var skyWalking = ByteSlice.empty
+
+    /// Everything but `tries`, of which `tryCount` says how many mean something.
+    mutating func reset() {
+        context = TraceContext(traceHigh: 0, traceLow: 0, spanID: 0)
+        reason = .notTraced
+        isDecided = false
+        isLeftOut = false
+        grpcStatus = -1
+        route = -1
+        tryCount = 0
+        decoratedName = .empty
+        skyWalking = .empty
+    }
+
+    /// The number of the current try, from 0; -1 without one.
+    var currentTry: Int { tryCount - 1 }
+
+    mutating func beginTry(spanID: UInt64, nowNs: UInt64) {
+        if tryCount < Self.triesMax { tryCount += 1 }
+        tries[tryCount - 1] = TraceTry(spanID: spanID, startedNs: nowNs)
+    }
+
+    /// The current try is over. Does nothing when it was before.
+    mutating func endTry(endpoint: Int32, nowNs: UInt64, failed: Bool) {
+        guard tryCount > 0, tries[tryCount - 1].endedNs == 0 else { return }
+        tries[tryCount - 1].endpoint = endpoint
+        tries[tryCount - 1].endedNs = nowNs
+        if failed { tries[tryCount - 1].failed = true }
+    }
+}
+
+/// One try of an endpoint.
+package struct TraceTry: BitwiseCopyable, Sendable {
+    package var spanID: UInt64 = 0
+    /// Monotonic nanoseconds while the exchange goes on, then nanoseconds since 1970.
+    package var startedNs: UInt64 = 0
+    /// 0 while it goes on.
+    package var endedNs: UInt64 = 0
+    /// Of the cluster's endpoints; -1 for none.
+    var endpoint: Int32 = -1
+    /// 0 without a response.
+    package var status: UInt16 = 0
+    /// No response came of it, or not all of it.
+    package var failed = false
+}

@@ -1,0 +1,66 @@
+"""Tracing backends: HTTP servers that take spans and keep them, read with libraries that their makers publish."""
+
+import http.server
+import json
+import threading
+
+
+class Collector:
+    """Takes POSTs on a port of its own. `answers` says with which statuses, one after the other; then 200."""
+
+    def __init__(self, answers=(), port=0):
+        self.requests: list[tuple[str, dict, bytes]] = []
+        self.answers = list(answers)
+        collector = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                status = collector.answers.pop(0) if collector.answers else 200
+                if status == 200:
+                    headers = {name.lower(): value for name, value in self.headers.items()}
+                    collector.requests.append((self.path, headers, body))
+                self.send_response(status)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+    @property
+    def zipkin_spans(self) -> list[dict]:
+        return [span for _, _, body in self.requests for span in json.loads(body)]
+
+    @property
+    def otlp_spans(self) -> list:
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+        return otlp_spans(ExportTraceServiceRequest.FromString(body) for _, _, body in self.requests)
+
+
+def otlp_spans(requests) -> list:
+    """All spans of `ExportTraceServiceRequest`s."""
+    return [
+        span
+        for request in requests
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+
+
+def otlp_attributes(span) -> dict:
+    return {
+        attribute.key: getattr(attribute.value, attribute.value.WhichOneof("value")) for attribute in span.attributes
+    }
