@@ -70,7 +70,8 @@ struct NativeCatalog {
                 writer.sample(.process, plan.foldedSeries)
             },
             MetricFamily(
-                "ringway_stats_folded_owners", .gauge, "Listeners, clusters, routes and filters that such series are of."
+                "ringway_stats_folded_owners", .gauge,
+                "Listeners, clusters, routes and filters that such series are of."
             ) { [plan] writer in
                 writer.sample(.process, plan.foldedOwners)
             },

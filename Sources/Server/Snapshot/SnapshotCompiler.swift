@@ -181,7 +181,9 @@ package struct SnapshotCompiler {
         previous: Snapshot?, _ diagnostics: Diagnostics
     ) -> ListenerPlan? {
         let wanted = configuration.chains
-        let chains = wanted.compactMap { chain($0, of: configuration, clusters, tracing, previous: previous, diagnostics) }
+        let chains = wanted.compactMap {
+            chain($0, of: configuration, clusters, tracing, previous: previous, diagnostics)
+        }
         guard chains.count == wanted.count else { return nil }
         do throws(StatsRegistry.Full) {
             let stats = try registry.range(for: .init(.listener, configuration.name), count: HTTPStat.cellCount)
@@ -211,7 +213,8 @@ package struct SnapshotCompiler {
             endsWithTerminal = registration.isTerminal
         }
         let tls = compileTLS(of: configuration, in: listener, previous: previous, diagnostics)
-        guard let terminal = terminal(of: configuration, in: listener, clusters, tracing, endsWithTerminal, diagnostics),
+        guard
+            let terminal = terminal(of: configuration, in: listener, clusters, tracing, endsWithTerminal, diagnostics),
             (configuration.tls == nil) == (tls == nil)
         else { return nil }
         return ChainPlan(configuration: configuration, filters: plans, terminal: terminal, tls: tls)
