@@ -101,6 +101,8 @@ package struct ConnectionState: BitwiseCopyable {
         package static let transferHeldUp = Flags(rawValue: 1 << 29)
         /// The next message is likely to have a body that is transferred: no more than its head is received.
         package static let expectsTransfer = Flags(rawValue: 1 << 28)
+        /// The chain is not chosen yet; see `Connection+ChainChoice`.
+        package static let choosing = Flags(rawValue: 1 << 31)
         /// The TLS handshake is not finished: no handler has heard of the connection.
         package static let handshaking = Flags(rawValue: 1 << 26)
     }

@@ -115,6 +115,7 @@ final class HTTP1ServerCodec: ServerCodec {
     }
 
     override func accountForTransfer(of stream: HTTPStream) { accountForTransfer() }
+
     override func onDeadline() { stream?.deadlinePassed() }
 
     override func onDrain() {
