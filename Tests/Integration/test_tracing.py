@@ -172,6 +172,21 @@ class Decisions(TracingCase):
         self.get(traceparent=TRACEPARENT)
         self.assertEqual(self.flags(), ["00"])
 
+    def test_a_manifest_has_rules_by_path_and_method(self):
+        rule = {"host": "*.EXAMPLE", "http_method": "*", "url_path": "/a*c?", "fixed_target": 0, "rate": 1}
+        path = self.folder / "rules.json"
+        never = {"url_path": "/never*", "fixed_target": 0, "rate": 0}
+        path.write_text(json.dumps(
+            {"version": 2, "rules": [rule, never], "default": {"fixed_target": 1, "rate": 0}}))
+        self.proxy({"sampling_rules": str(path)})
+        for target in ["/abcd"] * 10 + ["/never/ever"] * 10 + ["/abc"]:
+            self.get(target)
+        self.assertEqual(self.flags(), ["01"] * 10 + ["00"] * 10 + ["01"])
+        path.write_text('{"version": 1,\n "default": {"fixed_target": 1, "rate": 2}}')
+        said = self.command("check", str(self.folder / "ringway.yaml")).stderr
+        self.assertIn(f"{path}:1:13: error:", said)
+        self.assertIn(f"{path}:2:41: error:", said)
+
     def test_the_decision_is_explained(self):
         proxy = self.proxy({"sampling": "30%"})
 
@@ -259,7 +274,7 @@ class Zipkin(TracingCase):
         self.assertLess(abs(span["timestamp"] - before), 20e6)
         expected = {
             "component": "proxy", "guid:x-request-id": "mine", "guid:x-client-trace-id": "c",
-            "http.method": "GET", "http.url": "http://a.example/some/path", "http.protocol": "HTTP/1.1",
+            "http.method": "GET", "http.url": "http://a.example/some/path?q=1", "http.protocol": "HTTP/1.1",
             "http.status_code": "200", "user_agent": "test", "downstream_cluster": "-", "response_flags": "-",
             "upstream_cluster": "backend", "upstream_cluster.name": "backend", "request_size": "0",
             "response_size": "2", "team": "web-one", "version": "7",
