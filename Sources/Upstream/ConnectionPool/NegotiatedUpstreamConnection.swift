@@ -71,6 +71,9 @@ final class NegotiatedUpstreamConnection: UpstreamConnection {
 
     override func onEnd(_ connection: Connection) { chosen?.onEnd(connection) }
     override func onFlush(_ connection: Connection) { chosen?.onFlush(connection) }
+    override func onTransfer(_ event: TransferEvent, on connection: Connection) {
+        chosen?.onTransfer(event, on: connection)
+    }
     override func onAboveHighWatermark(_ connection: Connection) { chosen?.onAboveHighWatermark(connection) }
     override func onBelowLowWatermark(_ connection: Connection) { chosen?.onBelowLowWatermark(connection) }
     override func onIdle(_ connection: Connection) { chosen?.onIdle(connection) }
