@@ -67,6 +67,8 @@ package enum ConfigLimits {
     package static let traceTagNameBytesMax = 64
     package static let serviceNameBytesMax = 128
     package static let tracePathTagLength = 1...1024
+    package static let traceSamplingRules = 1000
+    package static let traceFixedTarget = 0...1_000_000
     package static let lateTracesPerSecond = 0...10_000
 
     package static let hosts = 1...10_000
