@@ -17,6 +17,9 @@ ANSWER = {"routes": [{"match": {}, "respond": {"status": 200, "body": "hello\n"}
 class Balance(Case):
     def start(self, *listeners: dict, clusters=(), workers: int = 2, **top):
         self.proxy = self.ringway(document(list(listeners), clusters, **top), workers=workers)
+        # A worker that has just started was busy, which counts.
+        self.eventually(
+            lambda: max(self.proxy.metrics().all("ringway_worker_busy_ratio").values()) < 0.25)
 
     def edge(self, **more) -> dict:
         self.port = free_port()
