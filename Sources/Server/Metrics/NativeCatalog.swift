@@ -65,12 +65,14 @@ struct NativeCatalog {
                 writer.sample(.process, plan.seriesMax)
             },
             MetricFamily(
-                "ringway_stats_folded_series", .gauge, "Series without room, which count as \(SeriesPlan.overflowName)."
+                "ringway_stats_folded_series", .gauge,
+                "Series without room, which count as \(SeriesPlan.overflowName)."
             ) { [plan] writer in
                 writer.sample(.process, plan.foldedSeries)
             },
             MetricFamily(
-                "ringway_stats_folded_owners", .gauge, "Listeners, clusters, routes and filters that such series are of."
+                "ringway_stats_folded_owners", .gauge,
+                "Listeners, clusters, routes and filters that such series are of."
             ) { [plan] writer in
                 writer.sample(.process, plan.foldedOwners)
             },
