@@ -54,7 +54,10 @@ struct AdminHandler {
             "/explain", .read, "what becomes of a request (?method=GET&url=URL&header=NAME:VALUE, ?format=json)",
             { .whole($0.explain($1)) }
         ),
-        ("/tracing", .both, "GET: sampling and exporters; POST: ?listener=NAME&sampling=1%25", { .whole($0.tracing($1)) }),
+        (
+            "/tracing", .both, "GET: sampling and exporters; POST: ?listener=NAME&sampling=1%25",
+            { .whole($0.tracing($1)) }
+        ),
         ("/config", .both, "GET: the running configuration; PUT: replace it as a whole", { .whole($0.config($1)) }),
         (
             "/reopen_logs", .change, "write access logs to files opened anew",
