@@ -65,7 +65,8 @@ struct NativeCatalog {
                 writer.sample(.process, plan.seriesMax)
             },
             MetricFamily(
-                "ringway_stats_folded_series", .gauge, "Series without room, which count as \(SeriesPlan.overflowName)."
+                "ringway_stats_folded_series", .gauge,
+                "Series without room, which count as \(SeriesPlan.overflowName)."
             ) { [plan] writer in
                 writer.sample(.process, plan.foldedSeries)
             },
