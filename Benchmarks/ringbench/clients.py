@@ -28,8 +28,11 @@ from .certificates import CIPHER, NAME
 THREADS = 8
 TIMEOUT_S = 10
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-# Requests that were to be traced and were not.
-_SPANS_DROPPED = re.compile(r"^ringway_tracing_(?:records|spans)_dropped_total\{.*\} (\S+)$", re.MULTILINE)
+# Requests that were to be traced and left no span, and spans that nobody got.
+_SPANS_DROPPED = re.compile(
+    r'^ringway_tracing_(?:records_dropped_total\{[^}]*reason="full"|spans_dropped_total\{)[^}]*\} (\S+)$',
+    re.MULTILINE,
+)
 _DATA, _HEADERS, _SETTINGS, _GOAWAY = 0, 1, 4, 7
 _ACK = _END_STREAM = 1
 _END_HEADERS = 4

@@ -156,6 +156,7 @@ class Metrics(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"one 1\n")
         self.wfile.write(b'ringway_tracing_records_dropped_total{listener="l",reason="full"} 3\n')
+        self.wfile.write(b'ringway_tracing_records_dropped_total{listener="l",reason="late_limit"} 9\n')
         self.wfile.write(b'ringway_tracing_spans_dropped_total{exporter="otlp",reason="queue_full"} 4\n')
 
     def log_message(self, *_):

@@ -30,8 +30,18 @@ package enum HTTP2Event: Equatable, Sendable {
     case goAway(HTTP2ErrorCode)
     /// The peer has told its settings, for the first time or anew.
     case settings
-    /// The answer to `ping`.
-    case pong
+    /// The answer to a `ping` of this kind.
+    case pong(HTTP2Ping)
+}
+
+/// What a PING is for (RFC 9113 §6.7); its answer says so again.
+package enum HTTP2Ping: UInt8, Sendable {
+    /// One round trip is over: what the peer had sent before it knew has come.
+    case roundTrip = 1
+    /// The peer is alive.
+    case signOfLife
+    /// How much comes in one round trip. The session's own, never handed on.
+    case bandwidth
 }
 
 /// Why a session cannot go on.

@@ -25,6 +25,8 @@ enum HTTP2Library {
         unsafe nghttp2_option_set_no_http_messaging(option, 1)
         // Streams that are over are of no use to anybody: there are no priorities by dependency.
         unsafe nghttp2_option_set_no_closed_streams(option, 1)
+        // RFC 9218 §7.1: the library reads it, and sends in the order that it asks for.
+        unsafe nghttp2_option_set_builtin_recv_extension_type(option, UInt8(NGHTTP2_PRIORITY_UPDATE.rawValue))
         unsafe nghttp2_option_set_max_outbound_ack(option, settings.floods.acknowledgementsMax)
         unsafe nghttp2_option_set_max_send_header_block_length(option, 1 << 24)
         // Both are counted by the session itself, which knows the reason when it ends the connection.

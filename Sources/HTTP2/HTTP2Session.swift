@@ -87,6 +87,7 @@ package final class HTTP2Session {
             case .body(let stream, _, let length):
                 // The connection's window is for all streams: one that stands still must not stop the others.
                 unsafe nghttp2_session_consume_connection(library, length)
+                if unsafe core.pointee.windows.received(length, nowNs: core.pointee.nowNs) { ping(.bandwidth) }
                 if isIgnored(stream) { continue }
                 if let error = bodyReceived(stream, UInt64(length)) {
                     refuse(stream)
@@ -102,15 +103,26 @@ package final class HTTP2Session {
                 return event
             case .closed(let stream, _):
                 unsafe core.pointee.dropTrailers(of: stream.slot)
+                let window = unsafe core.pointee.streams[stream.slot].grownWindow
+                if window > 0 { unsafe core.pointee.windows.release(Int(window)) }
                 unsafe core.pointee.streams.giveBack(stream.slot)
                 return event
             case .drained(let stream):
                 if unsafe core.pointee.streams[stream.slot].flags.contains(.isClosed) { continue }
                 return event
+            case .pong(.bandwidth): bandwidthMeasured()
             case .goAway, .settings, .pong: return event
             }
         }
         return nil
+    }
+
+    private func bandwidthMeasured() {
+        guard unsafe core.pointee.windows.answered(nowNs: core.pointee.nowNs) else { return }
+        // Two streams at full speed. What the connection's window lets in goes on to streams at once.
+        let window = max(
+            Int(unsafe core.pointee.settings.connectionWindowBytes), unsafe core.pointee.windows.streamWindow * 2)
+        unsafe nghttp2_session_set_local_window_size(library, 0, 0, Int32(min(window, Int(Int32.max))))
     }
 
     private func isIgnored(_ stream: HTTP2Stream) -> Bool {
@@ -145,7 +157,17 @@ package final class HTTP2Session {
         let error = unsafe core.pointee.block.finishRequest(
             into: &head, limits: settings.limits, endsStream: hasEnded(stream),
             allowsExtendedConnect: settings.allowsExtendedConnect)
-        return finish(stream, error, head.method == .connect ? .unknown : head.bodyLength)
+        if error == nil { prioritize(stream, head.headers) }
+        return finish(stream, error, head.method == .connect || head.offersUpgrade ? .unknown : head.bodyLength)
+    }
+
+    /// RFC 9218 §5: what the request says of its priority. It goes on to the endpoint as well.
+    private func prioritize(_ stream: HTTP2Stream, _ headers: borrowing HeaderTable) {
+        let isKnown = unsafe core.pointee.takeEarlyPriority(stream.slot)
+        guard let field = headers[.priority], !isKnown, let priority = HTTP2Priority(field) else { return }
+        var wanted = nghttp2_extpri(urgency: UInt32(priority.urgency), inc: priority.isIncremental ? 1 : 0)
+        unsafe nghttp2_session_change_extpri_stream_priority(
+            library, core.pointee.streams[stream.slot].id, &wanted, 0)
     }
 
     /// The same for a response to a request with `method`.
@@ -185,6 +207,21 @@ package final class HTTP2Session {
     package func consume(_ stream: HTTP2Stream, _ count: Int) {
         guard unsafe !core.pointee.streams[stream.slot].flags.contains(.isClosed) else { return }
         unsafe nghttp2_session_consume_stream(library, core.pointee.streams[stream.slot].id, count)
+        growWindow(of: stream)
+    }
+
+    /// A stream whose bytes go on gets the window that the path asks for, once it has used half of what it has. One that
+    /// stands still keeps what it was given.
+    private func growWindow(of stream: HTTP2Stream) {
+        let initial = unsafe core.pointee.settings.streamWindowBytes
+        guard unsafe core.pointee.windows.streamWindow > Int(initial) else { return }
+        let window = unsafe max(core.pointee.streams[stream.slot].grownWindow, initial)
+        guard unsafe core.pointee.streams[stream.slot].received >= UInt64(window / 2) else { return }
+        let count = unsafe core.pointee.windows.grow(Int(window))
+        guard count > 0 else { return }
+        unsafe core.pointee.streams[stream.slot].grownWindow = window + Int32(count)
+        unsafe nghttp2_session_set_local_window_size(
+            library, 0, core.pointee.streams[stream.slot].id, window + Int32(count))
     }
 
     // MARK: Facts
@@ -237,12 +274,15 @@ package final class HTTP2Session {
     ///
     /// - Parameters:
     ///   - scheme: in place of what the head names; it may name none
+    ///   - connectProtocol: ask for this protocol by extended CONNECT (RFC 8441), in place of the head's `Upgrade`
     ///   - hasBody: `queueBody`, `queueTrailers` and `endBody` follow
     /// - Returns: nil when no request can be sent.
-    package func sendRequest(_ head: borrowing RequestHead, scheme: RequestHead.Scheme, hasBody: Bool) -> HTTP2Stream? {
+    package func sendRequest(
+        _ head: borrowing RequestHead, scheme: RequestHead.Scheme, connectProtocol: ByteSlice? = nil, hasBody: Bool
+    ) -> HTTP2Stream? {
         let slot = unsafe core.pointee.streams.take(id: 0)
         unsafe core.pointee.list.begin(textBytes: head.path.count + (head.query?.count ?? 0) + 64)
-        unsafe core.pointee.appendRequest(head, scheme: scheme)
+        unsafe core.pointee.appendRequest(head, scheme: scheme, connectProtocol: connectProtocol)
         let id = unsafe submit(hasBody ? slot : nil) { list, count, body in
             unsafe nghttp2_submit_request(library, nil, list, count, body, HTTP2SessionCore.userData(slot))
         }
@@ -354,8 +394,11 @@ package final class HTTP2Session {
     /// Ends the connection: GOAWAY is the last thing to be written.
     package func terminate(_ code: HTTP2ErrorCode) { unsafe nghttp2_session_terminate_session(library, code.rawValue) }
 
-    /// Asks the peer for a sign of life; its answer is `pong`.
-    package func ping() { unsafe nghttp2_submit_ping(library, 0, nil) }
+    /// Asks the peer for an answer, `pong`. Each kind is for the owner to have under way once at most.
+    package func ping(_ ping: HTTP2Ping) {
+        let payload: [UInt8] = [ping.rawValue, 0, 0, 0, 0, 0, 0, 0]
+        unsafe nghttp2_submit_ping(library, 0, payload)
+    }
 
     /// Writes what there is. Bodies end when more than `bodyBytesMax` of them were written.
     package func write(to output: HTTP2Output, bodyBytesMax: Int) {
@@ -375,8 +418,15 @@ package final class HTTP2Session {
 }
 
 extension HTTP2SessionCore {
-    mutating func appendRequest(_ head: borrowing RequestHead, scheme: RequestHead.Scheme) {
-        list.append(":method", head.methodText)
+    mutating func appendRequest(
+        _ head: borrowing RequestHead, scheme: RequestHead.Scheme, connectProtocol: ByteSlice?
+    ) {
+        if let connectProtocol {
+            list.append(":method", ByteSlice("CONNECT"))
+            list.append(":protocol", connectProtocol)
+        } else {
+            list.append(":method", head.methodText)
+        }
         if head.targetForm != .authority {
             list.append(":scheme", scheme == .https ? ByteSlice("https") : ByteSlice("http"))
             let path = head.path
@@ -391,7 +441,8 @@ extension HTTP2SessionCore {
             }
         }
         list.append(":authority", head.authority)
-        appendFields(head.headers)
+        // RFC 8441 §5: there is nothing that a key would have to prove.
+        head.headers.forEachHTTP2Field(leaving: connectProtocol == nil ? nil : .secWebsocketKey) { list.append($0) }
         if head.acceptsTrailers { list.append("te", ByteSlice("trailers")) }
         appendLength(head.bodyLength)
     }
@@ -402,12 +453,8 @@ extension HTTP2SessionCore {
         list.append(":status") { $0.append(decimal: UInt64(status)) }
         // RFC 9110 §8.6: without a body, the length is that of the answer that was not sent.
         let keepsLength = head.bodyLength == .none && !head.status.isInformational && head.status != .noContent
-        appendFields(head.headers, keepingContentLength: keepsLength)
+        head.headers.forEachHTTP2Field(keepingContentLength: keepsLength) { list.append($0) }
         appendLength(head.bodyLength)
-    }
-
-    private mutating func appendFields(_ table: borrowing HeaderTable, keepingContentLength: Bool = false) {
-        table.forEachHTTP2Field(keepingContentLength: keepingContentLength) { list.append($0) }
     }
 
     private mutating func appendLength(_ length: BodyLength) {

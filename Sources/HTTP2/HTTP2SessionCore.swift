@@ -23,7 +23,11 @@ struct HTTP2SessionCore: ~Copyable {
     private var input: UnsafeRawPointer?
     private var walker: HTTP2FrameWalker
     private var continuations = 0
-    private var nowNs: UInt64 = 0
+    private(set) var nowNs: UInt64 = 0
+    var windows: HTTP2WindowTuner
+    /// Streams whose priority came before they did, in PRIORITY_UPDATE. The newest ones, oldest first.
+    private var earlyPriorities: [Int32] = []
+    private static let earlyPrioritiesMax = 16
     private var meters = Meters()
     /// Where the library's frames go, while it writes.
     var output: Unmanaged<HTTP2Output>?
@@ -52,6 +56,8 @@ struct HTTP2SessionCore: ~Copyable {
         self.isServer = isServer
         self.settings = settings
         walker = HTTP2FrameWalker(expectsPreface: isServer)
+        windows = HTTP2WindowTuner(
+            streamWindow: Int(settings.streamWindowBytes), growthMax: Int(settings.windowGrowthBytes))
     }
 
     /// A slot as the library carries it for us: zero means none.
@@ -174,12 +180,35 @@ struct HTTP2SessionCore: ~Copyable {
             guard let slot = blockSlot else { return }
             blockReceived(slot, endsStream: endsStream)
         case NGHTTP2_SETTINGS.rawValue: if !isAcknowledgement { emit(.settings) }
-        case NGHTTP2_PING.rawValue: if isAcknowledgement { emit(.pong) }
+        case NGHTTP2_PING.rawValue:
+            // An answer to what we never asked means nothing.
+            if isAcknowledgement, let ping = HTTP2Ping(rawValue: unsafe frame.pointee.ping.opaque_data.0) {
+                emit(.pong(ping))
+            }
+        case NGHTTP2_PRIORITY_UPDATE.rawValue: unsafe priorityUpdated(frame)
         case NGHTTP2_GOAWAY.rawValue:
             goAwayReceived = true
             emit(.goAway(HTTP2ErrorCode(rawValue: unsafe frame.pointee.goaway.error_code)))
         default: break
         }
+    }
+
+    private mutating func priorityUpdated(_ frame: UnsafePointer<nghttp2_frame>) {
+        guard let update = unsafe frame.pointee.ext.payload else { return }
+        let id = unsafe update.assumingMemoryBound(to: nghttp2_ext_priority_update.self).pointee.stream_id
+        guard slot(ofStream: id) == nil, !earlyPriorities.contains(id) else { return }
+        if earlyPriorities.count == Self.earlyPrioritiesMax { earlyPriorities.removeFirst() }
+        earlyPriorities.append(id)
+    }
+
+    /// Whether the stream's priority is known from PRIORITY_UPDATE, which counts more than the request's own field
+    /// (RFC 9218 §7).
+    mutating func takeEarlyPriority(_ slot: UInt32) -> Bool {
+        guard !earlyPriorities.isEmpty, let index = earlyPriorities.firstIndex(of: streams[slot].id) else {
+            return false
+        }
+        earlyPriorities.remove(at: index)
+        return true
     }
 
     private mutating func blockReceived(_ slot: UInt32, endsStream: Bool) {

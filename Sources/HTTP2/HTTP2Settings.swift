@@ -10,6 +10,9 @@ package struct HTTP2Settings: Sendable {
     package var streamWindowBytes: Int32
     /// The same for all streams of the connection together: 65,535 – 2^31-1.
     package var connectionWindowBytes: Int32
+    /// Bytes that the windows of streams may grow beyond `streamWindowBytes`, all streams of a connection together,
+    /// where the path takes more than they allow: 0 – 2^30, 0 for never.
+    package var windowGrowthBytes: Int32
     /// Whether a client may open a tunnel with `:protocol` (RFC 8441).
     package var allowsExtendedConnect: Bool
     package var floods: HTTP2FloodLimits
@@ -17,7 +20,8 @@ package struct HTTP2Settings: Sendable {
     package init(
         limits: HTTP1Limits = HTTP1Limits(), concurrentStreamsMax: UInt32 = 100,
         streamWindowBytes: Int32 = 256 * 1024, connectionWindowBytes: Int32 = 1024 * 1024,
-        allowsExtendedConnect: Bool = false, floods: HTTP2FloodLimits = HTTP2FloodLimits()
+        windowGrowthBytes: Int32 = 0, allowsExtendedConnect: Bool = false,
+        floods: HTTP2FloodLimits = HTTP2FloodLimits()
     ) {
         precondition((1...65_536).contains(concurrentStreamsMax), "concurrentStreamsMax out of range")
         precondition(streamWindowBytes > 0, "streamWindowBytes out of range")
@@ -25,7 +29,9 @@ package struct HTTP2Settings: Sendable {
         self.limits = limits
         self.concurrentStreamsMax = concurrentStreamsMax
         self.streamWindowBytes = streamWindowBytes
+        precondition((0...1 << 30).contains(windowGrowthBytes), "windowGrowthBytes out of range")
         self.connectionWindowBytes = connectionWindowBytes
+        self.windowGrowthBytes = windowGrowthBytes
         self.allowsExtendedConnect = allowsExtendedConnect
         self.floods = floods
     }
@@ -54,7 +60,19 @@ package struct HTTP2ErrorCode: RawRepresentable, Hashable, Sendable {
         case .truncated, .internalError: self = .internalError
         case .cancelled: self = .cancel
         case .refused: self = .refusedStream
-        case .tooLarge: self = .enhanceYourCalm
+        case .tooLarge, .overloaded: self = .enhanceYourCalm
+        }
+    }
+}
+
+extension StreamReset {
+    /// What an endpoint's reset means to the client whose answer it breaks off. What the endpoint holds against our
+    /// connection, or says of a request that was answered already, is nothing that the client could act on.
+    package init(passingOn code: HTTP2ErrorCode) {
+        switch code {
+        case .cancel: self = .cancelled
+        case .enhanceYourCalm: self = .overloaded
+        default: self = .truncated
         }
     }
 }

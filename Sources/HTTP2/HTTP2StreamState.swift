@@ -9,6 +9,8 @@ struct HTTP2StreamState {
     var received: UInt64 = 0
     /// Bytes of our body that wait to be sent.
     var queuedBytes = 0
+    /// Our window for it, in bytes; 0 as long as it is the one that all streams begin with.
+    var grownWindow: Int32 = 0
     /// Trailers that wait behind our body: an index into the session's table, -1 for none.
     var trailers: Int32 = -1
 

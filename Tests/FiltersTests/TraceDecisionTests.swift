@@ -40,6 +40,21 @@ private func reason(_ id: String) -> TraceReason? {
     #expect(stopped.answer(sampling(0, overall: 501)) == .parent)
 }
 
+@Test func wildcardsFitAsAWSSays() {
+    func fits(_ pattern: String, _ text: String) -> Bool {
+        ByteSlice.withBytes(of: text) { WildcardPattern(pattern).matches($0) }
+    }
+    for (pattern, text) in [
+        ("*", ""), ("", ""), ("*", "any"), ("a?c", "abc"), ("A*", "apple"), ("*.example.com", "WWW.Example.com"),
+        ("/a/*/c*", "/a/b/c/cd"), ("**x", "aax"), ("*aab", "aaab"),
+    ] {
+        #expect(fits(pattern, text), "\(pattern) \(text)")
+    }
+    for (pattern, text) in [("", "a"), ("a?c", "ac"), ("*b", "abc"), ("a*b*c", "acb"), ("?", "")] {
+        #expect(!fits(pattern, text), "\(pattern) \(text)")
+    }
+}
+
 /// Proxies of other versions rest on these very numbers.
 @Test func theNumberOfAnIdNeverChanges() {
     #expect(pivot("") == 514_342)

@@ -79,7 +79,7 @@ final class Endpoint {
         case .drained(let stream): log.append("\(stream.slot) drained")
         case .goAway(let code): log.append("go away \(code.rawValue)")
         case .settings: log.append("settings")
-        case .pong: log.append("pong")
+        case .pong(let ping): log.append("pong \(ping)")
         }
     }
 
@@ -107,9 +107,11 @@ final class Endpoint {
 
     // MARK: Sending
 
+    /// - Parameter connectProtocol: asks for it by extended CONNECT; what follows is left open
     @discardableResult
     func request(
-        _ method: String = "GET", _ path: String = "/", body: String? = nil, fields: [(String, String)] = []
+        _ method: String = "GET", _ path: String = "/", body: String? = nil, fields: [(String, String)] = [],
+        connectProtocol: String? = nil
     ) -> HTTP2Stream? {
         var wire = "\(method) \(path) HTTP/1.1\r\nHost: example.com\r\n"
         for field in fields { wire += "\(field.0): \(field.1)\r\n" }
@@ -118,9 +120,18 @@ final class Endpoint {
             var head = RequestHead(headersMax: 100)
             var parser = HTTP1RequestParser()
             guard case .complete = parser.parse(bytes, limits: HTTP1Limits(), into: &head) else { return nil }
-            let stream = session.sendRequest(head, scheme: .http, hasBody: body != nil)
+            let asked = connectProtocol.map { Array($0.utf8) }
+            let hasBody = body != nil || asked != nil
+            let stream =
+                if let asked {
+                    ByteSlice.withBytes(of: asked) {
+                        session.sendRequest(head, scheme: .http, connectProtocol: $0, hasBody: hasBody)
+                    }
+                } else {
+                    session.sendRequest(head, scheme: .http, hasBody: hasBody)
+                }
             if let stream {
-                methods[stream.slot] = head.method
+                methods[stream.slot] = asked == nil ? head.method : .connect
                 if let body {
                     send(stream, body)
                     session.endBody(stream)

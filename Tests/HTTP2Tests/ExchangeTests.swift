@@ -185,8 +185,8 @@ import Testing
         let client = Endpoint(server: false)
         let server = Endpoint(server: true)
         client.exchange(with: server)
-        client.session.ping()
+        client.session.ping(.roundTrip)
         client.exchange(with: server)
-        #expect(client.log.last == "pong")
+        #expect(client.log.last == "pong roundTrip")
     }
 }

@@ -12,6 +12,7 @@ class Service(grpc.GenericRpcHandler):
     """Methods on bytes, by name: the four kinds of calls, and what goes wrong."""
 
     def __init__(self):
+        self.waiting = threading.Event()
         self.cancelled = threading.Event()
         self.calls = []
 
@@ -43,6 +44,7 @@ class Service(grpc.GenericRpcHandler):
 
     def wait(self, request, context):
         context.add_callback(self.cancelled.set)
+        self.waiting.set()
         self.cancelled.wait(30)
         return b""
 
@@ -142,7 +144,7 @@ class GRPC(Case):
 
     def test_a_call_that_is_cancelled_ends_at_the_server(self):
         call = self.channel.unary_unary("/s/Wait").future(b"", timeout=30)
-        self.eventually(lambda: self.service.calls)
+        self.assertTrue(self.service.waiting.wait(30))
         call.cancel()
         self.assertTrue(self.service.cancelled.wait(30))
 

@@ -17,7 +17,7 @@ from websockets.http11 import Response
 LARGE = 16 << 20
 
 
-class WebSockets(HTTPCase):
+class WebSocketCase(HTTPCase):
     """The server runs in a loop and a thread of its own, so that neither side waits for the other by accident."""
 
     def setUp(self):
@@ -34,8 +34,8 @@ class WebSockets(HTTPCase):
 
         self.addCleanup(end)
 
-    def start(self, handler, *, idle_timeout="1h", workers=2, **options):
-        """A server, and the proxy in front of it."""
+    def serve(self, handler, **options) -> int:
+        """A server; its port."""
         port = free_port()
 
         async def run():
@@ -48,6 +48,11 @@ class WebSockets(HTTPCase):
             await server.wait_closed()
 
         self.addCleanup(lambda: self.wait_for(stop()))
+        return port
+
+    def start(self, handler, *, idle_timeout="1h", workers=2, **options):
+        """A server, and the proxy in front of it."""
+        port = self.serve(handler, **options)
         self.port = free_port()
         routes = [{"match": {}, "cluster": "backend", "upgrade": ["websocket"], "idle_timeout": idle_timeout}]
         self.process = self.ringway(
@@ -79,6 +84,8 @@ class WebSockets(HTTPCase):
         async for message in websocket:
             await websocket.send(message)
 
+
+class WebSockets(WebSocketCase):
     def test_many_messages(self):
         self.start(self.echo)
 

@@ -48,7 +48,7 @@ class Service:
             pending += data
             while b"\r\n\r\n" in pending:
                 head, pending = pending.split(b"\r\n\r\n", 1)
-                lines = head.decode().split("\r\n")[1:]
+                lines = head.decode("latin-1").split("\r\n")[1:]
                 self.requests.append({k.lower(): v for k, v in (line.split(": ", 1) for line in lines)})
                 status = self.answers.pop(0) if self.answers else 200
                 sock.sendall(b"HTTP/1.1 %d Some\r\nContent-Length: 2\r\nX-Version: 7\r\n\r\nok" % status)
@@ -172,6 +172,21 @@ class Decisions(TracingCase):
         self.get(traceparent=TRACEPARENT)
         self.assertEqual(self.flags(), ["00"])
 
+    def test_a_manifest_has_rules_by_path_and_method(self):
+        rule = {"host": "*.EXAMPLE", "http_method": "*", "url_path": "/a*c?", "fixed_target": 0, "rate": 1}
+        path = self.folder / "rules.json"
+        never = {"url_path": "/never*", "fixed_target": 0, "rate": 0}
+        path.write_text(json.dumps(
+            {"version": 2, "rules": [rule, never], "default": {"fixed_target": 1, "rate": 0}}))
+        self.proxy({"sampling_rules": str(path)})
+        for target in ["/abcd"] * 10 + ["/never/ever"] * 10 + ["/abc"]:
+            self.get(target)
+        self.assertEqual(self.flags(), ["01"] * 10 + ["00"] * 10 + ["01"])
+        path.write_text('{"version": 1,\n "default": {"fixed_target": 1, "rate": 2}}')
+        said = self.command("check", str(self.folder / "ringway.yaml")).stderr
+        self.assertIn(f"{path}:1:13: error:", said)
+        self.assertIn(f"{path}:2:41: error:", said)
+
     def test_the_decision_is_explained(self):
         proxy = self.proxy({"sampling": "30%"})
 
@@ -259,7 +274,7 @@ class Zipkin(TracingCase):
         self.assertLess(abs(span["timestamp"] - before), 20e6)
         expected = {
             "component": "proxy", "guid:x-request-id": "mine", "guid:x-client-trace-id": "c",
-            "http.method": "GET", "http.url": "http://a.example/some/path", "http.protocol": "HTTP/1.1",
+            "http.method": "GET", "http.url": "http://a.example/some/path?q=1", "http.protocol": "HTTP/1.1",
             "http.status_code": "200", "user_agent": "test", "downstream_cluster": "-", "response_flags": "-",
             "upstream_cluster": "backend", "upstream_cluster.name": "backend", "request_size": "0",
             "response_size": "2", "team": "web-one", "version": "7",
@@ -392,6 +407,18 @@ class OTLP(TracingCase):
         self.assertEqual(span.kind, 2)
         self.assertLess(span.start_time_unix_nano, span.end_time_unix_nano)
         self.assertEqual(otlp_attributes(span)["http.status_code"], 200)
+
+    def test_text_that_is_not_utf8_is_repaired(self):
+        collector = self.collector()
+        self.proxy({}, [{"otlp": {"cluster": "tracer"}}], [cluster("tracer", collector.port)])
+        client = self.connect(self.port)
+        client.sendall(
+            b"GET /long HTTP/1.1\r\nHost: a\r\nUser-Agent: one\xff\xc3\xa9" + b"x" * 200
+            + b"\r\nConnection: close\r\n\r\n")
+        read_to_end(client)
+        self.eventually(lambda: collector.requests)
+        self.assertEqual(
+            otlp_attributes(collector.otlp_spans[0])["user_agent"], "one\ufffd\u00e9" + "x" * 200)
 
     def test_grpc(self):
         received = []

@@ -6,7 +6,7 @@ extension ConfigurationDecoder {
         if case .scalar(let scalar) = object.node("name")?.value, !scalar.isNull {
             clusterNames.insert(scalar.text, at: object.position(of: "name"))
         }
-        return ClusterConfiguration(
+        let cluster = ClusterConfiguration(
             name: name ?? "",
             endpoints: endpoints(object),
             loadBalancing: object.value("load_balancing", .loadBalancing, default: .roundRobin),
@@ -15,14 +15,20 @@ extension ConfigurationDecoder {
                 default: ClusterConfiguration.defaultConnectTimeout),
             pool: object.value("pool", .object("pool", pool), default: PoolConfiguration()),
             tls: object.optional("tls", .object("tls", clusterTLS)),
-            upstreamProtocol: object.value(
-                "protocol", .choice(["http1": .http1, "http2": .http2]), default: .http1),
+            upstreamProtocol: object.value("protocol", .upstreamProtocol, default: .http1),
+            http2: object.value("http2", .object("http2", clusterHTTP2), default: HTTP2Configuration()),
             tcpKeepAlive: object.optional("tcp_keepalive", .tcpKeepAlive),
             healthCheck: object.optional("health_check", .object("health_check", healthCheck)),
             outlierDetection: object.optional("outlier_detection", .object("outlier_detection", outlierDetection)),
             panicThreshold: object.value(
                 "panic_threshold", .percent, default: ClusterConfiguration.defaultPanicThreshold),
             origin: ConfigOrigin(object.position))
+        if cluster.upstreamProtocol == .negotiated, object.node("tls") == nil {
+            diagnostics.report(
+                "without \"tls\" there is no handshake in which a protocol could be chosen",
+                expected: "http1 or http2", at: object.position(of: "protocol"))
+        }
+        return cluster
     }
 
     private func endpoints(_ object: ConfigObject) -> [EndpointConfiguration] {
@@ -58,6 +64,12 @@ extension ConfigurationDecoder {
                 "max_requests_per_connection", .int(in: ConfigLimits.requestsPerConnection)),
             maxConnectionDuration: object.optional(
                 "max_connection_duration", .duration(in: ConfigLimits.connectionDuration)))
+    }
+}
+
+extension ConfigFormat where Value == UpstreamProtocol {
+    fileprivate static var upstreamProtocol: ConfigFormat {
+        choice(["http1": .http1, "http2": .http2, "auto": .negotiated])
     }
 }
 

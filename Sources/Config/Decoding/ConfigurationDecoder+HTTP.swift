@@ -26,7 +26,7 @@ extension ConfigurationDecoder {
             maxConnectionDuration: object.optional(
                 "max_connection_duration", .duration(in: ConfigLimits.connectionDuration)),
             limits: object.value("limits", .object("limits", limits), default: HTTPLimits()),
-            http2: object.value("http2", .object("http2", http2), default: HTTP2Configuration()),
+            http2: object.value("http2", .object("http2", listenerHTTP2), default: HTTP2Configuration()),
             paths: paths(object),
             requestID: RequestIDConfiguration(
                 isGenerated: object.value("generate_request_id", .bool, default: true),
@@ -53,19 +53,6 @@ extension ConfigurationDecoder {
             bodyBytes: object.optional("body_bytes", .size(in: ConfigLimits.bodyBytes)),
             bufferBytes: object.value(
                 "buffer_bytes", .size(in: ConfigLimits.bufferBytes), default: HTTPLimits.defaultBufferBytes))
-    }
-
-    private func http2(_ object: ConfigObject) -> HTTP2Configuration? {
-        HTTP2Configuration(
-            isEnabled: object.value("enabled", .bool, default: true),
-            maxConcurrentStreams: object.value(
-                "max_concurrent_streams", .int(in: ConfigLimits.concurrentStreams),
-                default: HTTP2Configuration.defaultMaxConcurrentStreams),
-            streamWindow: object.value(
-                "stream_window", .size(in: ConfigLimits.http2Window), default: HTTP2Configuration.defaultStreamWindow),
-            connectionWindow: object.value(
-                "connection_window", .size(in: ConfigLimits.http2Window),
-                default: HTTP2Configuration.defaultConnectionWindow))
     }
 
     private func paths(_ object: ConfigObject) -> PathConfiguration {

@@ -104,6 +104,7 @@ extension ConfigurationDecoder {
                 random: object.value("sampling", .percent, default: .all),
                 client: object.value("client_sampling", .percent, default: .all),
                 overall: object.value("overall_sampling", .percent, default: .all)),
+            samplingRules: object.optional("sampling_rules", .placedText("the path of a manifest of sampling rules")),
             propagation: object.value(
                 "propagation", .list(of: .choice(formats), count: 0...formats.count),
                 default: HTTPTracingConfiguration.defaultPropagation),

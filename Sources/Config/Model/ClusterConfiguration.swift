@@ -12,6 +12,8 @@ package struct ClusterConfiguration: Sendable, Equatable {
     package var tls: ClusterTLSConfiguration?
     /// Of requests; a cluster behind `tcp_proxy` has none.
     package var upstreamProtocol: UpstreamProtocol
+    /// Of connections that speak it.
+    package var http2: HTTP2Configuration
     /// Of connections to the endpoints; nil for none.
     package var tcpKeepAlive: TCPKeepAliveConfiguration?
     /// nil for none: all endpoints count as healthy.
@@ -32,6 +34,7 @@ package struct ClusterConfiguration: Sendable, Equatable {
         pool: PoolConfiguration = PoolConfiguration(),
         tls: ClusterTLSConfiguration? = nil,
         upstreamProtocol: UpstreamProtocol = .http1,
+        http2: HTTP2Configuration = HTTP2Configuration(),
         tcpKeepAlive: TCPKeepAliveConfiguration? = nil,
         healthCheck: HealthCheckConfiguration? = nil,
         outlierDetection: OutlierDetectionConfiguration? = nil,
@@ -45,6 +48,7 @@ package struct ClusterConfiguration: Sendable, Equatable {
         self.pool = pool
         self.tls = tls
         self.upstreamProtocol = upstreamProtocol
+        self.http2 = http2
         self.tcpKeepAlive = tcpKeepAlive
         self.healthCheck = healthCheck
         self.outlierDetection = outlierDetection

@@ -41,6 +41,9 @@ package enum ConfigLimits {
     package static let concurrentStreams = 1...10_000
     /// RFC 9113 §6.9.1: 2^31-1 at most; below 64 KiB a connection may stand still.
     package static let http2Window = ByteSize.kibibytes(64) ... .mebibytes(1024)
+    package static let http2WindowGrowth = ByteSize(bytes: 0) ... .mebibytes(1024)
+    package static let http2PingInterval = TimeSpan.seconds(1) ... .hours(24)
+    package static let http2PingTimeout = TimeSpan.milliseconds(100) ... .hours(1)
     package static let trustedHops = 0...16
     package static let requestsPerConnection = 1...10_000_000
     package static let connectionDuration = TimeSpan.milliseconds(1) ... .days(30)
@@ -64,6 +67,8 @@ package enum ConfigLimits {
     package static let traceTagNameBytesMax = 64
     package static let serviceNameBytesMax = 128
     package static let tracePathTagLength = 1...1024
+    package static let traceSamplingRules = 1000
+    package static let traceFixedTarget = 0...1_000_000
     package static let lateTracesPerSecond = 0...10_000
 
     package static let hosts = 1...10_000

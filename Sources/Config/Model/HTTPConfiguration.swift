@@ -21,7 +21,8 @@ package struct HTTPConfiguration: Sendable, Equatable {
     /// After which a connection ends with its next request; nil for no limit.
     package var maxConnectionDuration: TimeSpan?
     package var limits: HTTPLimits
-    package var http2: HTTP2Configuration
+    /// Of clients that speak HTTP/2, by prior knowledge or by choosing h2 in TLS; nil where they may not.
+    package var http2: HTTP2Configuration?
     package var paths: PathConfiguration
     package var requestID: RequestIDConfiguration
     /// Peers that are part of the same system, whose `x-envoy-*` fields are taken at their word.
@@ -54,7 +55,7 @@ package struct HTTPConfiguration: Sendable, Equatable {
         maxRequestsPerConnection: Int? = nil,
         maxConnectionDuration: TimeSpan? = nil,
         limits: HTTPLimits = HTTPLimits(),
-        http2: HTTP2Configuration = HTTP2Configuration(),
+        http2: HTTP2Configuration? = HTTP2Configuration(),
         paths: PathConfiguration = PathConfiguration(),
         requestID: RequestIDConfiguration = RequestIDConfiguration(),
         internalAddresses: [CIDR] = [],

@@ -128,6 +128,8 @@ package struct HTTPTracingConfiguration: Sendable, Equatable {
     /// nil for all there are.
     package var exporters: [PlacedText]?
     package var sampling: TraceSampling
+    /// The path of a manifest that decides in the place of `sampling.random`; nil for none.
+    package var samplingRules: PlacedText?
     /// Read in this order, until one is there; all of them are written.
     package var propagation: [TraceFormat]
     /// Each try of an endpoint is a span of its own.
@@ -143,6 +145,7 @@ package struct HTTPTracingConfiguration: Sendable, Equatable {
 
     package init(
         exporters: [PlacedText]? = nil, sampling: TraceSampling = TraceSampling(),
+        samplingRules: PlacedText? = nil,
         propagation: [TraceFormat] = HTTPTracingConfiguration.defaultPropagation, upstreamSpans: Bool = false,
         operation: PlacedText? = nil, tags: [TraceTagConfiguration] = [],
         maxPathTagLength: Int = HTTPTracingConfiguration.defaultMaxPathTagLength,
@@ -150,6 +153,7 @@ package struct HTTPTracingConfiguration: Sendable, Equatable {
     ) {
         self.exporters = exporters
         self.sampling = sampling
+        self.samplingRules = samplingRules
         self.propagation = propagation
         self.upstreamSpans = upstreamSpans
         self.operation = operation

@@ -20,6 +20,8 @@ public enum CloseReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case idleTimeout
     /// The peer vanished: the kernel gave up retransmitting.
     case transportTimeout
+    /// The peer did not answer a PING of HTTP/2 in time.
+    case pingTimeout
     /// The socket failed in some other way.
     case transportError
     /// The cluster has no endpoint that takes the connection, or is at its connection limit.
@@ -79,6 +81,7 @@ public enum CloseReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .connectFailed: "connect_failed"
         case .idleTimeout: "idle_timeout"
         case .transportTimeout: "transport_timeout"
+        case .pingTimeout: "ping_timeout"
         case .transportError: "transport_error"
         case .noUpstream: "no_upstream"
         case .denied: "denied"

@@ -1,3 +1,4 @@
+internal import CIOUring
 internal import Glibc
 
 /// Whose work a worker's CPU time is.

@@ -33,7 +33,8 @@ extension HTTP2ServerCodec {
         case .malformed(let stream, let error): refuse(stream, error)
         case .closed(let stream, let code): closed(stream, code)
         case .drained(let stream): entries[Int(stream.slot)]?.stream?.clientBlocked(false)
-        case .pong: finishDrain()
+        case .pong(.roundTrip): finishDrain()
+        case .pong: break
         case .goAway, .settings: break
         }
     }
@@ -53,9 +54,18 @@ extension HTTP2ServerCodec {
         case .failure(let error): refuse(stream, error)
         case .success(let bytes):
             exchange.keepHead(bytes)
-            entries[slot]?.isConnect = exchange.request.method == .connect
-            exchange.headArrived(isComplete: endsStream)
+            entries[slot]?.isConnect = exchange.request.method == .connect || exchange.request.offersUpgrade
+            if exchange.request.isExtendedConnect { addWebSocketKey(&exchange.request, newest) }
+            // What follows an extended CONNECT is no body but the other protocol, as behind an `Upgrade`.
+            exchange.headArrived(isComplete: endsStream || exchange.request.isExtendedConnect)
         }
+    }
+
+    /// An endpoint that speaks HTTP/1.1 wants one (RFC 6455 §4.2.1); clients of HTTP/2 send none (RFC 8441 §5).
+    private func addWebSocketKey(_ head: inout RequestHead, _ chain: HTTPChain) {
+        guard head.headers[.upgrade]?.equalsIgnoringCase("websocket") ?? false else { return }
+        let key = WebSocketHandshake.makeKey((chain.nextRandom(), chain.nextRandom()))
+        ByteSlice.withBytes(of: key) { _ = head.headers.set(.secWebsocketKey, $0) }
     }
 
     private func takeTrailers(_ stream: HTTP2Stream) {
@@ -75,7 +85,9 @@ extension HTTP2ServerCodec {
 
     private func requestEnded(_ stream: HTTP2Stream) {
         let slot = Int(stream.slot)
-        guard let exchange = entries[slot]?.stream, !exchange.requestEnded else { return }
+        guard let entry = entries[slot], let exchange = entry.stream, entry.isConnect || !exchange.requestEnded else {
+            return
+        }
         if holdsNothing(slot), entries[slot]?.heldTrailers == nil, wantsBody(exchange, slot) {
             endRequest(exchange, slot)
         } else {

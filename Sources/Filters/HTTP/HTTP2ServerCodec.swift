@@ -24,6 +24,7 @@ final class HTTP2ServerCodec: ServerCodec {
         var isBodyBlocked = false
         /// A response with a body was begun.
         var sendsBody = false
+        /// The request asks for a tunnel.
         var isConnect = false
         var isTunnel = false
         var idleTimeoutNs: UInt64 = 0
@@ -50,6 +51,7 @@ final class HTTP2ServerCodec: ServerCodec {
     private var idleTimer = TaskTimer.none
     private var sweepTimer = TaskTimer.none
     private var goAwayTimer = TaskTimer.none
+    private var keepAlive: HTTP2KeepAlive?
 
     /// Nil without memory.
     init?(_ manager: HTTPConnectionManager, _ chain: HTTPChain) {
@@ -59,6 +61,7 @@ final class HTTP2ServerCodec: ServerCodec {
         super.init(manager)
         chain.counters.add(to: HTTPStat.http2Connections)
         connection.setIdleTimeout(ns: 0)
+        keepAlive = chain.settings.http2KeepAlive.map { HTTP2KeepAlive($0, session, on: connection) }
         startIdleTimer()
         connection.requestFlush()
     }
@@ -67,6 +70,7 @@ final class HTTP2ServerCodec: ServerCodec {
 
     override func onData(_ data: consuming Lease) {
         guard phase != .closing else { return worker.discard(data) }
+        keepAlive?.received()
         // The bytes stay where they are as long as the lease is held, which is to the end of this.
         let bytes = data.withBytes { span in ByteSlice.withBytes(of: span) { $0 } }
         var offset = 0
@@ -167,7 +171,7 @@ final class HTTP2ServerCodec: ServerCodec {
         guard phase == .serving else { return }
         phase = .announced
         session.announceGoAway()
-        session.ping()
+        session.ping(.roundTrip)
         goAwayTimer = worker.schedule(timers, tag: HTTP2ServerTimers.goAway, afterNs: Self.goAwayNs)
         connection.requestFlush()
     }
@@ -188,6 +192,7 @@ final class HTTP2ServerCodec: ServerCodec {
         cancelIdleTimer()
         worker.cancel(sweepTimer)
         worker.cancel(goAwayTimer)
+        keepAlive?.stop()
         for slot in entries.indices {
             guard let stream = entries[slot]?.stream else { continue }
             entries[slot]?.stream = nil
@@ -263,7 +268,12 @@ final class HTTP2ServerCodec: ServerCodec {
             guard let entry = entries[slot], entry.idleTimeoutNs > 0,
                 worker.nowNs - max(entry.lastActiveNs, transport.lastSentNs(slot)) >= entry.idleTimeoutNs
             else { continue }
-            if let exchange = entry.stream, exchange.idleTimedOut() { continue }
+            if let exchange = entry.stream {
+                if exchange.idleTimedOut() { continue }
+            } else {
+                // Its response is complete, but the client leaves it unread.
+                entry.chain.counters.add(to: HTTPStat.streamIdleTimeouts)
+            }
             session.reset(HTTP2Stream(slot: UInt32(slot)), .cancel)
             if let exchange = entries[slot]?.stream { end(exchange, at: slot, .streamIdleTimeout) }
         }
@@ -295,6 +305,11 @@ final class HTTP2ServerCodec: ServerCodec {
     override func sendHead(_ head: inout ResponseHead, of stream: HTTPStream) {
         guard let place = place(of: stream) else { return }
         let hasBody = head.switchesProtocol || self.hasBody(head, of: stream)
+        if head.switchesProtocol, stream.request.isExtendedConnect {
+            // RFC 8441 §5: the stream is the tunnel, and no key has to be answered.
+            head.status = .ok
+            head.headers.remove(.secWebsocketAccept)
+        }
         entries[Int(place.slot)]?.sendsBody = hasBody
         session.sendResponse(place, head, hasBody: hasBody)
         connection.requestFlush()
@@ -335,7 +350,7 @@ final class HTTP2ServerCodec: ServerCodec {
     override func abort(_ stream: HTTPStream) {
         guard let place = place(of: stream) else { return }
         let isTimeout = stream.flag == .streamIdleTimeout || stream.flag == .upstreamRequestTimeout
-        session.reset(place, isTimeout ? .cancel : .internalError)
+        session.reset(place, isTimeout ? .cancel : HTTP2ErrorCode(stream.route.breakCause))
         transport.drop(place)
         entries[Int(place.slot)]?.stream = nil
         connection.requestFlush()

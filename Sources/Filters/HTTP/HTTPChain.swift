@@ -116,6 +116,8 @@ package final class HTTPChainSettings: Sendable {
     /// Whether clients may speak HTTP/2.
     package let acceptsHTTP2: Bool
     package let http2: HTTP2Settings
+    /// nil where clients are not asked whether they are there.
+    let http2KeepAlive: HTTP2KeepAlive.Settings?
     /// What filters may hold back of each direction of a stream.
     package let bufferBytesMax: Int
     /// nil leaves paths as they are.
@@ -140,11 +142,12 @@ package final class HTTPChainSettings: Sendable {
         requestsPerConnectionMax = configuration.maxRequestsPerConnection.map(UInt64.init)
         connectionDurationNs = configuration.maxConnectionDuration?.nanoseconds ?? 0
         bufferBytesMax = configuration.limits.bufferBytes.bytes
-        acceptsHTTP2 = configuration.http2.isEnabled
-        http2 = HTTP2Settings(
-            limits: limits, concurrentStreamsMax: UInt32(configuration.http2.maxConcurrentStreams),
-            streamWindowBytes: Int32(configuration.http2.streamWindow.bytes),
-            connectionWindowBytes: Int32(configuration.http2.connectionWindow.bytes))
+        acceptsHTTP2 = configuration.http2 != nil
+        let http2Configuration = configuration.http2 ?? HTTP2Configuration()
+        var http2 = HTTP2Settings(http2Configuration, limits: limits)
+        http2.allowsExtendedConnect = true
+        self.http2 = http2
+        http2KeepAlive = HTTP2KeepAlive.Settings(http2Configuration)
         let paths = configuration.paths
         let slashes: PathNormalizer.EscapedSlashes =
             switch paths.escapedSlashes {

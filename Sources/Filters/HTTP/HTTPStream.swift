@@ -446,6 +446,7 @@ public final class HTTPStream: UpstreamRequest {
     // MARK: From upstream
 
     public override func onStarted(_ upstream: UpstreamConnection) { router.started(self, upstream) }
+    public override var offersUpgrade: Bool { routing.value.offersTunnel && request.method != .connect }
     public override func onReady(_ upstream: UpstreamConnection) {
         worker.charge(routing.value.routeCell)
         router.ready(self, upstream)

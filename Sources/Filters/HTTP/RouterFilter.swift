@@ -108,6 +108,12 @@ package final class RouterFilter {
             // An upgrade that is not allowed is ignored, as RFC 9110 §7.8 lets a server do.
             stream.route.offersTunnel = allowsUpgrade(stream, route)
         }
+        if stream.request.isExtendedConnect, !stream.route.offersTunnel {
+            stream.respond(.forbidden, flag: .none, text: "this protocol is not allowed here\n")
+            return
+        }
+        // The request of a tunnel never ends, but its answer is waited for like any other.
+        if stream.route.offersTunnel { startRouteTimer(stream) }
         if stream.request.authority.isEmpty, let local = stream.connection?.localAddress {
             // RFC 9112 §3.2: what leaves as HTTP/1.1 has a host; HTTP/1.0 clients need not name one.
             let name = local.isUnix ? "localhost" : local.description
@@ -322,6 +328,11 @@ package final class RouterFilter {
             return
         }
         cancelTryTimer(stream)
+        guard isAnswer(head, to: stream.request) else {
+            unsafe stream.route.upstream?.cancel(stream)
+            reset(stream, .protocolError)
+            return
+        }
         count(stream, head.status)
         note(stream, isFailure: head.status.codeClass >= 5)
         if let tracing = stream.tracing, let trace = stream.trace { tracing.upstreamResponse(stream, trace, head) }
@@ -347,6 +358,16 @@ package final class RouterFilter {
             cancelRouteTimer(stream)
         }
         stream.responseHead(&head)
+    }
+
+    /// To a client that has asked by extended CONNECT, any 2xx says that the tunnel is there (RFC 8441 §4). So one of an
+    /// endpoint that has ignored the upgrade must not get there; nor the handshake of a WebSocket, whose keys are between
+    /// us and the endpoint, with the wrong key.
+    private func isAnswer(_ head: borrowing ResponseHead, to request: borrowing RequestHead) -> Bool {
+        guard request.isExtendedConnect else { return true }
+        guard head.switchesProtocol else { return head.status.codeClass != 2 }
+        guard let key = request.headers[.secWebsocketKey] else { return true }
+        return WebSocketHandshake.isAccepted(head.headers, key: key)
     }
 
     /// Trailers from the endpoint, on their way.
@@ -383,6 +404,7 @@ package final class RouterFilter {
             return
         }
         if stream.hot.value.hasResponse {
+            if case .truncated(let cause) = reason { stream.route.breakCause = cause }
             stream.respond(.badGateway, flag: .upstreamConnectionTermination, text: "the upstream's answer broke off\n")
             return
         }
@@ -616,6 +638,8 @@ struct RouterState {
     var hasDeadline = false
     var routeTimer = TaskTimer.none
     var tryTimer = TaskTimer.none
+    /// Why a response that had begun breaks off, as the client is told.
+    var breakCause = StreamReset.truncated
     var backOffTimer = TaskTimer.none
 
     mutating func clear() { self = RouterState() }

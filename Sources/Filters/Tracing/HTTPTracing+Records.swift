@@ -112,21 +112,35 @@ extension HTTPTracing {
     }
 
     private func writeHead(_ stream: HTTPStream, to texts: inout SpanTextWriter) {
-        let headers: [(SpanText, HeaderName)] = [
-            (.requestID, .xRequestId), (.clientTraceID, .xClientTraceId), (.userAgent, .userAgent),
-            (.downstreamCluster, .xEnvoyDownstreamServiceCluster), (.scheme, .xForwardedProto),
-        ]
-        for (kind, name) in headers {
+        for (kind, name) in Self.taggedHeaders {
             if let value = stream.request.headers[name] { texts.append(kind, value) }
         }
         texts.append(.method, stream.request.methodText)
         texts.append(.version, ByteSlice(stream.request.version.text))
         texts.append(.host, stream.request.authority)
-        // The client's, where the route has another.
-        if let original = stream.request.headers[.xEnvoyOriginalPath] {
-            texts.append(.path, original, max: plan.configuration.maxPathTagLength)
-        } else {
-            texts.append(.path, stream.request.path, max: plan.configuration.maxPathTagLength)
+        writePath(stream, to: &texts)
+    }
+
+    private static let taggedHeaders: [(SpanText, HeaderName)] = [
+        (.requestID, .xRequestId), (.clientTraceID, .xClientTraceId), (.userAgent, .userAgent),
+        (.downstreamCluster, .xEnvoyDownstreamServiceCluster), (.scheme, .xForwardedProto),
+    ]
+
+    /// With the query, and the client's where the route has another.
+    private func writePath(_ stream: HTTPStream, to texts: inout SpanTextWriter) {
+        let bytesMax = plan.configuration.maxPathTagLength
+        let path = stream.request.headers[.xEnvoyOriginalPath] ?? stream.request.path
+        guard let query = stream.request.query, path.count < bytesMax else {
+            return texts.append(.path, path, max: bytesMax)
+        }
+        unsafe withUnsafeTemporaryAllocation(byteCount: bytesMax, alignment: 1) { buffer in
+            guard let start = buffer.baseAddress else { return }
+            var out = unsafe ByteWriter(start: start, capacity: bytesMax)
+            out.append(path)
+            out.append(UInt8(ascii: "?"))
+            // path.count < bytesMax, so there is room for what comes before.
+            out.append(query.prefix(bytesMax - out.count))
+            texts.append(.path, unsafe ByteSlice(start: start, count: out.count), max: bytesMax)  // written just now
         }
     }
 

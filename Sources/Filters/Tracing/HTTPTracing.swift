@@ -64,7 +64,8 @@ package final class HTTPTracing {
         let caller = plan.caller(of: stream.request.headers)
         let chance = UInt32(random.next() % 1_000_000)
         let question = plan.question(stream.request.headers, caller, origin, chance: chance)
-        let reason = question.answer((own.flatMap { plan.routes[$0]?.rates } ?? plan.rates).current)
+        let sampling = (own.flatMap { plan.routes[$0]?.rates } ?? plan.rates).current
+        let reason = plan.answer(question, sampling, stream.request, nowNs: worker.nowNs)
         trace.value.isDecided = true
         trace.value.reason = reason
         counters.add(to: TracingStat(reason))

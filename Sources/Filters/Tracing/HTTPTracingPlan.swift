@@ -24,6 +24,8 @@ package struct HTTPTracingPlan: Sendable {
     let rates: TraceRates
     /// By the number of the route; shorter where the last ones have nothing different.
     let routes: [Route?]
+    /// nil where chance is the same for all requests.
+    let rules: TraceRules?
     let operation: CommandFormat?
     let tags: [Tag]
     let rings: SpanRings
@@ -58,6 +60,9 @@ package struct HTTPTracingPlan: Sendable {
         }
         while case .some(.none) = routes.last { routes.removeLast() }
         self.routes = routes
+        rules = configuration.samplingRules.flatMap { file in
+            TraceSamplingRules.load(path: file.text, at: file.origin.position, diagnostics).map(TraceRules.init)
+        }
         operation = configuration.operation.flatMap { Self.format($0, diagnostics) }
         tags = configuration.tags.compactMap { tag in
             Self.format(tag.value, diagnostics).map { Tag(name: Array(tag.name.utf8), format: $0) }
@@ -78,7 +83,7 @@ package struct HTTPTracingPlan: Sendable {
 
     /// Spans go to the same exporters, under the same name. Everything else is in the configuration of the listener.
     package func isEquivalent(to other: HTTPTracingPlan) -> Bool {
-        exporters == other.exporters && source == other.source
+        exporters == other.exporters && source == other.source && rules?.source == other.rules?.source
     }
 
     // MARK: Requests
@@ -113,6 +118,20 @@ package struct HTTPTracingPlan: Sendable {
         return question
     }
 
+    /// The answer, where a manifest may have a say.
+    func answer(
+        _ question: TraceQuestion, _ sampling: TraceSampling, _ head: borrowing RequestHead, nowNs: UInt64
+    ) -> TraceReason {
+        guard let rules else { return question.answer(sampling) }
+        // Whoever asks for a trace comes first; chance is what is left.
+        let asked = question.answer(TraceSampling(random: .zero, client: sampling.client, overall: sampling.overall))
+        guard asked == .notTraced, question.caller == .undecided,
+            question.pivot < sampling.overall.partsPerMillion,
+            rules.takes(head, pivot: question.pivot, nowNs: nowNs)
+        else { return asked }
+        return .sampled
+    }
+
     /// Whether a request would be traced and why, in words.
     ///
     /// - Parameters:
@@ -125,8 +144,10 @@ package struct HTTPTracingPlan: Sendable {
         // Only an internal client may force a trace, and nobody knows here who asks.
         question.isForced = false
         if replacesID, question.caller == .undecided, !question.hasClientID {
-            return "\(sampling.random) of such requests, by their ids; \(sampling.overall) at most"
+            let share = rules == nil ? "\(sampling.random) of such requests, by their ids" : "by the sampling rules"
+            return "\(share); \(sampling.overall) at most"
         }
+        if rules != nil, question.caller == .undecided, !question.hasClientID { return "by the sampling rules" }
         let number = "its id has the number \(question.pivot) of 1000000"
         return switch question.answer(sampling) {
         case .notTraced where question.caller == .no: "no, its caller decided against it"

@@ -35,7 +35,7 @@ extension HTTP2FieldBlock {
         if head.method == .connect {
             if fields.hasContentLength { return .bodyInConnect }
             head.bodyLength = .none
-            return nil
+            return pseudoHeaders.contains(.connectProtocol) ? finishUpgrade(&head) : nil
         }
         if fields.hasContentLength {
             if fields.contentLength > limits.bodyBytesMax { return .bodyTooLarge }
@@ -45,6 +45,15 @@ extension HTTP2FieldBlock {
             head.bodyLength = endsStream ? .none : .unknown
         }
         return nil
+    }
+
+    /// RFC 8441 §5: what HTTP/1.1 asks for by GET and `Upgrade` is asked for by CONNECT and `:protocol`. Everything behind
+    /// this sees the first.
+    private func finishUpgrade(_ head: inout RequestHead) -> HTTPMessageError? {
+        head.method = .get
+        head.methodRange = TextRange()
+        head.offersUpgrade = true
+        return head.headers.add(.upgrade, text(connectProtocol)) ? nil : .headersTooLarge
     }
 
     /// `:scheme` and `:path` (RFC 9113 §8.3.1), CONNECT (§8.5) and its extended form (RFC 8441 §4).

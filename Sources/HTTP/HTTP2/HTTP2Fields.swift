@@ -16,12 +16,17 @@ package struct HTTP2Field {
 extension HeaderTable {
     /// Hands over every field that HTTP/2 may carry: none that is about the connection (RFC 9113 §8.2.2), and neither
     /// `Host`, which is `:authority`, nor `Content-Length`, which whoever frames the body writes.
-    package func forEachHTTP2Field(keepingContentLength: Bool = false, _ body: (HTTP2Field) -> Void) {
+    ///
+    /// - Parameter left: another one to leave out
+    package func forEachHTTP2Field(
+        keepingContentLength: Bool = false, leaving left: HeaderName? = nil, _ body: (HTTP2Field) -> Void
+    ) {
         let omitted: Omitted = keepingContentLength ? .hopByHop : .writtenInRequests
         for index in 0..<entryCount {
             let entry = entry(at: index)
             if omitted.contains(entry.knownName) || entry.knownName == HeaderName.host.rawValue { continue }
             if !entry.flags.isDisjoint(with: HeaderEntry.unforwardable) { continue }
+            if let left, entry.knownName == left.rawValue { continue }
             body(
                 HTTP2Field(
                     name(of: entry), value(of: entry), isNeverIndexed: entry.flags.contains(.neverIndexed)))

@@ -39,6 +39,8 @@ public enum StreamReset: Equatable, Sendable {
     case refused
     /// The message is larger than configured.
     case tooLarge
+    /// The peer asks for less (ENHANCE_YOUR_CALM).
+    case overloaded
     /// We failed.
     case internalError
 }

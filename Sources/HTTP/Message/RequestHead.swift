@@ -31,7 +31,8 @@ public struct RequestHead: ~Copyable {
     public package(set) var bodyLength = BodyLength.none
     /// `Expect: 100-continue` of an HTTP/1.1 request: the client waits for a 100 before it sends the body.
     public package(set) var expectsContinue = false
-    /// `Connection: upgrade` together with `Upgrade`, HTTP/1.1 only: the client offers to leave HTTP.
+    /// `Connection: upgrade` together with `Upgrade`: the client offers to leave HTTP. An extended CONNECT of HTTP/2
+    /// (RFC 8441) is kept as the GET with `Upgrade` that means the same.
     public package(set) var offersUpgrade = false
     /// `TE: trailers`: the client will look at trailers (RFC 9110 §10.1.4).
     public package(set) var acceptsTrailers = false
@@ -59,6 +60,9 @@ public struct RequestHead: ~Copyable {
 
     /// What stands behind the `?`, nil without one.
     public var query: ByteSlice? { hasQuery ? text(queryRange) : nil }
+
+    /// The request came as an extended CONNECT (RFC 8441): the client wants the other protocol or nothing.
+    package var isExtendedConnect: Bool { version == .http2 && offersUpgrade }
 
     /// Replaces the path. The bytes are copied; they must be those of a path, as `PathNormalizer` leaves them.
     ///

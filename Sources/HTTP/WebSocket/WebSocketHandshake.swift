@@ -21,6 +21,18 @@ package enum WebSocketHandshake {
         return .accepted(key: acceptKey(for: key))
     }
 
+    /// The client's side: a server that understood the request answers its key (RFC 6455 §4.1).
+    package static func isAccepted(_ headers: borrowing HeaderTable, key: ByteSlice) -> Bool {
+        guard let answer = headers[.secWebsocketAccept] else { return false }
+        return ByteSlice.withBytes(of: acceptKey(for: key)) { $0 == answer }
+    }
+
+    /// A key of the client's: sixteen random bytes in base 64.
+    package static func makeKey(_ random: (UInt64, UInt64)) -> [UInt8] {
+        let words = [random.0, random.1]
+        return base64(words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> (8 * UInt64($0))) } })
+    }
+
     private static func namesWebSocket(_ headers: borrowing HeaderTable) -> Bool {
         var next = headers.firstIndex(of: .upgrade)
         while let index = next {
@@ -41,7 +53,7 @@ package enum WebSocketHandshake {
     }
 
     /// RFC 6455 §4.2.2: base 64 of the SHA-1 of the client's key and a text that only WebSocket servers know.
-    static func acceptKey(for key: ByteSlice) -> [UInt8] {
+    package static func acceptKey(for key: ByteSlice) -> [UInt8] {
         var text: [UInt8] = []
         for index in 0..<key.count { text.append(key[index]) }
         text.append(contentsOf: Array("258EAFA5-E914-47DA-95CA-C5AB0DC85B11".utf8))

@@ -101,7 +101,7 @@ package struct SnapshotCompiler {
                 name: configuration.name, endpoints: endpoints, policy: configuration.loadBalancing,
                 connectTimeoutNs: configuration.connectTimeout.nanoseconds,
                 connectionsMax: configuration.pool.maxConnections.map(UInt64.init), pool: configuration.pool,
-                upstreamProtocol: configuration.upstreamProtocol, tls: tls?.context,
+                upstreamProtocol: configuration.upstreamProtocol, http2: configuration.http2, tls: tls?.context,
                 keepAlive: configuration.tcpKeepAlive.map(TCPKeepAlive.init),
                 healthCheck: configuration.healthCheck.map { HealthCheck($0, cluster: configuration.name) },
                 outlierDetection: configuration.outlierDetection.map(OutlierDetection.init),
@@ -132,7 +132,7 @@ package struct SnapshotCompiler {
                 expected: "\"sni\" or \"verify_san\" in \"tls\"", at: endpoint.origin.position)
             return nil
         }
-        return tls.compile(wanted, speaksHTTP2: configuration.upstreamProtocol == .http2, diagnostics)
+        return tls.compile(wanted, for: configuration.upstreamProtocol, diagnostics)
     }
 
     private func compile(
@@ -306,6 +306,6 @@ extension ProxyConfiguration {
     /// What clients can be told by ALPN; nil where bytes are proxied, whatever they mean.
     fileprivate var httpProtocols: [String]? {
         guard case .http(let http) = self else { return nil }
-        return http.http2.isEnabled ? ["h2", "http/1.1"] : ["http/1.1"]
+        return http.http2 != nil ? ["h2", "http/1.1"] : ["http/1.1"]
     }
 }

@@ -201,6 +201,7 @@ func makePool(of cluster: WorkerCluster, on worker: Worker) -> HTTPConnectionPoo
     return switch cluster.cluster.upstreamProtocol {
     case .http1: HTTP1ConnectionPool(cluster: cluster, settings: settings, worker: worker)
     case .http2: HTTP2ConnectionPool(cluster: cluster, settings: settings, worker: worker)
+    case .negotiated: NegotiatedConnectionPool(cluster: cluster, settings: settings, worker: worker)
     }
 }
 

@@ -103,13 +103,13 @@ struct TLSCompiler: Sendable {
     // MARK: Clusters
 
     func compile(
-        _ configuration: ClusterTLSConfiguration, speaksHTTP2: Bool, _ diagnostics: Diagnostics
+        _ configuration: ClusterTLSConfiguration, for upstreamProtocol: UpstreamProtocol, _ diagnostics: Diagnostics
     ) -> ClusterTLS? {
         var files = TLSFiles()
         var settings = TLSClientContext.Settings()
         settings.rules = TLSRules(configuration.common)
         settings.serverName = configuration.serverName
-        settings.applicationProtocols = configuration.common.alpn ?? (speaksHTTP2 ? ["h2"] : [])
+        settings.applicationProtocols = configuration.common.alpn ?? Self.protocols(upstreamProtocol)
         settings.verifies = configuration.verifies
         settings.subjectNames = configuration.subjectNames
         settings.keyLog = keyLog(configuration.common, diagnostics)
@@ -127,6 +127,14 @@ struct TLSCompiler: Sendable {
         } catch {
             report(error, configuration.common, configuration.certificate, diagnostics)
             return nil
+        }
+    }
+
+    private static func protocols(_ upstreamProtocol: UpstreamProtocol) -> [String] {
+        switch upstreamProtocol {
+        case .http1: []
+        case .http2: ["h2"]
+        case .negotiated: ["h2", "http/1.1"]
         }
     }
 

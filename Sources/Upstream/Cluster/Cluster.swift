@@ -14,6 +14,7 @@ package final class Cluster: Sendable {
     /// nil for bytes as they come.
     package let tls: TLSClientContext?
     package let upstreamProtocol: UpstreamProtocol
+    package let http2: HTTP2Configuration
     /// nil where the kernel asks nobody.
     package let keepAlive: TCPKeepAlive?
     package let healthCheck: HealthCheck?
@@ -29,7 +30,8 @@ package final class Cluster: Sendable {
     package init(
         name: String, endpoints: [Endpoint], policy: LoadBalancingPolicy, connectTimeoutNs: UInt64,
         connectionsMax: UInt64?, pool: PoolConfiguration = PoolConfiguration(),
-        upstreamProtocol: UpstreamProtocol = .http1, tls: TLSClientContext? = nil, keepAlive: TCPKeepAlive? = nil,
+        upstreamProtocol: UpstreamProtocol = .http1, http2: HTTP2Configuration = HTTP2Configuration(),
+        tls: TLSClientContext? = nil, keepAlive: TCPKeepAlive? = nil,
         healthCheck: HealthCheck? = nil, outlierDetection: OutlierDetection? = nil,
         panicThreshold: Percent = ClusterConfiguration.defaultPanicThreshold, replacing previous: Cluster? = nil,
         stats: StatsRegistry.Range
@@ -42,6 +44,7 @@ package final class Cluster: Sendable {
         self.pool = pool
         self.tls = tls
         self.upstreamProtocol = upstreamProtocol
+        self.http2 = http2
         self.keepAlive = keepAlive
         self.healthCheck = healthCheck
         self.outlierDetection = outlierDetection

@@ -26,30 +26,34 @@ package final class HTTP1ConnectionPool: HTTPConnectionPool {
 
     override func tryStart(_ request: UpstreamRequest, excluding tried: TriedEndpoints, fresh: Bool) -> Start {
         guard let endpoint = cluster.pick(avoiding: tried) else { return .refused(.noEndpoint) }
-        if !fresh {
-            while let connection = idle[endpoint].popLast() {
-                idleCount -= 1
-                // One that closes at the end of this turn is still here.
-                guard connection.isOpen else { continue }
-                guard !connection.hasServedEnough else {
-                    connection.retire()
-                    continue
-                }
-                requestStarted(endpoint)
-                connection.begin(request)
-                return .started(connection)
-            }
-        }
+        if !fresh, let connection = takeIdle(endpoint, for: request) { return .started(connection) }
         let connection = HTTP1UpstreamConnection(pool: self, endpoint: endpoint, request: request)
         switch cluster.connect(to: endpoint, on: worker, handler: connection) {
         case .connecting(let socket, _):
             requestStarted(endpoint)
-            connection.started(socket)
+            connection.started(socket, startedNs: worker.nowNs)
             return .started(connection)
         case .refused(.overflow): return .refused(.overflow)
         case .refused(.noEndpoint): return .refused(.noEndpoint)
         case .refused(.exhausted): return .refused(.exhausted)
         }
+    }
+
+    /// Begins `request` on a connection to `endpoint` that nobody uses; nil when there is none.
+    func takeIdle(_ endpoint: Int, for request: UpstreamRequest) -> HTTP1UpstreamConnection? {
+        while let connection = idle[endpoint].popLast() {
+            idleCount -= 1
+            // One that closes at the end of this turn is still here.
+            guard connection.isOpen else { continue }
+            guard !connection.hasServedEnough else {
+                connection.retire()
+                continue
+            }
+            requestStarted(endpoint)
+            connection.begin(request)
+            return connection
+        }
+        return nil
     }
 
     package override func close() {

@@ -59,9 +59,10 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
         hot.destroy()
     }
 
-    func started(_ connection: Connection) {
+    /// - Parameter startedNs: when the connection was begun
+    func started(_ connection: Connection, startedNs: UInt64) {
         hot.value.connection = connection
-        hot.value.startedNs = connection.worker.nowNs
+        hot.value.startedNs = startedNs
     }
 
     var hasServedEnough: Bool {
@@ -393,7 +394,7 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
             case .connecting: .connectFailed(reason)
             case .head where !hot.value.responseStarted: .closedBeforeResponse(wasReused: wasReused)
             case .tunnel: .tunnelClosed(reason)
-            default: .truncated
+            default: .truncated(.truncated)
             }
         hot.value.phase = .closed
         hot.value.connection = nil

@@ -53,6 +53,8 @@ package class HTTPConnectionPool: TimerTask {
     /// Requests that wait for a connection. First in, first out.
     private final var pending: [UpstreamRequest] = []
     private final var isWatching = false
+    /// Whose requests this pool serves, when it is one of two that share them. It keeps this one.
+    private unowned(unsafe) final var owner: HTTPConnectionPool?
     /// How long a request may wait for a place that another worker gives up.
     private static let watchNs: UInt64 = 10_000_000
 
@@ -132,10 +134,15 @@ package class HTTPConnectionPool: TimerTask {
 
     // MARK: For subclasses and their connections
 
-    final var hasPending: Bool { !pending.isEmpty }
+    /// From now on the requests that wait at `owner` are those that this pool's connections are for.
+    final func serve(_ owner: HTTPConnectionPool) { unsafe self.owner = owner }
+
+    final var pendingCount: Int { unsafe owner?.pendingCount ?? pending.count }
+    final var hasPending: Bool { pendingCount > 0 }
 
     /// The request that has waited longest, which waits no more.
     final func nextPending() -> UpstreamRequest? {
+        if let owner = unsafe owner { return owner.nextPending() }
         guard !pending.isEmpty else { return nil }
         cluster.counters.subtract(from: ClusterStat.pendingRequests)
         return pending.removeFirst()
@@ -143,6 +150,7 @@ package class HTTPConnectionPool: TimerTask {
 
     /// There may be room: starts what waits, as far as it goes.
     final func startPending() {
+        if let owner = unsafe owner { return owner.startPending() }
         while let next = pending.first {
             switch tryStart(next, excluding: TriedEndpoints(), fresh: false) {
             case .started(let connection):
@@ -158,6 +166,7 @@ package class HTTPConnectionPool: TimerTask {
 
     /// Looks for room, or for those who need it, before long.
     final func watch() {
+        if let owner = unsafe owner { return owner.watch() }
         guard !isWatching else { return }
         isWatching = true
         _ = worker.schedule(self, afterNs: Self.watchNs)

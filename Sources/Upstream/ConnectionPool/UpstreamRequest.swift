@@ -10,6 +10,10 @@ open class UpstreamRequest: TimerTask {
     /// What the connection keeps with the request to find its own state of it: a number that means nothing to others.
     package final var connectionSlot: UInt32 = 0
 
+    /// The endpoint is asked to leave HTTP for another protocol (RFC 9110 §7.8). A version that has to know first whether
+    /// the endpoint can do that keeps the request until then.
+    open var offersUpgrade: Bool { false }
+
     /// A request that had to wait has got a connection, which may still be connecting.
     open func onStarted(_ upstream: UpstreamConnection) {}
     /// The connection is there: write the head, and then the body as it comes.
@@ -40,8 +44,8 @@ public enum UpstreamReset: Equatable, Sendable {
     /// The endpoint has not begun to process the request, and says so (RFC 9113 §8.7): it can be sent again whatever
     /// it asks for.
     case refused
-    /// The endpoint closed or reset the connection in the middle of a response.
-    case truncated
+    /// The endpoint ended the response before its end, and why: `.truncated` where it just closed the connection.
+    case truncated(StreamReset)
     /// The endpoint did not speak HTTP.
     case protocolError
     /// A connection that has left HTTP ended.

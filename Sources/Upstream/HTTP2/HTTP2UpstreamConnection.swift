@@ -17,6 +17,8 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         var responseStarted = false
         var responseEnded = false
         var isTunnel = false
+        /// The other protocol was asked for by extended CONNECT, for one who knows of `Upgrade` only.
+        var upgrade: HTTP2Upgrade?
         /// Whoever gets the response does not take it: its window stays as it is.
         var isPaused = false
         /// Received and not yet given back to the window.
@@ -39,6 +41,9 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
     private var responseHead: ResponseHead
     private var trailers = HeaderTable(capacity: 16)
     private var startedNs: UInt64 = 0
+    /// The endpoint has said what it can do.
+    private var knowsSettings = false
+    private var keepAlive: HTTP2KeepAlive?
 
     /// Nil without memory.
     init?(pool: HTTP2ConnectionPool, endpoint: Int) {
@@ -49,15 +54,16 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         super.init(endpoint: endpoint)
     }
 
-    func connecting(_ connection: Connection) {
+    /// - Parameter startedNs: when the connection was begun
+    func connecting(_ connection: Connection, startedNs: UInt64) {
         self.connection = connection
-        startedNs = connection.worker.nowNs
+        self.startedNs = startedNs
     }
 
     /// Another request may be started.
     var hasRoom: Bool {
         guard let connection, connection.isOpen, !isLeaving else { return false }
-        guard requestCount < min(HTTP2ConnectionPool.streamsPerConnectionMax, session.peerStreamsMax) else {
+        guard requestCount < min(pool.streamsPerConnectionMax, session.peerStreamsMax) else {
             return false
         }
         return !isConnected || session.takesRequests
@@ -70,7 +76,16 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         requestCount += 1
         requestsStarted += 1
         if pool.hasServedEnough(requests: UInt64(requestsStarted), sinceNs: startedNs) { leave() }
-        if isConnected { begin(request) } else { waiting.append(request) }
+        if mayBegin(request) { begin(request) } else { waiting.append(request) }
+    }
+
+    /// Whether the endpoint takes an extended CONNECT is in its SETTINGS (RFC 8441 §3).
+    private func mayBegin(_ request: UpstreamRequest) -> Bool {
+        isConnected && (knowsSettings || !request.offersUpgrade)
+    }
+
+    private func beginWaiting() {
+        while let index = waiting.firstIndex(where: mayBegin) { begin(waiting.remove(at: index)) }
     }
 
     private func begin(_ request: UpstreamRequest) {
@@ -90,17 +105,22 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         _ head: borrowing RequestHead, of request: UpstreamRequest, isComplete: Bool, offersUpgrade: Bool
     ) {
         guard let connection, connection.isOpen else { return }
-        let isTunnel = head.method == .connect
+        // An endpoint that does not know how is asked without the upgrade, which any server may ignore.
+        let upgrade = offersUpgrade && session.peerAllowsExtendedConnect ? HTTP2Upgrade(head) : nil
+        let isTunnel = head.method == .connect || upgrade != nil
         let hasBody = !isComplete || isTunnel
         let scheme: RequestHead.Scheme = connection.isSecure ? .https : .http
-        guard let stream = session.sendRequest(head, scheme: scheme, hasBody: hasBody) else {
+        let stream = session.sendRequest(
+            head, scheme: scheme, connectProtocol: upgrade == nil ? nil : head.headers[.upgrade], hasBody: hasBody)
+        guard let stream else {
             // No stream can be opened: the request is told by `onClose`.
             waiting.append(request)
             return connection.close(.localClose)
         }
         let slot = Int(stream.slot)
         while entries.count <= slot { entries.append(nil) }
-        entries[slot] = Entry(request: request, method: head.method, requestEnded: !hasBody)
+        let method = isTunnel ? HTTPMethod.connect : head.method
+        entries[slot] = Entry(request: request, method: method, requestEnded: !hasBody, upgrade: upgrade)
         request.connectionSlot = stream.slot
         connection.requestFlush()
     }
@@ -216,13 +236,13 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         isConnected = true
         connection.startReading()
         connection.requestFlush()
-        let requests = waiting
-        waiting = []
-        guard !requests.isEmpty else { return connection.setIdleTimeout(ns: pool.idleTimeoutNs) }
-        for request in requests { begin(request) }
+        keepAlive = pool.keepAlive.map { HTTP2KeepAlive($0, session, on: connection) }
+        guard !waiting.isEmpty else { return connection.setIdleTimeout(ns: pool.idleTimeoutNs) }
+        beginWaiting()
     }
 
     override func onData(_ data: consuming Lease, on connection: Connection) {
+        keepAlive?.received()
         // The bytes stay where they are as long as the lease is held, which is to the end of this.
         let bytes = data.withBytes { span in ByteSlice.withBytes(of: span) { $0 } }
         var offset = 0
@@ -280,7 +300,10 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         case .closed(let stream, let code): closed(stream, code)
         case .drained(let stream): entries[Int(stream.slot)]?.request?.onUpstreamBlocked(false)
         case .goAway: leave()
-        case .settings: pool.hasRoom()
+        case .settings:
+            knowsSettings = true
+            beginWaiting()
+            pool.hasRoom()
         case .pong: break
         }
     }
@@ -293,7 +316,10 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         switch session.finishResponse(stream, answering: entry.method, into: &responseHead) {
         case .failure: refuse(stream)
         case .success:
-            if responseHead.switchesProtocol { entries[slot]?.isTunnel = true }
+            if responseHead.switchesProtocol {
+                entries[slot]?.isTunnel = true
+                entry.upgrade?.translate(&responseHead)
+            }
             request.onResponseHead(&responseHead)
         }
     }
@@ -353,7 +379,8 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         if entry.isTunnel { return .tunnelClosed(entry.responseEnded && code == .noError ? .finished : .remoteReset) }
         // RFC 9113 §8.7: nothing of it was processed.
         if code == .refusedStream, !entry.responseStarted { return .refused }
-        return entry.responseStarted ? .truncated : .closedBeforeResponse(wasReused: false)
+        return entry.responseStarted
+            ? .truncated(StreamReset(passingOn: code)) : .closedBeforeResponse(wasReused: false)
     }
 
     override func onEnd(_ connection: Connection) { connection.close(.remoteReset) }
@@ -369,6 +396,7 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
 
     override func onClose(_ connection: Connection, _ reason: CloseReason) {
         self.connection = nil
+        keepAlive?.stop()
         let wasReused = requestsStarted > 1
         var lost: [(request: UpstreamRequest, reset: UpstreamReset)] = waiting.map {
             ($0, isConnected ? .closedBeforeResponse(wasReused: wasReused) : .connectFailed(reason))
@@ -378,7 +406,7 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
             let reset: UpstreamReset =
                 entry.isTunnel
                 ? .tunnelClosed(reason)
-                : entry.responseStarted ? .truncated : .closedBeforeResponse(wasReused: wasReused)
+                : entry.responseStarted ? .truncated(.truncated) : .closedBeforeResponse(wasReused: wasReused)
             lost.append((request, reset))
         }
         waiting = []

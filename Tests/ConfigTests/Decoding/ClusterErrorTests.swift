@@ -66,7 +66,7 @@ private let addressForms = "IP:PORT, [IPv6]:PORT, localhost:PORT or unix:PATH"
         (
             "endpoints: [\"10.0.0.1:1\"]\nhealth_checks: {}\npanic_threshold: 0",
             [
-                "4:5: unknown key \"health_checks\" in cluster; expected one of name, endpoints, load_balancing, connect_timeout, pool, tls, protocol, tcp_keepalive, health_check, outlier_detection, panic_threshold (did you mean \"health_check\"?)",
+                "4:5: unknown key \"health_checks\" in cluster; expected one of name, endpoints, load_balancing, connect_timeout, pool, tls, protocol, http2, tcp_keepalive, health_check, outlier_detection, panic_threshold (did you mean \"health_check\"?)",
                 "5:22: \"panic_threshold\" is \"0\", a number without %; expected a share from 0% to 100%, such as 1% or 0.5%",
             ]
         ),
@@ -105,6 +105,18 @@ private let addressForms = "IP:PORT, [IPv6]:PORT, localhost:PORT or unix:PATH"
                 "4:85: both \"http\" and \"tcp\" in health_check; expected one of them",
                 "4:98: \"send\" is \"hex:0\", which has something else than pairs of hexadecimal digits; expected text of 1 to 1024 bytes, or bytes such as hex:0d0a",
                 "4:115: \"expect\" is \"\"; expected text of 1 to 1024 bytes, or bytes such as hex:0d0a",
+            ]
+        ),
+        (
+            """
+            endpoints: ["10.0.0.1:1"]
+            protocol: auto
+            http2: { max_concurrent_streams: 0, ping_interval: 1ms }
+            """,
+            [
+                "4:15: without \"tls\" there is no handshake in which a protocol could be chosen; expected http1 or http2",
+                "5:38: \"max_concurrent_streams\" is \"0\"; expected a whole number from 1 to 10000",
+                "5:56: \"ping_interval\" is \"1ms\", which is out of range; expected 0 for off, or a duration from 1s to 1d, such as 250ms, 5s or 1m",
             ]
         ),
     ] as [(String, [String])])

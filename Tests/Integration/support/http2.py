@@ -15,7 +15,8 @@ POST = [(":method", "POST"), (":scheme", "http"), (":path", "/"), (":authority",
 class Connection:
     """One side of a connection on a socket. Frames that come are kept in `frames`, heads of streams in `heads`."""
 
-    def __init__(self, sock: socket.socket, is_client: bool = True, settings: dict | None = None):
+    def __init__(self, sock: socket.socket, is_client: bool = True, settings: dict | None = None,
+                 sends_settings: bool = True):
         self.sock = sock
         self.encoder = Encoder()
         self.decoder = Decoder()
@@ -23,14 +24,15 @@ class Connection:
         self.heads: dict[int, list[list[tuple[str, str]]]] = {}
         self.data: dict[int, bytes] = {}
         self._buffer = b""
-        self._acknowledges = True
+        self.acknowledges = True
         if is_client:
             sock.sendall(PREFACE)
         else:
             while len(self._buffer) < len(PREFACE) and (more := sock.recv(65536)):
                 self._buffer += more
             self._buffer = self._buffer[len(PREFACE):]
-        self.send(SettingsFrame(0, settings=settings or {}))
+        if sends_settings:
+            self.send(SettingsFrame(0, settings=settings or {}))
 
     # Sending.
 
@@ -78,7 +80,7 @@ class Connection:
             self.heads.setdefault(frame.stream_id, []).append(self.decoder.decode(frame.data))
         elif isinstance(frame, DataFrame):
             self.data[frame.stream_id] = self.data.get(frame.stream_id, b"") + frame.data
-        elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags and self._acknowledges:
+        elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags and self.acknowledges:
             self.send(SettingsFrame(0, flags=["ACK"]))
         return frame
 
