@@ -327,7 +327,7 @@ public final class HTTPStream: UpstreamRequest {
     func startBodyClock() {
         let limit = settings.requestBodyLimit
         // Calls of gRPC may stream for hours with little to say: they have deadlines of their own. So do tunnels.
-        guard limit.timeoutNs > 0, request.method != .connect, !GRPC.isRequest(request),
+        guard limit.timeoutNs > 0, request.method != .connect, !request.isExtendedConnect, !GRPC.isRequest(request),
             let codec, !codec.hasWholeBody(of: self)
         else { return }
         hot.value.bodyClock.start(limit)
