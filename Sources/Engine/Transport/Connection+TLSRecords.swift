@@ -39,7 +39,7 @@ extension Connection {
         unsafe session.pointee.io.in_left = count
         var outcome = Unsealed.more
         var block: Lease?
-        if unsafe rw_tls_is_mid_record(&session.pointee.io) != 0, unsafe session.pointee.io.read.body_left <= count {
+        if unsafe rw_tls_is_mid_record(&session.pointee.io) != 0, unsafe session.pointee.io.body_left <= count {
             let made = worker.core.value.buffers.allocateRecord()
             let length = unsafe read(session, into: made.start, room: TLSMemory.recordBytesMax, &outcome)
             if length > 0 {
