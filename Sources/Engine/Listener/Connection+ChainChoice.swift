@@ -45,7 +45,7 @@ extension Connection {
     private func pollForFirstBytes() {
         state.flags.insert(.pollingReadable)
         state.inFlight += 1
-        worker.io { $0.poll(state.socket, writable: false, id(.readable)) }
+        worker.io { $0.poll(state.socket, writable: false, multishot: true, id(.readable)) }
     }
 
     /// The poll of a connection that is `.choosing` has answered, and for the last time unless it is still
