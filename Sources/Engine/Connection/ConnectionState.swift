@@ -96,7 +96,7 @@ package struct ConnectionState: BitwiseCopyable {
         /// The handler wants to be asked for what is to be sent (`onFlush`).
         package static let flushWanted = Flags(rawValue: 1 << 30)
         /// A transfer to `peer` is prepared or under way; see `Transfer`.
-        package static let transferring = Flags(rawValue: 1 << 27)
+        package static let transferring = Flags(rawValue: 1 << 31)
         /// Bytes of a transfer had to wait for the destination since the handler asked last.
         package static let transferHeldUp = Flags(rawValue: 1 << 29)
         /// The next message is likely to have a body that is transferred: no more than its head is received.
