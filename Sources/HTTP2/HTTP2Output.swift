@@ -8,8 +8,8 @@ package enum HTTP2Piece: Equatable, Sendable {
     case body(HTTP2Stream, Int)
 }
 
-/// What a session has written: frames, with the places where bodies go between them. Kept and used again, by all
-/// sessions of a worker in turn.
+/// What a session has written: frames, with the places where bodies go between them; and where it lists the fields of a
+/// block. Kept and used again, by all sessions of a worker in turn, so that none has memory for it of its own.
 @safe
 package final class HTTP2Output {
     package private(set) var pieces: [HTTP2Piece] = []
@@ -19,9 +19,20 @@ package final class HTTP2Output {
     /// Bytes of bodies between the frames.
     private(set) var bodyBytes = 0
 
-    package init() { unsafe start = .allocate(byteCount: 16_384, alignment: 16) }
+    /// The fields of the block that is about to be submitted, whichever session's it is.
+    let list: UnsafeMutablePointer<HTTP2FieldList>
 
-    deinit { unsafe start.deallocate() }
+    package init() {
+        unsafe start = .allocate(byteCount: 16_384, alignment: 16)
+        unsafe list = .allocate(capacity: 1)
+        unsafe list.initialize(to: HTTP2FieldList())
+    }
+
+    deinit {
+        unsafe start.deallocate()
+        unsafe list.deinitialize(count: 1)
+        unsafe list.deallocate()
+    }
 
     package var isEmpty: Bool { pieces.isEmpty }
 

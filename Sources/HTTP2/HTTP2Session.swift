@@ -19,9 +19,12 @@ package final class HTTP2Session {
     private let core: UnsafeMutablePointer<HTTP2SessionCore>
 
     /// Our SETTINGS wait to be written from the beginning. Nil without memory.
-    package init?(server isServer: Bool, settings: HTTP2Settings) {
+    ///
+    /// - Parameter workspace: may be shared by all sessions of a thread
+    package init?(server isServer: Bool, settings: HTTP2Settings, workspace: HTTP2Output) {
         unsafe core = .allocate(capacity: 1)
-        unsafe core.initialize(to: HTTP2SessionCore(isServer: isServer, settings: settings))
+        unsafe core.initialize(
+            to: HTTP2SessionCore(isServer: isServer, settings: settings, workspace: workspace))
         guard let library = unsafe HTTP2Library.makeSession(core) else { return nil }
         unsafe core.pointee.library = library
         guard submitSettings(settings, isServer: isServer) else { return nil }
@@ -120,9 +123,9 @@ package final class HTTP2Session {
     private func bandwidthMeasured() {
         guard unsafe core.pointee.windows.answered(nowNs: core.pointee.nowNs) else { return }
         // Two streams at full speed. What the connection's window lets in goes on to streams at once.
-        let window = max(
-            Int(unsafe core.pointee.settings.connectionWindowBytes), unsafe core.pointee.windows.streamWindow * 2)
-        unsafe nghttp2_session_set_local_window_size(library, 0, 0, Int32(min(window, Int(Int32.max))))
+        let twoStreams = unsafe core.pointee.windows.streamWindow * 2
+        let window = unsafe min(max(Int(core.pointee.settings.connectionWindowBytes), twoStreams), Int(Int32.max))
+        unsafe nghttp2_session_set_local_window_size(library, 0, 0, Int32(window))
     }
 
     private func isIgnored(_ stream: HTTP2Stream) -> Bool {

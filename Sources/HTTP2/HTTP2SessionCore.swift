@@ -13,7 +13,8 @@ struct HTTP2SessionCore: ~Copyable {
     /// The header block that is being received, or was just completed.
     var block = HTTP2FieldBlock()
     var blockSlot: UInt32?
-    var list = HTTP2FieldList()
+    /// Shared with the other sessions of the worker.
+    private let workspace: HTTP2Output
     var trailers: [HTTP2PendingTrailers] = []
     var freeTrailers: [Int32] = []
 
@@ -52,9 +53,10 @@ struct HTTP2SessionCore: ~Copyable {
     static let highMarkBytes = 128 * 1024
     static let lowMarkBytes = 32 * 1024
 
-    init(isServer: Bool, settings: HTTP2Settings) {
+    init(isServer: Bool, settings: HTTP2Settings, workspace: HTTP2Output) {
         self.isServer = isServer
         self.settings = settings
+        self.workspace = workspace
         walker = HTTP2FrameWalker(expectsPreface: isServer)
         windows = HTTP2WindowTuner(
             streamWindow: Int(settings.streamWindowBytes), growthMax: Int(settings.windowGrowthBytes))
@@ -71,6 +73,12 @@ struct HTTP2SessionCore: ~Copyable {
 
     func slot(ofStream id: Int32) -> UInt32? {
         unsafe Self.slot(nghttp2_session_get_stream_user_data(library, id))
+    }
+
+    /// The fields of the block that is about to be submitted.
+    var list: HTTP2FieldList {
+        unsafeAddress { unsafe UnsafePointer(workspace.list) }
+        nonmutating unsafeMutableAddress { unsafe workspace.list }
     }
 
     // MARK: Events

@@ -21,7 +21,7 @@ final class Endpoint {
     private let output = HTTP2Output()
 
     init(server isServer: Bool, settings: HTTP2Settings = HTTP2Settings()) {
-        guard let session = HTTP2Session(server: isServer, settings: settings) else {
+        guard let session = HTTP2Session(server: isServer, settings: settings, workspace: output) else {
             fatalError("a session needs a few kilobytes")
         }
         self.session = session

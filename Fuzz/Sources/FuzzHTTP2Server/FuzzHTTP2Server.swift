@@ -34,7 +34,8 @@ enum FuzzHTTP2Server {
         private var nowNs: UInt64 = 1_000_000_000
 
         init() {
-            guard let session = HTTP2Session(server: true, settings: HTTP2Settings(limits: limits)) else {
+            let settings = HTTP2Settings(limits: limits)
+            guard let session = HTTP2Session(server: true, settings: settings, workspace: output) else {
                 fatalError("no memory")
             }
             self.session = session

@@ -72,14 +72,14 @@ extension HTTP2ServerCodec {
     private func takeTrailers(_ stream: HTTP2Stream) {
         let slot = Int(stream.slot)
         guard let exchange = entries[slot]?.stream else { return }
-        trailers.reset()
-        switch session.finishTrailers(stream, into: &trailers) {
+        chain.trailers.reset()
+        switch session.finishTrailers(stream, into: &chain.trailers) {
         case .failure(let error): refuse(stream, error)
         case .success:
             if holdsNothing(slot), wantsBody(exchange, slot) {
-                exchange.requestTrailers(&trailers)
+                exchange.requestTrailers(&chain.trailers)
             } else {
-                entries[slot]?.heldTrailers = HeldTrailers(trailers.copy())
+                entries[slot]?.heldTrailers = HeldTrailers(chain.trailers.copy())
             }
         }
     }

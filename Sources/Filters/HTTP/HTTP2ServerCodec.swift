@@ -43,7 +43,6 @@ final class HTTP2ServerCodec: ServerCodec {
     let chain: HTTPChain
     var entries: [Entry?] = []
     var phase = Phase.serving
-    var trailers = HeaderTable(capacity: 16)
     var requestCount: UInt64 = 0
     private var refusedCount: UInt64 = 0
     private var isBlocked = false
@@ -56,8 +55,11 @@ final class HTTP2ServerCodec: ServerCodec {
     /// Nil without memory.
     init?(_ manager: HTTPConnectionManager, _ chain: HTTPChain) {
         self.chain = chain
-        guard let session = HTTP2Session(server: true, settings: chain.settings.http2) else { return nil }
-        transport = HTTP2Transport(session, worker: manager.connection.worker, output: chain.http2Output)
+        let output = chain.http2Output
+        guard let session = HTTP2Session(server: true, settings: chain.settings.http2, workspace: output) else {
+            return nil
+        }
+        transport = HTTP2Transport(session, worker: manager.connection.worker, output: output)
         super.init(manager)
         chain.counters.add(to: HTTPStat.http2Connections)
         connection.setIdleTimeout(ns: 0)

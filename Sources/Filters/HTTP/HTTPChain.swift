@@ -28,6 +28,8 @@ package final class HTTPChain {
 
     /// Where HTTP/2 connections write their frames, one after the other.
     let http2Output = HTTP2Output()
+    /// Of the HTTP/2 request that is being read.
+    var trailers = HeaderTable(capacity: 16)
     private var free: [HTTPStream] = []
     private var random: SplitMix64
     private var dateSecond: Int64 = -1

@@ -11,7 +11,7 @@ package struct HTTP2FieldBlock: ~Copyable {
     private var start: UnsafeMutableRawPointer?
     private var capacity = 0
     private var count = 0
-    private(set) var entries = HeaderEntryStorage(capacity: 32)
+    private(set) var entries = HeaderEntryStorage(capacity: 8)
     private(set) var fields = HTTP1FramingFields()
     private var seen: PseudoHeaders = []
     private(set) var method = TextRange()

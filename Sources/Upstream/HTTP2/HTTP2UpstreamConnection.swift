@@ -47,9 +47,10 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
 
     /// Nil without memory.
     init?(pool: HTTP2ConnectionPool, endpoint: Int) {
-        guard let session = HTTP2Session(server: false, settings: pool.http2) else { return nil }
+        let output = pool.output
+        guard let session = HTTP2Session(server: false, settings: pool.http2, workspace: output) else { return nil }
         self.pool = pool
-        transport = HTTP2Transport(session, worker: pool.worker, output: pool.output)
+        transport = HTTP2Transport(session, worker: pool.worker, output: output)
         responseHead = ResponseHead(headersMax: pool.limits.headersMax)
         super.init(endpoint: endpoint)
     }
