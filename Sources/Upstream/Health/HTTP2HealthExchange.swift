@@ -26,7 +26,7 @@ final class HTTP2HealthExchange: HealthExchange {
     /// Nil without memory.
     init?(_ question: HTTPHealthQuestion, on connection: Connection, output: HTTP2Output) {
         let settings = HTTP2Settings(streamWindowBytes: 65_535, connectionWindowBytes: 65_535)
-        guard let session = HTTP2Session(server: false, settings: settings) else { return nil }
+        guard let session = HTTP2Session(server: false, settings: settings, workspace: output) else { return nil }
         transport = HTTP2Transport(session, worker: connection.worker, output: output)
         self.question = question
         isSecure = connection.isSecure
