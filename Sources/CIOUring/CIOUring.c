@@ -134,6 +134,11 @@ int rw_unsent_bytes(int socket) {
   return ioctl(socket, SIOCOUTQ, &count) < 0 ? 0 : count;
 }
 
+int rw_unread_bytes(int socket) {
+  int count = 0;
+  return ioctl(socket, FIONREAD, &count) < 0 ? 0 : count;
+}
+
 const char *rw_error_text(int error, char *text, size_t room) { return strerror_r(error, text, room); }
 
 int64_t rw_memlock_limit(void) {

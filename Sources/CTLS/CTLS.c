@@ -89,26 +89,29 @@ static int can_take(const struct rw_tls_io *io, const char *bytes, int count) {
 
 // --- Records in and out ---
 
-// Follows the records as they pass, so that the owner of the memory knows where one ends.
-static void note_records(struct rw_tls_io *io, const uint8_t *bytes, size_t count) {
+// Follows the records of one direction as they pass. Answers how many of data's type begin in `bytes`.
+static uint32_t follow(struct rw_tls_position *position, const uint8_t *bytes, size_t count) {
+  uint32_t data_records = 0;
   while (count > 0) {
     size_t step;
-    if (io->body_left > 0) {
-      step = count < io->body_left ? count : io->body_left;
-      io->body_left -= (uint32_t)step;
+    if (position->body_left > 0) {
+      step = count < position->body_left ? count : position->body_left;
+      position->body_left -= (uint32_t)step;
     } else {
-      step = (size_t)(HEADER_BYTES - io->header_have);
+      step = (size_t)(HEADER_BYTES - position->header_have);
       if (step > count) step = count;
-      memcpy(io->header + io->header_have, bytes, step);
-      io->header_have = (uint8_t)(io->header_have + step);
-      if (io->header_have == HEADER_BYTES) {
-        io->body_left = (uint32_t)io->header[3] << 8 | io->header[4];
-        io->header_have = 0;
+      memcpy(position->header + position->header_have, bytes, step);
+      position->header_have = (uint8_t)(position->header_have + step);
+      if (position->header_have == HEADER_BYTES) {
+        position->body_left = (uint32_t)position->header[3] << 8 | position->header[4];
+        position->header_have = 0;
+        if (position->header[0] == RW_RECORD_DATA) data_records++;
       }
     }
     bytes += step;
     count -= step;
   }
+  return data_records;
 }
 
 static int io_read(BIO *bio, char *bytes, int wanted) {
@@ -120,7 +123,7 @@ static int io_read(BIO *bio, char *bytes, int wanted) {
   }
   size_t count = (size_t)wanted < io->in_left ? (size_t)wanted : io->in_left;
   memcpy(bytes, io->in, count);
-  note_records(io, io->in, count);
+  follow(&io->read, io->in, count);
   io->in += count;
   io->in_left -= count;
   return (int)count;
@@ -141,6 +144,7 @@ static int io_write(BIO *bio, const char *bytes, int wanted) {
   }
   size_t count = (size_t)wanted < io->out_left ? (size_t)wanted : io->out_left;
   memcpy(io->out, bytes, count);
+  io->written_data_records += follow(&io->written, io->out, count);
   io->out += count;
   io->out_left -= count;
   return (int)count;

@@ -144,6 +144,9 @@ struct Explain: ParsableCommand {
     @Option(help: "The listener's name. Without it, the one at the URL's port, or the only one.")
     var listener: String?
 
+    @Option(help: "The client's address, for filter chains that ask for it.")
+    var source: String?
+
     @Option(help: "A configuration file to ask instead of the running proxy.")
     var config: String?
 
@@ -159,7 +162,7 @@ struct Explain: ParsableCommand {
 
     mutating func run() throws {
         let options = ExplainCommand.Options(
-            method: method, url: url, headers: header, listener: listener, json: json)
+            method: method, url: url, headers: header, listener: listener, source: source, json: json)
         if let config {
             throw ExitCode(ExplainCommand.run(options, config: config, extensions: RingwayCommand.extensions))
         }

@@ -96,6 +96,24 @@ class Requests(StatsCase):
         (found,) = self.requests(f"&id={3:032x}")
         self.assertEqual(found["trace_id"], f"{3:032x}")
 
+    def test_the_trace_is_the_one_that_the_proxy_began(self):
+        seen = []
+
+        def service(sock):
+            while data := sock.recv(65536):
+                seen.append(re.search(rb"(?i)traceparent: 00-([0-9a-f]{32})-", data)[1].decode())
+                sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+        self.port = free_port()
+        http_edge = {"tracing": {"sampling": "100%"}, "routes": [{"match": {}, "cluster": "backend"}]}
+        self.proxy = self.ringway(document(
+            [{"name": "edge", "address": f"127.0.0.1:{self.port}", "http": http_edge}],
+            [cluster("backend", self.peer(service))]))
+        self.get("/", 2)
+        self.assertEqual([request["trace_id"] for request in self.requests()], seen[::-1])
+        (found,) = self.requests("&id=" + seen[0])
+        self.assertEqual(found["trace_id"], seen[0])
+
     def test_a_rewritten_path_is_shown_as_it_came(self):
         self.edge()
         self.get("/old/thing")

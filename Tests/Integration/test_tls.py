@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import http.client
+import json
 import os
 import re
 import shutil
@@ -598,6 +599,20 @@ class HTTPS(TLSCase):
         for bits, name in ciphers:
             self.assertGreaterEqual(int(bits), 128)
             self.assertRegex(name, r"GCM|CHACHA20|POLY1305")
+
+    @unittest.skipUnless(shutil.which("testssl"), "testssl.sh is not installed")
+    def test_testssl_finds_nothing_above_informational(self):
+        """Its checks of groups, preferences and those vulnerabilities that it does not take minutes for. All of them,
+        versions and ciphers too (`-p -s -U`), find nothing more; sslscan looks at those above."""
+        self.proxy(self.peer(http_script("x")), http=True)
+        report = self.folder / "testssl.json"
+        subprocess.run(
+            ["testssl", "--warnings=off", "--quiet", "--color", "0", "--nodns=none", "--jsonfile", str(report),
+             "-f", "-P", "-H", "-I", "-T", "-R", "-C", "-Z", "-O", f"127.0.0.1:{self.port}"],
+            capture_output=True, timeout=300)  # fmt: skip
+        findings = json.loads(report.read_text())
+        self.assertGreater(len(findings), 15)
+        self.assertEqual([entry for entry in findings if entry["severity"] not in ("OK", "INFO")], [])
 
 
 if __name__ == "__main__":

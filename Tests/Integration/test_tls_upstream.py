@@ -44,6 +44,16 @@ def end(sock: ssl.SSLSocket):
     sock.unwrap()
 
 
+def keep_alive(sock: ssl.SSLSocket):
+    """Answers request after request."""
+    data = b""
+    while part := sock.recv(65536):
+        data += part
+        while b"\r\n\r\n" in data:
+            data = data.partition(b"\r\n\r\n")[2]
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+
 class UpstreamCase(Case):
     def setUp(self):
         super().setUp()
@@ -239,6 +249,55 @@ class Upstream(UpstreamCase):
         self.assertEqual([self.fate(self.port) for _ in range(4)], ["served"] * 4)
 
     # Sessions.
+
+    def test_a_new_authority_counts_for_connections_that_are_kept(self):
+        """What was verified by the old one is not good for new requests."""
+        other = Authority(self.folder, "others")
+        ca = self.folder / "trusted.pem"
+        shutil.copy(self.authority.cert, ca)
+        peer = self.tls_peer(keep_alive)
+        proxy = self.proxy(peer, tls={"ca": str(ca)}, http=True)
+        self.assertEqual([self.get(), self.get()], [200, 200])
+        self.assertEqual(len(peer.handshakes), 1)
+        shutil.copy(other.cert, ca)
+        self.eventually(lambda: proxy.metrics()("ringway_tls_reloads_total", result="applied"))
+        self.assertEqual(self.get(), 503)
+        self.assertGreaterEqual(self.failures(proxy, "tls_unknown_ca"), 1)
+        self.eventually_equal(lambda: proxy.metrics()("ringway_cluster_connections_active", cluster="backend"), 0)
+        shutil.copy(self.authority.cert, ca)
+        self.eventually_equal(self.get, 200)
+
+    def test_a_new_client_certificate_is_shown_from_the_next_request_on(self):
+        clients = Authority(self.folder, "clients")
+        first, second = clients.issue("first"), clients.issue("second")
+        shown = self.folder / "shown.pem"
+        key = self.folder / "shown.key"
+
+        def use(certificate):
+            shutil.copy(certificate.key, key)
+            shutil.copy(certificate.cert, shown)
+
+        use(first)
+        context = self.context(verify_mode=ssl.CERT_REQUIRED)
+        context.load_verify_locations(str(clients.cert))
+        peer = self.tls_peer(keep_alive, context)
+        proxy = self.proxy(peer, tls={"cert": str(shown), "key": str(key)}, http=True)
+        self.assertEqual(self.get(), 200)
+        use(second)
+        self.eventually(lambda: proxy.metrics()("ringway_tls_reloads_total", result="applied"))
+        self.assertEqual(self.get(), 200)
+        names = [dict(part for rdn in seen["subject"] for part in rdn)["commonName"] for _, _, seen in peer.handshakes]
+        self.assertEqual(names, ["first", "second"])
+
+    def get(self) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.request("GET", "/")
+            response = connection.getresponse()
+            response.read()
+            return response.status
+        finally:
+            connection.close()
 
     def test_sessions_are_resumed(self):
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):

@@ -30,11 +30,16 @@ final class ByteQueue {
 
     /// Takes `count` bytes, which must be there.
     func read(into target: UnsafeMutableRawPointer, count taken: Int) {
-        precondition(taken <= count, "a byte queue has less")
-        let first = min(taken, capacity - head)
-        unsafe memcpy(target, storage + head, first)
-        if taken > first { unsafe memcpy(target + first, storage, taken - first) }
+        unsafe copy(to: target, count: taken)
         drop(taken)
+    }
+
+    /// Copies the first `count` bytes, which must be there and stay there.
+    func copy(to target: UnsafeMutableRawPointer, count copied: Int) {
+        precondition(copied <= count, "a byte queue has less")
+        let first = min(copied, capacity - head)
+        unsafe memcpy(target, storage + head, first)
+        if copied > first { unsafe memcpy(target + first, storage, copied - first) }
     }
 
     func move(_ moved: Int, to other: ByteQueue) {

@@ -214,6 +214,12 @@ package final class SimulatedBackend: IOBackend {
         file(socket, for: "getsockname")?.endpoint?.address
     }
 
+    package override func peek(_ socket: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int, bytesMin: Int) -> Int {
+        guard let queue = file(socket, for: "peek")?.endpoint?.receiveQueue else { return -Int(ENOTCONN) }
+        if queue.count >= bytesMin { unsafe queue.copy(to: bytes, count: min(count, queue.count)) }
+        return queue.count
+    }
+
     package override func splice(from: Int32, to: Int32, count: Int, more: Bool) -> Int {
         let moved = moveBytes(from: from, to: to, count: count)
         trace?("\(network.nowNs) splice \(from) to \(to) count \(count): \(moved)")

@@ -165,5 +165,7 @@ int64_t rw_memlock_limit(void);
 #define RW_POLLRDHUP 0x2000
 /// Bytes in a socket's send queue that the peer has not acknowledged; 0 when that cannot be told.
 int rw_unsent_bytes(int socket);
+/// Bytes that the socket has received and nobody has read; 0 when it cannot be told.
+int rw_unread_bytes(int socket);
 /// The thread-safe text for an errno; returns `text` or a static string.
 const char *rw_error_text(int error, char *text, size_t room);

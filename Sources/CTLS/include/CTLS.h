@@ -2,6 +2,8 @@
 // as macros. No policy: what to encrypt, when, and who is trusted is decided in Engine.
 #pragma once
 
+#include "CTLSRecords.h"
+
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -15,6 +17,15 @@
 
 // --- Records in and out ---
 
+/// How far a stream of records has come.
+struct rw_tls_position {
+  /// Bytes of the record that have not come yet.
+  uint32_t body_left;
+  /// Bytes of the next record's header that came already, 0 to 4.
+  uint8_t header_have;
+  uint8_t header[5];
+};
+
 /// Where a session reads ciphertext from and writes it to: memory that its owner names before each call.
 /// With nothing to read, or no room to write, OpenSSL is told to come back.
 struct rw_tls_io {
@@ -26,17 +37,16 @@ struct rw_tls_io {
   size_t take_above;
   uint8_t *taken;
   size_t taken_count;
-  /// Bytes of the record that is being read which have not come yet; together with `header_have` this tells
-  /// whether what was read so far ends with a record.
-  uint32_t body_left;
-  /// Bytes of the next record's header that came already, 0 to 4.
-  uint8_t header_have;
-  uint8_t header[5];
+  /// Whether what was read so far ends with a record.
+  struct rw_tls_position read;
+  struct rw_tls_position written;
+  /// Records of data's type that were begun since this was last set to 0.
+  uint32_t written_data_records;
 };
 
 /// Whether the bytes read so far end in the middle of a record.
 static inline int rw_tls_is_mid_record(const struct rw_tls_io *io) {
-  return io->body_left != 0 || io->header_have != 0;
+  return io->read.body_left != 0 || io->read.header_have != 0;
 }
 
 /// A BIO over `io`, which must outlive it. NULL without memory.

@@ -17,10 +17,12 @@ extension ConfigurationDecoder {
             tcpKeepAlive: object.optional("tcp_keepalive", .tcpKeepAlive),
             access: object.value("access", .object("access", access), default: AccessConfiguration()),
             tls: object.optional("tls", .object("tls", listenerTLS)),
-            networkFilters: object.value(
-                "network_filters",
-                .list(of: .filter(NetworkFilterConfiguration.init), count: ConfigLimits.networkFilters), default: []),
-            proxy: proxy(object),
+            networkFilters: networkFilters(object),
+            proxy: proxy(object, of: "listener", isNeeded: !object.hasKey("filter_chains")),
+            filterChains: filterChains(object),
+            clientHelloTimeout: object.value(
+                "client_hello_timeout", .duration(in: ConfigLimits.handshakeTimeout),
+                default: ListenerConfiguration.defaultClientHelloTimeout),
             origin: ConfigOrigin(object.position))
     }
 
@@ -30,18 +32,28 @@ extension ConfigurationDecoder {
             deny: object.value("deny", .list(of: .cidr, count: ConfigLimits.accessRanges), default: []))
     }
 
+    func networkFilters(_ object: ConfigObject) -> [NetworkFilterConfiguration] {
+        object.value(
+            "network_filters",
+            .list(of: .filter(NetworkFilterConfiguration.init), count: ConfigLimits.networkFilters), default: [])
+    }
+
     /// nil without `tcp` and `http`. Whether the last network filter can do without is for those who know filters.
-    private func proxy(_ object: ConfigObject) -> ProxyConfiguration? {
+    ///
+    /// - Parameters:
+    ///   - kind: what errors call the object
+    ///   - isNeeded: whether there must be one of them, or a network filter
+    func proxy(_ object: ConfigObject, of kind: String, isNeeded: Bool = true) -> ProxyConfiguration? {
         let tcp = object.optional("tcp", tcpFormat)
         let http = object.optional("http", .object("http", http))
         let tcpEntry = object.entry("tcp")
         let httpEntry = object.entry("http")
         if let tcpEntry, let httpEntry {
             diagnostics.report(
-                "both \"tcp\" and \"http\" in listener", expected: "one of them",
+                "both \"tcp\" and \"http\" in \(kind)", expected: "one of them",
                 at: max(tcpEntry.keyPosition, httpEntry.keyPosition))
         }
-        if tcpEntry == nil, httpEntry == nil, object.entry("network_filters") == nil {
+        if isNeeded, tcpEntry == nil, httpEntry == nil, object.entry("network_filters") == nil {
             object.reportMissing(
                 "\"tcp\" or \"http\"", expected: "one of them, or \"network_filters\" with one that ends the chain")
         }

@@ -18,6 +18,11 @@ package enum ConfigLimits {
     package static let webSocketMessageBytes = ByteSize(bytes: 1) ... .gibibytes(1)
     package static let weight = 1...1_000_000
 
+    /// Of one listener.
+    package static let filterChains = 1...1000
+    /// Of one chain.
+    package static let serverNames = 1...1000
+
     package static let certificates = 1...1000
     package static let handshakeTimeout = TimeSpan.milliseconds(1) ... .hours(1)
     package static let applicationProtocols = 1...32

@@ -16,7 +16,13 @@ package struct ListenerConfiguration: Sendable, Equatable {
     package var networkFilters: [NetworkFilterConfiguration]
     /// The last of the chain; nil when the last of `networkFilters` takes that part.
     package var proxy: ProxyConfiguration?
+    /// Instead of `tls`, `networkFilters` and `proxy`: several chains, of which a connection gets the first that fits.
+    package var filterChains: [FilterChainConfiguration]
+    /// How long a client may take to say what chains are chosen by.
+    package var clientHelloTimeout: TimeSpan
     package var origin: ConfigOrigin
+
+    package static let defaultClientHelloTimeout = TimeSpan.seconds(10)
 
     package init(
         name: String,
@@ -28,6 +34,8 @@ package struct ListenerConfiguration: Sendable, Equatable {
         tls: ListenerTLSConfiguration? = nil,
         networkFilters: [NetworkFilterConfiguration] = [],
         proxy: ProxyConfiguration? = nil,
+        filterChains: [FilterChainConfiguration] = [],
+        clientHelloTimeout: TimeSpan = ListenerConfiguration.defaultClientHelloTimeout,
         origin: ConfigOrigin = ConfigOrigin()
     ) {
         self.name = name
@@ -39,16 +47,26 @@ package struct ListenerConfiguration: Sendable, Equatable {
         self.tls = tls
         self.networkFilters = networkFilters
         self.proxy = proxy
+        self.filterChains = filterChains
+        self.clientHelloTimeout = clientHelloTimeout
         self.origin = origin
     }
 }
 
 extension ListenerConfiguration {
+    /// What becomes of its connections: `filterChains`, or one chain for all.
+    package var chains: [FilterChainConfiguration] {
+        if !filterChains.isEmpty { return filterChains }
+        return [FilterChainConfiguration(tls: tls, networkFilters: networkFilters, proxy: proxy, origin: origin)]
+    }
+
     package var accessLogs: [AccessLogConfiguration] {
-        switch proxy {
-        case .tcp(let tcp): tcp.accessLogs
-        case .http(let http): http.accessLogs
-        case nil: []
+        chains.flatMap { chain -> [AccessLogConfiguration] in
+            switch chain.proxy {
+            case .tcp(let tcp): tcp.accessLogs
+            case .http(let http): http.accessLogs
+            case nil: []
+            }
         }
     }
 }

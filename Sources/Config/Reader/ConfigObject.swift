@@ -75,6 +75,9 @@ public final class ConfigObject {
         return entries[index]
     }
 
+    /// Whether a key is there, for deciding about others; does not count as reading it.
+    func hasKey(_ key: String) -> Bool { entries.contains { $0.key == key } }
+
     /// Where the value of a key stands; where the object starts when the key is missing.
     public func position(of key: String) -> ConfigPosition {
         entries.first { $0.key == key }?.value.position ?? position

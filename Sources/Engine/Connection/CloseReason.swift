@@ -37,6 +37,8 @@ public enum CloseReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     /// The listener was removed or the process is shutting down: the connection ended at the next good moment,
     /// or when the drain timeout had passed.
     case drained
+    /// No chain of the listener is for this connection.
+    case noFilterChain
     /// The peer's socket ended without TLS's own end (close_notify): what came may not be all.
     case tlsTruncated
     /// No version of TLS that both sides speak.
@@ -89,6 +91,7 @@ public enum CloseReason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .localClose: "local_close"
         case .protocolError: "protocol_error"
         case .drained: "drained"
+        case .noFilterChain: "no_filter_chain"
         case .tlsTruncated: "tls_truncated"
         case .tlsNoSharedVersion: "tls_no_shared_version"
         case .tlsNoSharedCipher: "tls_no_shared_cipher"

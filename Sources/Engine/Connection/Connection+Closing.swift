@@ -51,6 +51,13 @@ extension Connection {
         }
     }
 
+    /// An operation on the established socket failed. A connection that ends because TLS failed already has its reason:
+    /// peers that refuse a handshake often reset it with our flight half read.
+    func socketFailed(_ error: Int32) {
+        let hasReason = state.flags.contains(.lingering) && state.closeReason.isOfTLS
+        close(hasReason ? state.closeReason : .of(error: error))
+    }
+
     func linger() {
         guard isOpen else { return }
         state.flags.insert(.lingering)

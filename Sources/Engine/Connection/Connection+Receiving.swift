@@ -115,7 +115,7 @@ extension Connection {
         case ECANCELED:
             break  // paused, or about to splice; a resume that came meanwhile arms it again
         default:
-            close(.of(error: error))
+            if !handshakeTakesEnd() { socketFailed(error) }
         }
     }
 

@@ -149,7 +149,7 @@ extension Connection {
         // EAGAIN: the kernel has polled for a slow reader so often that it gives up (128 times, APOLL_MAX_RETRY). It is
         // asked again; it would have answered with what it had sent, so nothing was.
         if completion.result < 0, completion.result != -EAGAIN, !(completion.result == -ECANCELED && wasCancelled) {
-            close(.of(error: -completion.result))
+            socketFailed(-completion.result)
             return
         }
         if completion.result > 0 { advance(by: Int(completion.result)) }

@@ -136,6 +136,8 @@ public struct Connection: Equatable {
         if flags.contains(.closing) { return }
         if flags.contains(.connecting) {
             close(.connectTimeout)
+        } else if flags.contains(.choosing) {
+            firstBytesTimedOut()
         } else if flags.contains(.handshaking) {
             handshakeTimedOut()
         } else if flags.contains(.lingering) {

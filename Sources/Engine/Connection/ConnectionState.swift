@@ -89,6 +89,8 @@ package struct ConnectionState: BitwiseCopyable {
         package static let copiedOut = Flags(rawValue: 1 << 25)
         /// The handler wants to be asked for what is to be sent (`onFlush`).
         package static let flushWanted = Flags(rawValue: 1 << 30)
+        /// The chain is not chosen yet; see `Connection+ChainChoice`.
+        package static let choosing = Flags(rawValue: 1 << 27)
         /// The TLS handshake is not finished: no handler has heard of the connection.
         package static let handshaking = Flags(rawValue: 1 << 26)
     }

@@ -13,8 +13,7 @@ struct ListenerState {
     var isShared: Bool
     var counters: StatsScope
     var limit: ConnectionLimit?
-    var chain: NetworkFilterChain
-    var tls: TLSServerContext?
+    var selector: ChainSelector
     /// The listener's ends on the other workers; nil where nobody else accepts for it.
     var group: ListenerGroup?
     /// Connections may go to another worker than the one that accepted them.
@@ -37,11 +36,21 @@ extension Worker {
     static let limitPollNs: UInt64 = 20_000_000
 
     /// Starts accepting from `socket`, which listens already. The worker closes it with the listener.
-    ///
-    /// - Parameter isBalanced: connections go to the worker of `group` that has the least to do.
     package func addListener(
         socket: Int32, isShared: Bool, counters: StatsScope, limit: ConnectionLimit?, chain: NetworkFilterChain,
         tls: TLSServerContext? = nil, group: ListenerGroup? = nil, isBalanced: Bool = false
+    ) -> ListenerID {
+        addListener(
+            socket: socket, isShared: isShared, counters: counters, limit: limit,
+            selector: ChainSelector(ListenerChain(filters: chain, tls: tls)), group: group, isBalanced: isBalanced)
+    }
+
+    /// Starts accepting from `socket`; connections get the chain that `selector` chooses.
+    ///
+    /// - Parameter isBalanced: connections go to the worker of `group` that has the least to do.
+    package func addListener(
+        socket: Int32, isShared: Bool, counters: StatsScope, limit: ConnectionLimit?, selector: ChainSelector,
+        group: ListenerGroup? = nil, isBalanced: Bool = false
     ) -> ListenerID {
         let free = core.value.listeners.firstIndex { !$0.isInUse }
         let generation = free.map { core.value.listeners[$0].generation &+ 1 } ?? 0
@@ -49,7 +58,7 @@ extension Worker {
         core.value.nextListenerSerial += 1
         let listener = ListenerState(
             socket: socket, generation: generation & OperationID.generationMask, serial: serial, isInUse: true,
-            isShared: isShared, counters: counters, limit: limit, chain: chain, tls: tls, group: group,
+            isShared: isShared, counters: counters, limit: limit, selector: selector, group: group,
             isBalanced: isBalanced)
         let slot = free ?? core.value.listeners.count
         if free == nil { core.value.listeners.append(listener) } else { core.value.listeners[slot] = listener }
@@ -58,21 +67,20 @@ extension Worker {
         return ListenerID(slot: UInt32(slot), serial: serial)
     }
 
-    /// New connections get `chain`'s filters from now on; open ones keep theirs.
+    /// New connections get the chains of `selector` from now on; open ones keep theirs.
     package func updateListener(
-        _ id: ListenerID, counters: StatsScope, limit: ConnectionLimit?, chain: NetworkFilterChain,
-        tls: TLSServerContext? = nil, isBalanced: Bool = false
+        _ id: ListenerID, counters: StatsScope, limit: ConnectionLimit?, selector: ChainSelector,
+        isBalanced: Bool = false
     ) {
         core.value.listeners[Int(id.slot)].counters = counters
         core.value.listeners[Int(id.slot)].limit = limit
-        core.value.listeners[Int(id.slot)].chain = chain
-        core.value.listeners[Int(id.slot)].tls = tls
+        core.value.listeners[Int(id.slot)].selector = selector
         core.value.listeners[Int(id.slot)].isBalanced = isBalanced
     }
 
-    /// New connections get other certificates or rules from now on; nothing else of the listener changes.
-    package func updateListener(_ id: ListenerID, tls: TLSServerContext?) {
-        core.value.listeners[Int(id.slot)].tls = tls
+    /// The same, where nothing else of the listener changes.
+    package func updateListener(_ id: ListenerID, selector: ChainSelector) {
+        core.value.listeners[Int(id.slot)].selector = selector
     }
 
     /// For connections that are accepted from now on; nil for none.
@@ -181,8 +189,7 @@ extension Worker {
             pauseAccept(slot, forNs: Self.acceptBackOffNs)
             return
         }
-        let first = core.value.listeners[slot].chain.makeFilters(for: connection)
-        begin(connection, first, tls: core.value.listeners[slot].tls)
+        connection.chooseChain(core.value.listeners[slot].selector)
     }
 
     /// The same for a listener that is closed on this worker, while another one had an end to accept it.
@@ -195,15 +202,8 @@ extension Worker {
         let opened = open(socket, counters: listener.counters, listener: listener.serial)
         listener.limit?.endClaim(of: listener.counters)
         guard let connection = opened else { return listener.counters.add(to: ListenerStat.rejectedTable) }
-        begin(connection, listener.chain.makeFilters(for: connection), tls: listener.tls)
+        connection.chooseChain(listener.selector)
         if connection.isOpen { connection.notify { $0.onDrain(connection) } }
-    }
-
-    private func begin(_ connection: Connection, _ first: NetworkFilter, tls: TLSServerContext?) {
-        connection.setHandler(first)
-        connection.notify { $0.onAccepted(connection) }
-        guard connection.isOpen else { return }
-        if let tls { connection.secure(tls) } else { connection.notify { $0.onConnected(connection) } }
     }
 
     private func acceptFailed(_ error: Int32, _ slot: Int) {

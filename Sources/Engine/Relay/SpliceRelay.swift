@@ -76,6 +76,7 @@ extension Connection {
             worker.endWhenIdle(self)
             return
         }
+        if state.flags.contains(.choosing) { return firstBytesReady(completion.result) }
         guard state.flags.contains(.splicing) else {
             // Splicing has ended and this was the cancelled poll.
             armReceive()

@@ -46,6 +46,14 @@ open class SystemIOBackend: IOBackend {
     package override func peerAddress(of socket: Int32) -> NetworkAddress? { NetworkAddress(peerOf: socket) }
     package override func localAddress(of socket: Int32) -> NetworkAddress? { NetworkAddress(localOf: socket) }
 
+    package override func peek(_ socket: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int, bytesMin: Int) -> Int {
+        // Asking how much there is costs the same however it came; a copy of a few bytes more each time would not.
+        let waiting = Int(rw_unread_bytes(socket))
+        if waiting > 0, waiting < bytesMin { return waiting }
+        let copied = unsafe recv(socket, bytes, count, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT))
+        return copied < 0 ? -Int(errno) : copied
+    }
+
     package override func splice(from: Int32, to: Int32, count: Int, more: Bool) -> Int {
         rw_splice(from, to, count, more ? 1 : 0)
     }

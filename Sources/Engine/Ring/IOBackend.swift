@@ -73,6 +73,11 @@ open class IOBackend {
     package func peerAddress(of socket: Int32) -> NetworkAddress? { fatalError("abstract") }
     /// The address that a socket is bound to, or nil.
     package func localAddress(of socket: Int32) -> NetworkAddress? { fatalError("abstract") }
+    /// Copies up to `count` bytes that wait in a socket, which stay there, as soon as there are `bytesMin`. Answers how
+    /// many wait, fewer than `bytesMin` when nothing was copied, or a negative errno.
+    package func peek(_ socket: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int, bytesMin: Int) -> Int {
+        fatalError("abstract")
+    }
     /// Moves up to `count` bytes between a socket and a pipe: bytes moved, 0 at the end, or a negative errno.
     package func splice(from: Int32, to: Int32, count: Int, more: Bool) -> Int { fatalError("abstract") }
     /// A pipe of about `capacity` bytes: (read end, write end, capacity), or nil when none is to be had.

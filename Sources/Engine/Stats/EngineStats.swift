@@ -37,6 +37,10 @@ package enum ListenerStat: Int, Sendable {
     case rejectedTable
     /// Accepts that failed for another reason.
     case acceptErrors
+    /// What clients said first, where chains are chosen by it: a TLS client's hello, anything else, a hello that is none.
+    case firstBytesHello, firstBytesPlain, firstBytesMalformed
+    /// Clients that did not say enough in time.
+    case firstBytesTimeouts
 
     package static let cellCount = 72
 }

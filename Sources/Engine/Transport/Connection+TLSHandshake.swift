@@ -100,6 +100,8 @@ extension Connection {
             switch unsafe SSL_get_error(session.pointee.ssl, result) {
             case SSL_ERROR_WANT_WRITE: continue
             case SSL_ERROR_WANT_READ:
+                // What a server of TLS 1.3 writes behind the client's last flight is under the keys for data.
+                unsafe session.pointee.io.written_data_records = 0
                 if unsafe !session.pointee.waiting.isEmpty { continue }
                 unsafe releaseThrottle(session)
                 if unsafe session.pointee.endIsWaiting { close(.tlsHandshakeAborted) }
@@ -123,7 +125,7 @@ extension Connection {
     }
 
     private func finishHandshake(_ session: UnsafeMutablePointer<TLSSession>) {
-        let ssl = unsafe session.pointee.ssl
+        guard let ssl = unsafe session.pointee.ssl else { return }
         if let client = unsafe session.pointee.context.takeUnretainedValue() as? TLSClientContext,
             unsafe !client.accepts(ssl, at: peerAddress)
         {
@@ -136,6 +138,8 @@ extension Connection {
         let isNewest = unsafe SSL_version(ssl) == TLSVersion.tls13.rawValue
         state.counters.add(to: isNewest ? ConnectionStat.tls13Handshakes : .tls12Handshakes)
         if unsafe SSL_session_reused(ssl) == 1 { state.counters.add(to: ConnectionStat.tlsResumptions) }
+        unsafe session.pointee.settle(isVerified: true)
+        unsafe session.pointee.takeOverRecords(worker.tlsMemory.contexts)
         // The handler has not asked for bytes yet, and may not for a while.
         state.flags.insert(.readPaused)
         notify { $0.onConnected(self) }
@@ -177,6 +181,18 @@ extension Connection {
         }
     }
 
+    /// The socket failed in the middle of the handshake while something that came before waits to be looked at: often
+    /// the alert that says why, behind which the peer has closed with our flight half read. That tells more than the
+    /// reset does. False when nothing waits.
+    func handshakeTakesEnd() -> Bool {
+        guard state.flags.contains(.handshaking), let session = unsafe state.secure,
+            unsafe !session.pointee.waiting.isEmpty
+        else { return false }
+        unsafe session.pointee.endIsWaiting = true
+        scheduleSession()
+        return true
+    }
+
     // MARK: Failure
 
     /// The handshake ran out of time.
@@ -193,6 +209,7 @@ extension Connection {
     /// Ends the connection after a failure of its session. The alert, if there is one, is queued already.
     func fail(_ session: UnsafeMutablePointer<TLSSession>, _ reason: CloseReason) {
         ERR_clear_error()
+        unsafe session.pointee.settle(isVerified: false)
         unsafe session.pointee.isDead = true
         if unsafe session.pointee.isServer {
             // The peer is given a moment to read why: an end with unread bytes would reset what it has not read.

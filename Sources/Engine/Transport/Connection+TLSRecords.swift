@@ -33,13 +33,14 @@ extension Connection {
         guard let session = unsafe state.secure, unsafe !session.pointee.isDead,
             state.flags.isDisjoint(with: [.readEnded, .lingering, .closing])
         else { return worker.discard(lease) }
+        if unsafe session.pointee.ssl == nil { return unsafe openRecords(lease, session) }
         let start = unsafe lease.start
         let count = lease.count
         unsafe session.pointee.io.in = UnsafePointer(start.assumingMemoryBound(to: UInt8.self))
         unsafe session.pointee.io.in_left = count
         var outcome = Unsealed.more
         var block: Lease?
-        if unsafe rw_tls_is_mid_record(&session.pointee.io) != 0, unsafe session.pointee.io.body_left <= count {
+        if unsafe rw_tls_is_mid_record(&session.pointee.io) != 0, unsafe session.pointee.io.read.body_left <= count {
             let made = worker.core.value.buffers.allocateRecord()
             let length = unsafe read(session, into: made.start, room: TLSMemory.recordBytesMax, &outcome)
             if length > 0 {
@@ -166,6 +167,9 @@ extension Connection {
     private func encrypt(
         _ session: UnsafeMutablePointer<TLSSession>, _ source: UnsafeRawPointer, _ count: Int
     ) -> Int {
+        if unsafe session.pointee.ssl == nil {
+            return unsafe sealRecord(session, RW_RECORD_DATA, source, count) ? count : 0
+        }
         // A large record is sent from where OpenSSL encrypted it. Only one that carries all of this write is longer
         // than it; OpenSSL has no use for the memory afterwards.
         unsafe session.pointee.io.take_above = count >= TLSMemory.takenBytesMin ? count : 0
@@ -222,6 +226,11 @@ extension Connection {
         else { return }
         seal()
         guard isOpen else { return }
+        if unsafe session.pointee.ssl == nil {
+            unsafe queueAlert(session, level: SSL3_AL_WARNING, SSL_AD_CLOSE_NOTIFY)
+            unsafe session.pointee.isEnded = true
+            return
+        }
         unsafe session.pointee.isEnded = true
         unsafe session.pointee.io.out = worker.tlsMemory.remarks.assumingMemoryBound(to: UInt8.self)
         unsafe session.pointee.io.out_left = TLSMemory.remarksBytes
@@ -276,6 +285,7 @@ extension Connection {
     /// Gives everything back. Nothing is in flight any more.
     func releaseSession() {
         guard let session = unsafe state.secure else { return }
+        unsafe releasePartial(session)
         unsafe dropPlain(session)
         unsafe session.pointee.waiting.removeAll(in: &worker.core.value.segments) { buffer in
             worker.core.value.buffers.release(buffer, on: worker.backend)

@@ -29,7 +29,8 @@ package final class TLSClientContext: TLSContext, @unchecked Sendable {
     private let subjectNames: [String]
 
     package init(_ settings: Settings) throws(TLSProblem) {
-        let made = unsafe try Self.makeContext(TLS_client_method(), settings.rules, logsKeys: settings.keyLog != nil)
+        let made = unsafe try Self.makeContext(
+            TLS_client_method(), settings.rules, isServer: false, logsKeys: settings.keyLog != nil)
         do throws(TLSProblem) {
             if let certificate = settings.certificate { unsafe try Self.use(certificate, in: made) }
         } catch {

@@ -8,7 +8,7 @@ enum TLSFailure {
     /// - Parameters:
     ///   - error: the first of OpenSSL's queue, 0 when there was none
     ///   - ssl: the session that failed
-    static func reason(of error: UInt, _ ssl: OpaquePointer) -> CloseReason {
+    static func reason(of error: UInt, _ ssl: OpaquePointer?) -> CloseReason {
         let code = rw_tls_error_reason(error)
         switch code {
         case SSL_R_NO_SHARED_CIPHER, SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, SSL_R_NO_SUITABLE_KEY_SHARE,
@@ -49,7 +49,7 @@ enum TLSFailure {
     }
 
     /// What the peer said, where that names a cause that we count by itself.
-    private static func alert(_ number: Int32) -> CloseReason {
+    static func alert(_ number: Int32) -> CloseReason {
         switch number {
         case SSL_AD_PROTOCOL_VERSION: .tlsNoSharedVersion
         case SSL_AD_HANDSHAKE_FAILURE, SSL_AD_INSUFFICIENT_SECURITY: .tlsNoSharedCipher

@@ -57,7 +57,7 @@ package final class TLSServerContext: TLSContext, @unchecked Sendable {
         do throws(TLSProblem) {
             for group in selector.groups {
                 let context = unsafe try Self.makeContext(
-                    TLS_server_method(), settings.rules, logsKeys: settings.keyLog != nil)
+                    TLS_server_method(), settings.rules, isServer: true, logsKeys: settings.keyLog != nil)
                 unsafe made.append(context)
                 for index in group { unsafe try Self.use(settings.certificates[index], in: context) }
             }

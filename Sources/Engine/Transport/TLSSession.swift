@@ -12,7 +12,11 @@ internal import CTLS
 struct TLSSession {
     /// What the next call of OpenSSL reads and writes.
     var io = unsafe rw_tls_io()
-    let ssl: OpaquePointer
+    /// nil once `records` has taken over.
+    private(set) var ssl: OpaquePointer?
+    /// Of a server's session: made when the handshake has its secrets, in charge once there is no `ssl`.
+    private(set) var records: UnsafeMutablePointer<TLSRecordLayer>?
+    private(set) var facts: TLSFacts?
     /// Retained.
     let context: Unmanaged<TLSContext>
     /// Where a client keeps sessions to resume. Retained.
@@ -67,6 +71,8 @@ struct TLSSession {
     /// The queues must be empty.
     static func destroy(_ session: UnsafeMutablePointer<TLSSession>) {
         unsafe SSL_free(session.pointee.ssl)
+        if let records = unsafe session.pointee.records { unsafe TLSRecordLayer.destroy(records) }
+        unsafe X509_free(session.pointee.facts?.certificate)
         unsafe session.pointee.context.release()
         unsafe session.pointee.sessions?.release()
         unsafe session.deinitialize(count: 1)
@@ -77,6 +83,33 @@ struct TLSSession {
     static func of(_ ssl: OpaquePointer?) -> UnsafeMutablePointer<TLSSession>? {
         guard let ssl = unsafe ssl else { return nil }
         return unsafe rw_tls_app_data(ssl)?.assumingMemoryBound(to: TLSSession.self)
+    }
+
+    /// OpenSSL tells a secret of the handshake.
+    mutating func note(keyLog line: UnsafePointer<CChar>) {
+        let layer = unsafe records ?? TLSRecordLayer.make()
+        unsafe records = layer
+        unsafe layer.pointee.note(keyLog: line)
+    }
+
+    /// The handshake is over. What it has settled outlives the session object.
+    mutating func settle(isVerified: Bool) {
+        if let ssl = unsafe ssl, facts == nil { facts = unsafe TLSFacts(ssl, isVerified: isVerified) }
+    }
+
+    /// The handshake of a server has just finished: lets go of OpenSSL's session object where that can be.
+    mutating func takeOverRecords(_ contexts: TLSRecordContexts) {
+        guard let ssl = unsafe ssl, isServer, unsafe rw_tls_is_mid_record(&io) == 0 else { return }
+        let layer = unsafe records ?? TLSRecordLayer.make()
+        unsafe records = layer
+        let recordsSent = unsafe UInt64(io.written_data_records)
+        guard unsafe layer.pointee.takeOver(ssl, recordsSent: recordsSent, contexts) else {
+            unsafe TLSRecordLayer.destroy(layer)
+            unsafe records = nil
+            return
+        }
+        unsafe SSL_free(ssl)
+        unsafe self.ssl = nil
     }
 
     /// Something came that was not looked at.
@@ -92,6 +125,7 @@ struct TLSMemory {
     let gathering: UnsafeMutableRawPointer
     /// Where OpenSSL may write when nothing but an alert or a key update is to be expected.
     let remarks: UnsafeMutableRawPointer
+    let contexts = TLSRecordContexts()
 
     /// RFC 8446 §5.1: the most plaintext of one record.
     static let recordBytesMax = 16 * 1024

@@ -102,9 +102,10 @@ package class TLSContext: @unchecked Sendable {
 
     init(keyLog: TLSKeyLog?) { self.keyLog = keyLog }
 
-    static func makeContext(_ method: OpaquePointer?, _ rules: TLSRules, logsKeys: Bool) throws(TLSProblem)
-        -> OpaquePointer
-    {
+    /// - Parameter logsKeys: an operator wants to know them; servers need them in any case (`TLSRecordLayer`)
+    static func makeContext(
+        _ method: OpaquePointer?, _ rules: TLSRules, isServer: Bool, logsKeys: Bool
+    ) throws(TLSProblem) -> OpaquePointer {
         guard let context = unsafe SSL_CTX_new(method) else { throw .ofLibrary(.library, "no TLS context") }
         do throws(TLSProblem) {
             unsafe try rules.apply(to: context)
@@ -119,9 +120,10 @@ package class TLSContext: @unchecked Sendable {
             else { return }
             unsafe session.pointee.refusedRenegotiation = true
         }
-        if logsKeys {
+        if isServer || logsKeys {
             unsafe SSL_CTX_set_keylog_callback(context) { ssl, line in
                 guard let line = unsafe line, let session = unsafe TLSSession.of(ssl) else { return }
+                if unsafe session.pointee.isServer { unsafe session.pointee.note(keyLog: line) }
                 unsafe session.pointee.context._withUnsafeGuaranteedRef { unsafe $0.keyLog?(String(cString: line)) }
             }
         }

@@ -115,6 +115,14 @@ package final class HTTPAccessLogs {
         let context = CommandContext(stream)
         for log in logs { log.write(context) }
     }
+
+    /// A connection whose handshake failed is over: it had no exchange.
+    func write(_ connection: Connection, acceptedNs: UInt64, _ addresses: ConnectionAddresses?, _ reason: CloseReason) {
+        let context = CommandContext(
+            connection: connection, startedNs: acceptedNs, flag: reason.downstreamFlag, cluster: nil, endpoint: nil,
+            attempts: 0, addresses: addresses, reason: reason)
+        for log in logs { log.write(context) }
+    }
 }
 
 extension HTTPStream {

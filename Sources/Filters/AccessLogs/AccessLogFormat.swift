@@ -81,8 +81,10 @@ struct AccessLogFormat {
             "upstream_host": "%UPSTREAM_HOST%",
             "upstream_cluster": "%UPSTREAM_CLUSTER%",
             "upstream_transport_failure_reason": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+            "downstream_transport_failure_reason": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
             "downstream_remote_address": "%DOWNSTREAM_REMOTE_ADDRESS%",
             "downstream_local_address": "%DOWNSTREAM_LOCAL_ADDRESS%",
+            "requested_server_name": "%REQUESTED_SERVER_NAME%",
             "route_name": "%ROUTE_NAME%",
         ]
         let connection: KeyValuePairs<String, String> = [
@@ -96,8 +98,10 @@ struct AccessLogFormat {
             "upstream_host": "%UPSTREAM_HOST%",
             "upstream_cluster": "%UPSTREAM_CLUSTER%",
             "upstream_transport_failure_reason": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+            "downstream_transport_failure_reason": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
             "downstream_remote_address": "%DOWNSTREAM_REMOTE_ADDRESS%",
             "downstream_local_address": "%DOWNSTREAM_LOCAL_ADDRESS%",
+            "requested_server_name": "%REQUESTED_SERVER_NAME%",
         ]
         let pairs = subject == .exchanges ? exchange : connection
         return pairs.map { AccessLogField(name: $0, value: .text(PlacedText($1))) }

@@ -39,6 +39,18 @@ extension CommandContext {
         case .downstreamLocalAddress: write(addresses?.local?.text, &value)
         case .downstreamLocalAddressWithoutPort: write(addresses?.local?.host, &value)
         case .downstreamLocalPort: write(addresses?.local?.port, &value)
+        case .downstreamTransportFailureReason:
+            if let reason = client?.transportFailure { value.append(utf8: reason.label) }
+        case .downstreamTLSVersion: write(tls?.version, &value)
+        case .downstreamTLSCipher: write(tls?.cipher, &value)
+        case .requestedServerName: write(tls?.serverName, &value)
+        case .downstreamPeerSubject: write(tls?.peer?.subject, &value)
+        case .downstreamPeerIssuer: write(tls?.peer?.issuer, &value)
+        case .downstreamPeerSerial: write(tls?.peer?.serialNumber, &value)
+        case .downstreamPeerFingerprint256: write(tls?.peer?.fingerprint, &value)
+        case .downstreamPeerURISAN: write(tls?.peer?.uriNames.joined(separator: ","), &value)
+        case .downstreamPeerDNSSAN: write(tls?.peer?.dnsNames.joined(separator: ","), &value)
+        case .downstreamPeerIPSAN: write(tls?.peer?.ipNames.joined(separator: ","), &value)
         case .traceID: write(trace?.traceHigh, trace?.traceLow, &value)
         case .spanID: write(nil, trace?.spanID, &value)
         case .routeName: if let routeName { value.append(utf8: routeName) }
@@ -72,6 +84,16 @@ extension CommandContext {
     private func writeMs(from startNs: UInt64, to endNs: UInt64, _ value: inout ValueWriter) {
         guard startNs > 0, endNs >= startNs else { return }
         value.append((endNs - startNs) / 1_000_000)
+    }
+
+    /// Of a stream, what its connection keeps for all of them.
+    private var tls: ConnectionTLS? {
+        if let stream { return unsafe stream.codec?.manager.tls }
+        return client.flatMap { $0.isSecure ? ConnectionTLS($0) : nil }
+    }
+
+    private func write(_ text: String?, _ value: inout ValueWriter) {
+        if let text, !text.isEmpty { value.append(utf8: text) }
     }
 
     private func write(_ bytes: [UInt8]?, _ value: inout ValueWriter) {

@@ -23,6 +23,8 @@ struct CommandContext {
     var addresses: ConnectionAddresses?
     /// The client's address as the proxies in front of this one tell it; nil for the connection's peer.
     var trustedHops: Int?
+    /// The client's connection; nil when it is gone.
+    var client: Connection?
     /// Of a connection: why it ended.
     var closeReason: CloseReason?
 
@@ -48,7 +50,8 @@ struct CommandContext {
             stream.route.isAttempted ? 1 + UInt64(stream.route.retries) + (stream.route.wasRepeated ? 1 : 0) : 0
         routeName = unsafe stream.route.route?.name
         notes = stream.notes
-        connection = stream.connection?.number ?? 0
+        client = stream.connection
+        connection = client?.number ?? 0
         addresses = unsafe stream.codec?.manager.addresses
         trustedHops = unsafe stream.chain.settings.trustedHops
     }
@@ -68,6 +71,7 @@ struct CommandContext {
         self.cluster = cluster
         info.endpoint = Int32(endpoint ?? -1)
         self.attempts = attempts
+        client = connection
         self.connection = connection.number
         self.addresses = addresses
         closeReason = reason

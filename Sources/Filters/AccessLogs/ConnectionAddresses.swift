@@ -14,7 +14,7 @@ final class ConnectionAddresses {
         let ip: IPAddress?
 
         init(_ address: NetworkAddress) {
-            ip = address.ipBytes.map { IPAddress.v6(UInt128($0.high) << 64 | UInt128($0.low)).unmapped }
+            ip = address.ipAddress
             if address.isUnix {
                 host = Array("unix:\(address.host)".utf8)
                 text = host

@@ -32,15 +32,7 @@ struct TCPAccessRecord {
 
     /// The connection is over.
     func write(_ connection: Connection, _ cluster: Cluster, _ reason: CloseReason) {
-        var flag = flag
-        if flag == .none {
-            switch reason {
-            case .remoteReset, .transportTimeout, .transportError: flag = .downstreamConnectionTermination
-            case .otherSideReset, .otherSideClosed: flag = .upstreamConnectionTermination
-            case .idleTimeout: flag = .streamIdleTimeout
-            default: break
-            }
-        }
+        let flag = flag == .none ? reason.downstreamFlag : flag
         var context = CommandContext(
             connection: connection, startedNs: startedNs, flag: flag, cluster: attempts > 0 ? cluster : nil,
             endpoint: endpoint, attempts: attempts, addresses: addresses, reason: reason)

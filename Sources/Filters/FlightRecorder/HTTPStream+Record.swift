@@ -18,6 +18,11 @@ extension HTTPStream {
         facts.isLocal = hot.value.isLocalResponse
         facts.responseStarted = hot.value.responseStarted
         facts.isTunnel = route.isTunnel
+        var traceID: (high: UInt64, low: UInt64) = (0, 0)
+        if let trace, trace.value.isDecided {
+            traceID = (trace.value.context.traceHigh, trace.value.context.traceLow)
+            facts.hasTraceNumber = traceID.high | traceID.low != 0
+        }
         recorder.write { writer in
             writer.set(.startedNs, startNs)
             writer.set(.durationNs, worker.nowNs &- startNs)
@@ -41,7 +46,9 @@ extension HTTPStream {
             if info.hasHead {
                 lengths |= writer.set(.id, request.headers[.xRequestId]) << 16
                 // VERSION-TRACEID-PARENT-FLAGS (Trace Context §3.2).
-                if let parent = request.headers[.traceparent], parent.count >= 55 {
+                if facts.hasTraceNumber {
+                    writer.setTrace(high: traceID.high, low: traceID.low)
+                } else if let parent = request.headers[.traceparent], parent.count >= 55 {
                     lengths |= writer.set(.trace, parent[3..<35]) << 24
                 }
                 lengths |= writer.set(.host, request.authority) << 32

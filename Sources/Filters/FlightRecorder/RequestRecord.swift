@@ -79,8 +79,17 @@ package struct RequestRecord: Sendable {
 
     /// `x-request-id`.
     package var id: String { text(.id, Int(word(.lengths) >> 16 & 0xFF)) }
-    /// The trace id of `traceparent`.
-    package var trace: String { text(.trace, Int(word(.lengths) >> 24 & 0xFF)) }
+    /// The id of the trace, 32 digits.
+    package var trace: String {
+        guard facts.hasTraceNumber else { return text(.trace, Int(word(.lengths) >> 24 & 0xFF)) }
+        let start = Text.trace.words.lowerBound
+        return Self.hex(words[start]) + Self.hex(words[start + 1])
+    }
+
+    private static func hex(_ value: UInt64) -> String {
+        let digits = String(value, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
     package var host: String { text(.host, Int(word(.lengths) >> 32 & 0xFF)) }
     package var path: String { text(.path, Int(word(.lengths) >> 40 & 0xFF)) }
     /// Texts that were longer than there is room.
@@ -107,6 +116,8 @@ package struct RecordFacts {
     package var isLocal = false
     package var responseStarted = false
     package var isTunnel = false
+    /// The trace's id is there as a number, of the trace that this proxy takes part in; else as the text it came with.
+    var hasTraceNumber = false
 
     init() {}
 
@@ -121,6 +132,7 @@ package struct RecordFacts {
         isLocal = word >> 56 & 1 != 0
         responseStarted = word >> 57 & 1 != 0
         isTunnel = word >> 58 & 1 != 0
+        hasTraceNumber = word >> 59 & 1 != 0
     }
 
     @inline(__always)
@@ -134,6 +146,7 @@ package struct RecordFacts {
         word |= isLocal ? 1 << 56 : 0
         word |= responseStarted ? 1 << 57 : 0
         word |= isTunnel ? 1 << 58 : 0
+        word |= hasTraceNumber ? 1 << 59 : 0
         return word
     }
 }
@@ -160,6 +173,13 @@ struct RecordWriter: ~Copyable {
     @inline(__always)
     func setPair(_ field: RequestRecord.Field, _ high: UInt32, _ low: UInt32) {
         set(field, UInt64(high) << 32 | UInt64(low))
+    }
+
+    @inline(__always)
+    func setTrace(high: UInt64, low: UInt64) {
+        let word = RequestRecord.Text.trace.words.lowerBound
+        unsafe slot[word].store(high, ordering: .relaxed)
+        unsafe slot[word + 1].store(low, ordering: .relaxed)
     }
 
     /// Copies as much of a text as there is room for, and answers how much.

@@ -50,6 +50,7 @@ extension HTTP2ServerCodec {
         requestCount += 1
         cancelIdleTimer()
         if unsafe manager.hasServedEnough(requests: requestCount, newest.settings) { onDrain() }
+        if newest.isRetired { onDrain() }
         switch session.finishRequest(stream, into: &exchange.request) {
         case .failure(let error): refuse(stream, error)
         case .success(let bytes):

@@ -23,6 +23,8 @@ package final class HTTPChain {
     let tracing: HTTPTracing?
     /// The chain of a newer configuration. Connections that are open go on with it from their next request.
     package var successor: HTTPChain?
+    /// A newer configuration has no such chain: connections end with their next request.
+    private(set) var isRetired = false
 
     /// Where HTTP/2 connections write their frames, one after the other.
     let http2Output = HTTP2Output()
@@ -76,6 +78,8 @@ package final class HTTPChain {
         while let next = chain.successor { chain = next }
         return chain
     }
+
+    package func retire() { isRetired = true }
 
     func takeStream() -> HTTPStream { free.popLast() ?? HTTPStream(chain: self) }
 

@@ -17,6 +17,8 @@ package final class HTTPConnectionManager: NetworkFilter {
     private(set) var isDraining = false
     /// Of the client's connection, once they were asked for.
     private(set) var addresses: ConnectionAddresses?
+    private var readTLS: ConnectionTLS?
+    private var isConnected = false
 
     package init(connection: Connection, chain: HTTPChain) {
         self.chain = chain
@@ -27,6 +29,7 @@ package final class HTTPConnectionManager: NetworkFilter {
     /// The chain for a request that begins now.
     func currentChain() -> HTTPChain {
         if chain.successor != nil { chain = chain.newest }
+        if chain.isRetired { isDraining = true }
         return chain
     }
 
@@ -49,9 +52,16 @@ package final class HTTPConnectionManager: NetworkFilter {
         if addresses == nil { addresses = ConnectionAddresses(connection) }
     }
 
+    /// nil without TLS.
+    var tls: ConnectionTLS? {
+        if readTLS == nil, connection.isSecure { readTLS = ConnectionTLS(connection) }
+        return readTLS
+    }
+
     // MARK: Connection hooks
 
     package override func onConnected(_ connection: Connection) {
+        isConnected = true
         if let certificate = connection.peerCertificate { clientCertificateText = ClientCertificate.text(certificate) }
         connection.setIdleTimeout(ns: chain.settings.idleTimeoutNs)
         connection.startReading()
@@ -96,7 +106,13 @@ package final class HTTPConnectionManager: NetworkFilter {
         if let codec { codec.onDrain() } else { connection.closeWhenSent(.drained) }
     }
 
-    package override func onClose(_ connection: Connection, _ reason: CloseReason) { codec?.onClose(reason) }
+    package override func onClose(_ connection: Connection, _ reason: CloseReason) {
+        codec?.onClose(reason)
+        if !isConnected, connection.isSecure, let logs = chain.accessLogs {
+            if logs.needsAddresses { askForAddresses() }
+            logs.write(connection, acceptedNs: openedNs, addresses, reason)
+        }
+    }
 }
 
 /// Makes the manager of each connection of a listener.

@@ -44,12 +44,17 @@ public final class IPAccessFilter: NetworkFilter, ConfigurableNetworkFilter {
             connection.close(.remoteReset)
             return
         }
-        if let bytes = peer.ipBytes,
-            !settings.admits(IPAddress.v6(UInt128(bytes.high) << 64 | UInt128(bytes.low)).unmapped)
-        {
+        if let address = peer.ipAddress, !settings.admits(address) {
             connection.close(.denied, reset: true)
         } else {
             super.onAccepted(connection)
         }
+    }
+}
+
+extension NetworkAddress {
+    /// The IP address, IPv4 as such; nil for Unix sockets.
+    var ipAddress: IPAddress? {
+        ipBytes.map { IPAddress.v6(UInt128($0.high) << 64 | UInt128($0.low)).unmapped }
     }
 }

@@ -165,12 +165,28 @@ struct AdminHandler {
                     ("address", .string(control.address(of: listener))),
                     ("connections_active", .number(control.registry.sum(listener.stats, ConnectionStat.active))),
                     ("connections_total", .number(control.registry.sum(listener.stats, ConnectionStat.opened))),
+                    ("filter_chains", .array(listener.configuration.filterChains.map(Self.json))),
                 ])
             }
             return .json(.object([("listeners", .array(entries))]))
         }
-        return LocalResponse(
-            .ok, text: listeners.map { "\($0.configuration.name)::\(control.address(of: $0))\n" }.joined())
+        var text = ""
+        for listener in listeners {
+            let name = listener.configuration.name
+            text += "\(name)::\(control.address(of: listener))\n"
+            for (index, chain) in listener.configuration.filterChains.enumerated() {
+                text += "\(name)::filter_chain::\(chain.name ?? "\(index)")::\(chain.match)\(chain.kind)\n"
+            }
+        }
+        return LocalResponse(.ok, text: text)
+    }
+
+    private static func json(_ chain: FilterChainConfiguration) -> JSON {
+        .object([
+            ("name", chain.name.map { .string($0) } ?? .null),
+            ("match", .string(chain.match.description)),
+            ("tls", .bool(chain.tls != nil)),
+        ])
     }
 
     private func serverInfo() -> LocalResponse {
@@ -203,7 +219,7 @@ struct AdminHandler {
         do throws(ExplainedRequest.Invalid) {
             let asked = try ExplainedRequest(
                 method: query["method"] ?? "GET", url: url,
-                headers: request.parameters.filter { $0.name == "header" }.map(\.value))
+                headers: request.parameters.filter { $0.name == "header" }.map(\.value), source: query["source"])
             let explainer = RequestExplainer(snapshot: snapshot, address: control.address)
             let explanation = try explainer.explain(asked, listener: query["listener"])
             return request.wantsJSON ? .json(explanation.json) : LocalResponse(.ok, text: explanation.text)
@@ -324,6 +340,10 @@ struct AdminHandler {
         control.drain()
         return LocalResponse(.ok, text: "OK\n")
     }
+}
+
+extension FilterChainConfiguration {
+    fileprivate var kind: String { tls == nil ? "" : "::tls" }
 }
 
 extension AdminRequest {

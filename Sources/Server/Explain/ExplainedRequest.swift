@@ -1,3 +1,6 @@
+internal import Config
+internal import Engine
+
 /// A request that somebody asks about, and where it would arrive.
 struct ExplainedRequest {
     /// `http` or `https`; nil when only a path was given.
@@ -6,6 +9,19 @@ struct ExplainedRequest {
     let port: UInt16?
     /// The head as a client would send it.
     let bytes: [UInt8]
+    /// The host that a client would name in a TLS handshake; empty for an address, or when only a path was given.
+    let serverName: String
+    /// The client's address; nil when it was not said.
+    let source: IPAddress?
+
+    /// What a client would say first.
+    var firstBytes: FirstBytes {
+        guard scheme == "https" else { return .plain }
+        return .hello(
+            ClientHello(
+                serverName: Array(serverName.utf8),
+                applicationProtocols: ["h2", "http/1.1"].map { Array($0.utf8) }))
+    }
 
     /// Why this is no request, for people.
     struct Invalid: Error {
@@ -15,7 +31,10 @@ struct ExplainedRequest {
     /// - Parameters:
     ///   - url: whole, or a path, whose host is in a `host` header if at all
     ///   - headers: `name: value` each
-    init(method: String, url: String, headers: [String]) throws(Invalid) {
+    ///   - source: the client's address
+    init(method: String, url: String, headers: [String], source: String? = nil) throws(Invalid) {
+        self.source = source.flatMap { IPAddress($0) }
+        if let source, self.source == nil { throw Invalid(message: "\"\(source)\" is no IP address") }
         var target = url[...]
         var authority: Substring?
         if let schemeEnd = url.firstRange(of: "://") {
@@ -29,12 +48,14 @@ struct ExplainedRequest {
             target = rest[authorityEnd...]
             if target.first != "/" { target = "/" + target }
             self.scheme = scheme
+            serverName = Self.serverName(of: rest[..<authorityEnd])
             self.port = try Self.port(of: rest[..<authorityEnd]) ?? (scheme == "https" ? 443 : 80)
         } else {
             guard url.hasPrefix("/") || url == "*" else {
                 throw Invalid(message: "the URL starts with http://, https:// or a slash")
             }
             scheme = nil
+            serverName = ""
             port = nil
         }
         // Clients keep fragments to themselves (RFC 9110 §4.2.5).
@@ -51,6 +72,13 @@ struct ExplainedRequest {
             throw Invalid(message: "the request has control characters")
         }
         bytes = Array((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8)
+    }
+
+    /// RFC 6066 §3: a host name in lower case, never an address.
+    private static func serverName(of authority: Substring) -> String {
+        guard authority.first != "[" else { return "" }
+        let host = authority.prefix { $0 != ":" }
+        return IPAddress(host) == nil ? host.lowercased() : ""
     }
 
     private static func port(of authority: Substring) throws(Invalid) -> UInt16? {

@@ -16,35 +16,63 @@ struct RequestExplainer {
 
     /// - Parameter listener: the name of one; nil for the one at the request's port
     func explain(_ request: ExplainedRequest, listener: String?) throws(ExplainedRequest.Invalid) -> Explanation {
-        let (plan, http, server) = try find(listener, for: request)
+        let plan = try find(listener, for: request)
         var explanation = Explanation(file: snapshot.file)
         explanation.add("listener", "\(plan.configuration.name), \(address(plan))", at: plan.configuration.origin)
-        let chain = plan.configuration.networkFilters.map(\.name)
-        if !chain.isEmpty { explanation.add("network_filters", chain) }
-        explain(request, server, http, into: &explanation)
+        guard let chain = choose(of: plan, for: request, into: &explanation) else { return explanation }
+        let filters = chain.configuration.networkFilters.map(\.name)
+        if !filters.isEmpty { explanation.add("network_filters", filters) }
+        switch (chain.terminal, chain.configuration.proxy) {
+        case (.http(let server), .http(let http)): explain(request, server, http, into: &explanation)
+        case (.tcpProxy(let tcp), _):
+            explanation.add("answer", "of the endpoint: bytes are passed on as they come")
+            let total = tcp.clusters.reduce(0) { $0 + $1.weight }
+            for (cluster, weight) in tcp.clusters {
+                describe(
+                    cluster, tcp.clusters.count > 1 ? " with weight \(weight) of \(total)" : "", into: &explanation)
+            }
+        default: explanation.add("answer", "of the last network filter")
+        }
         return explanation
+    }
+
+    /// The chain that the client's connection gets; nil after saying that it gets none.
+    private func choose(
+        of plan: ListenerPlan, for request: ExplainedRequest, into explanation: inout Explanation
+    ) -> ChainPlan? {
+        guard !plan.configuration.filterChains.isEmpty else { return plan.chains.first }
+        for chain in plan.chains {
+            let matcher = FilterChainMatcher(chain.configuration.match)
+            switch matcher.verdict(port: request.port, source: request.source, request.firstBytes) {
+            case .fits:
+                explanation.add("filter_chain", chain.title, at: chain.configuration.origin)
+                return chain
+            case .not(let mismatch):
+                explanation.add(
+                    "not", "\(chain.title): \(mismatch.reason(for: request))", at: chain.configuration.origin)
+            case .needsFirstBytes:
+                explanation.add("not", "\(chain.title): not known", at: chain.configuration.origin)
+            }
+        }
+        explanation.add("answer", "none, the connection is reset: no filter chain is for it")
+        return nil
     }
 
     private func find(
         _ name: String?, for request: ExplainedRequest
-    ) throws(ExplainedRequest.Invalid) -> (ListenerPlan, HTTPConfiguration, HTTPServerPlan) {
-        let servers = snapshot.listeners.compactMap { plan -> (ListenerPlan, HTTPConfiguration, HTTPServerPlan)? in
-            guard case .http(let server) = plan.terminal, case .http(let http) = plan.configuration.proxy else {
-                return nil
-            }
-            return (plan, http, server)
-        }
+    ) throws(ExplainedRequest.Invalid) -> ListenerPlan {
+        let servers = snapshot.listeners.filter(\.servesHTTP)
         if let name {
-            if let found = servers.first(where: { $0.0.configuration.name == name }) { return found }
+            if let found = servers.first(where: { $0.configuration.name == name }) { return found }
         } else if let port = request.port,
-            let found = servers.first(where: { address($0.0).hasSuffix(":\(port)") })
+            let found = servers.first(where: { address($0).hasSuffix(":\(port)") })
         {
             return found
         } else if servers.count == 1 {
             return servers[0]
         }
         guard !servers.isEmpty else { throw ExplainedRequest.Invalid(message: "no listener speaks HTTP") }
-        let names = servers.map { "\($0.0.configuration.name) (\(address($0.0)))" }.joined(separator: ", ")
+        let names = servers.map { "\($0.configuration.name) (\(address($0)))" }.joined(separator: ", ")
         let problem = name.map { "no listener \"\($0)\" speaks HTTP" } ?? "which listener is not clear from the port"
         throw ExplainedRequest.Invalid(message: "\(problem); name one of \(names)")
     }
@@ -203,6 +231,18 @@ struct RequestExplainer {
             count = isWritten ? writer.count : 0
         }
         return isWritten ? String(decoding: bytes, as: UTF8.self) : nil
+    }
+}
+
+extension FilterChainMatcher.Mismatch {
+    fileprivate func reason(for request: ExplainedRequest) -> String {
+        switch self {
+        case .destinationPort: request.port.map { "the port is \($0)" } ?? "the request names no port"
+        case .source: "the client's address is \(request.source.map { "\($0)" } ?? "not known (--source)")"
+        case .transport: "the client speaks \(request.scheme == "https" ? "TLS" : "no TLS")"
+        case .serverName: "the client names \(request.serverName.isEmpty ? "no server" : request.serverName)"
+        case .applicationProtocol: "the client offers h2 and http/1.1"
+        }
     }
 }
 

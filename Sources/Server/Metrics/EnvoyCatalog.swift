@@ -242,7 +242,7 @@ struct EnvoyCatalog {
 
     private var listeners: [MetricFamily] {
         let owners = listenerOwners
-        let secure = owners.filter { $0.members.contains { $0.tls != nil } }
+        let secure = owners.filter { $0.members.contains(where: \.speaksTLS) }
         let registry = registry
         func family(
             _ stat: String, _ kind: MetricFamily.Kind, _ owners: [Owned<ListenerPlan>],
@@ -296,7 +296,7 @@ struct EnvoyCatalog {
 
     private var tcpProxies: [MetricFamily] {
         let owners = inputs.plan.listeners.filter {
-            $0.members.contains { if case .tcpProxy = $0.terminal { true } else { false } }
+            $0.members.contains(where: \.proxiesBytes)
         }.map {
             Owned(
                 owner: $0.owner.renamed(["envoy_tcp_prefix": $0.name], dotted: "tcp.\($0.name)"), name: $0.name,

@@ -171,12 +171,17 @@ extension Snapshot {
     fileprivate var mirroredClusters: Set<String> {
         var names: Set<String> = []
         for listener in listeners {
-            guard case .http(let http) = listener.configuration.proxy else { continue }
-            for route in http.hosts.flatMap(\.routes) {
+            for route in listener.configuration.chains.flatMap(\.routes) {
                 guard case .forward(let forward) = route.action else { continue }
                 for mirror in forward.mirrors { names.insert(mirror.cluster.name) }
             }
         }
         return names
+    }
+}
+
+extension FilterChainConfiguration {
+    fileprivate var routes: [RouteConfiguration] {
+        if case .http(let http) = proxy { http.hosts.flatMap(\.routes) } else { [] }
     }
 }

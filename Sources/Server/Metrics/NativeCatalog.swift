@@ -25,7 +25,7 @@ struct NativeCatalog {
     private var plan: SeriesPlan { inputs.plan }
 
     var families: [MetricFamily] {
-        process + configuration + listeners + clusters
+        process + configuration + listeners + firstBytes + clusters
             + HTTPMetrics(registry: registry, snapshot: inputs.snapshot, plan: plan).families
             + TLSMetrics(
                 registry: registry, snapshot: inputs.snapshot, plan: plan, reloads: inputs.certificateReloads
@@ -65,12 +65,14 @@ struct NativeCatalog {
                 writer.sample(.process, plan.seriesMax)
             },
             MetricFamily(
-                "ringway_stats_folded_series", .gauge, "Series without room, which count as \(SeriesPlan.overflowName)."
+                "ringway_stats_folded_series", .gauge,
+                "Series without room, which count as \(SeriesPlan.overflowName)."
             ) { [plan] writer in
                 writer.sample(.process, plan.foldedSeries)
             },
             MetricFamily(
-                "ringway_stats_folded_owners", .gauge, "Listeners, clusters, routes and filters that such series are of."
+                "ringway_stats_folded_owners", .gauge,
+                "Listeners, clusters, routes and filters that such series are of."
             ) { [plan] writer in
                 writer.sample(.process, plan.foldedOwners)
             },
@@ -78,6 +80,28 @@ struct NativeCatalog {
     }
 
     // MARK: Listeners
+
+    /// Listeners that look at what clients say first, before they choose a chain.
+    private var firstBytes: [MetricFamily] {
+        let choosing = plan.listeners.filter { item in
+            item.members.contains { $0.chains.contains { $0.configuration.match.looksAtFirstBytes } }
+        }
+        let results: [(String, ListenerStat)] = [
+            ("client_hello", .firstBytesHello), ("plain", .firstBytesPlain), ("malformed", .firstBytesMalformed),
+            ("timeout", .firstBytesTimeouts),
+        ]
+        guard !choosing.isEmpty else { return [] }
+        return [
+            MetricFamily(
+                "ringway_listener_first_bytes_total", .counter,
+                "What clients said first, where filter chains are chosen by it.", choosing
+            ) { [registry] writer, item in
+                for (result, stat) in results {
+                    writer.sample(item.owner, "result", result, registry.sum(item.owner, stat))
+                }
+            }
+        ]
+    }
 
     private var listeners: [MetricFamily] {
         let reasons: [(String, ListenerStat)] = [

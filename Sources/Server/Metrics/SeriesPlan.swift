@@ -170,16 +170,16 @@ struct SeriesPlan: Sendable {
 
     private static func routes(of snapshot: Snapshot) -> [RouteSeries] {
         snapshot.listeners.flatMap { listener -> [RouteSeries] in
-            guard case .http(let http) = listener.terminal else { return [] }
-            return http.routes.map { RouteSeries(listener: listener.configuration.name, route: $0) }
+            var labels: Set<String> = []
+            return listener.httpPlans.flatMap(\.routes).filter { labels.insert($0.label).inserted }
+                .map { RouteSeries(listener: listener.configuration.name, route: $0) }
         }
     }
 
     private static func filters(of snapshot: Snapshot) -> [FilterSeries] {
         snapshot.listeners.flatMap { listener -> [FilterSeries] in
-            guard case .http(let http) = listener.terminal else { return [] }
             var names: Set<String> = []
-            return http.filters.compactMap { filter in
+            return listener.httpPlans.flatMap(\.filters).compactMap { filter in
                 guard let stats = filter.stats, names.insert(filter.plan.name).inserted else { return nil }
                 return FilterSeries(
                     listener: listener.configuration.name, name: filter.plan.name, events: filter.plan.events,
@@ -190,7 +190,7 @@ struct SeriesPlan: Sendable {
 
     /// Those with `http:`, alone or among others.
     var httpListeners: [Owned<ListenerPlan>] {
-        listeners.filter { $0.members.contains { if case .http = $0.terminal { true } else { false } } }
+        listeners.filter { $0.members.contains(where: \.servesHTTP) }
     }
 }
 
@@ -202,7 +202,7 @@ struct Peered: Sendable {
 extension Owned<ListenerPlan> {
     var erased: Owned<Peered> {
         Owned<Peered>(
-            owner: owner, name: name, members: [Peered(speaksTLS: members.contains { $0.tls != nil })])
+            owner: owner, name: name, members: [Peered(speaksTLS: members.contains(where: \.speaksTLS))])
     }
 }
 

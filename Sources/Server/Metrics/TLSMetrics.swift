@@ -10,7 +10,7 @@ struct TLSMetrics {
 
     var families: [MetricFamily] {
         let owners =
-            plan.listeners.filter { $0.members.contains { $0.tls != nil } }.map { $0.erased }
+            plan.listeners.filter { $0.members.contains(where: \.speaksTLS) }.map { $0.erased }
             + plan.clusters.filter { $0.members.contains { $0.tls != nil } }.map { $0.erased }
         return [
             MetricFamily(
@@ -49,7 +49,7 @@ struct TLSMetrics {
     /// Of each owner. Those without series of their own show the one that ends first.
     var certificates: [Owned<Ending>] {
         plan.listeners.compactMap { item in
-            ends(item, item.members.flatMap { $0.tls?.certificates ?? [] })
+            ends(item, item.members.flatMap(\.chains).flatMap { $0.tls?.certificates ?? [] })
         }
             + plan.clusters.compactMap { item in
                 ends(item, item.members.flatMap { snapshot.clusterTLS[$0.name]?.certificates ?? [] })

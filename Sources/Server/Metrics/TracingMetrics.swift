@@ -13,8 +13,9 @@ struct TracingMetrics {
     private var listeners: [MetricFamily] {
         // Labelled as the listener, counted where its tracing does.
         let traced = plan.listeners.compactMap { item -> Owned<StatsRegistry.Range>? in
-            let ranges = item.members.compactMap { listener -> StatsRegistry.Range? in
-                if case .http(let http) = listener.terminal { http.tracing?.stats } else { nil }
+            let ranges = item.members.compactMap { listener in
+                // Chains of one listener count together.
+                listener.httpPlans.lazy.compactMap { $0.tracing?.stats }.first
             }
             return ranges.isEmpty ? nil : Owned(owner: item.owner, name: item.name, members: ranges)
         }

@@ -96,13 +96,14 @@ extension Snapshot {
     }
 
     var tlsFiles: [TLSFiles] {
-        listeners.compactMap { $0.tls?.files } + clusterTLS.sorted { $0.key < $1.key }.map(\.value.files)
+        listeners.flatMap(\.chains).compactMap { $0.tls?.files }
+            + clusterTLS.sorted { $0.key < $1.key }.map(\.value.files)
     }
 
     var certificates: [UsedCertificate] {
         var used: [UsedCertificate] = []
         for listener in listeners {
-            for certificate in listener.tls?.certificates ?? [] {
+            for certificate in listener.chains.flatMap({ $0.tls?.certificates ?? [] }) {
                 used.append(
                     UsedCertificate(
                         owner: ("listener", listener.configuration.name), path: certificate.path,

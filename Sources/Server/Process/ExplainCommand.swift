@@ -10,13 +10,18 @@ package enum ExplainCommand {
         package var headers: [String]
         /// The listener's name; nil for the one at the URL's port.
         package var listener: String?
+        /// The client's address; nil for one that is not known.
+        package var source: String?
         package var json: Bool
 
-        package init(method: String, url: String, headers: [String], listener: String?, json: Bool) {
+        package init(
+            method: String, url: String, headers: [String], listener: String?, source: String? = nil, json: Bool
+        ) {
             self.method = method
             self.url = url
             self.headers = headers
             self.listener = listener
+            self.source = source
             self.json = json
         }
     }
@@ -37,6 +42,7 @@ package enum ExplainCommand {
         var target = "/explain?method=\(options.method.percentEncoded)&url=\(options.url.percentEncoded)"
         for header in options.headers { target += "&header=\(header.percentEncoded)" }
         if let listener = options.listener { target += "&listener=\(listener.percentEncoded)" }
+        if let source = options.source { target += "&source=\(source.percentEncoded)" }
         if options.json { target += "&format=json" }
         do throws(AdminClient.Failure) {
             let answer = try AdminClient(address: address).get(target)
@@ -68,7 +74,8 @@ package enum ExplainCommand {
             return ExitStatus.configurationError
         }
         do throws(ExplainedRequest.Invalid) {
-            let request = try ExplainedRequest(method: options.method, url: options.url, headers: options.headers)
+            let request = try ExplainedRequest(
+                method: options.method, url: options.url, headers: options.headers, source: options.source)
             let explainer = RequestExplainer(snapshot: snapshot) { $0.configuration.address.description }
             let explanation = try explainer.explain(request, listener: options.listener)
             print(options.json ? explanation.json.text + "\n" : explanation.text, terminator: "")

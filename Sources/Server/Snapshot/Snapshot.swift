@@ -42,6 +42,46 @@ package final class ListenerPlan: Sendable {
     package let address: NetworkAddress
     package let isDualStack: Bool
     package let stats: StatsRegistry.Range
+    /// One for all connections, or those of `filter_chains`.
+    package let chains: [ChainPlan]
+
+    init(
+        configuration: ListenerConfiguration, address: NetworkAddress, isDualStack: Bool, stats: StatsRegistry.Range,
+        chains: [ChainPlan]
+    ) {
+        self.configuration = configuration
+        self.address = address
+        self.isDualStack = isDualStack
+        self.stats = stats
+        self.chains = chains
+    }
+
+    /// Whether connections can end for a reason of TLS.
+    var speaksTLS: Bool { chains.contains { $0.tls != nil || $0.configuration.match.looksAtFirstBytes } }
+
+    var proxiesBytes: Bool { chains.contains { if case .tcpProxy = $0.terminal { true } else { false } } }
+
+    /// What its chains with `http:` have.
+    var httpPlans: [HTTPServerPlan] {
+        chains.compactMap { if case .http(let http) = $0.terminal { http } else { nil } }
+    }
+
+    var servesHTTP: Bool { chains.contains { if case .http = $0.terminal { true } else { false } } }
+
+    /// Of accepted connections.
+    var keepAlive: TCPKeepAlive? { configuration.tcpKeepAlive.map(TCPKeepAlive.init) }
+
+    /// What its sockets are known by: listeners of two generations with the same key share them. Port 0 is any
+    /// port, so there each listener has its own.
+    var socketKey: String {
+        let address = configuration.address.description
+        return configuration.address.port == 0 ? "\(address) \(configuration.name)" : address
+    }
+}
+
+/// A chain of a listener, compiled.
+package final class ChainPlan: Sendable {
+    package let configuration: FilterChainConfiguration
     package let filters: [NetworkFilterPlan]
     package let terminal: Terminal
     /// nil for bytes as they come.
@@ -56,27 +96,16 @@ package final class ListenerPlan: Sendable {
     }
 
     init(
-        configuration: ListenerConfiguration, address: NetworkAddress, isDualStack: Bool, stats: StatsRegistry.Range,
-        filters: [NetworkFilterPlan], terminal: Terminal, tls: ListenerTLS?
+        configuration: FilterChainConfiguration, filters: [NetworkFilterPlan], terminal: Terminal, tls: ListenerTLS?
     ) {
         self.configuration = configuration
-        self.address = address
-        self.isDualStack = isDualStack
-        self.stats = stats
         self.filters = filters
         self.terminal = terminal
         self.tls = tls
     }
 
-    /// Of accepted connections.
-    var keepAlive: TCPKeepAlive? { configuration.tcpKeepAlive.map(TCPKeepAlive.init) }
-
-    /// What its sockets are known by: listeners of two generations with the same key share them. Port 0 is any
-    /// port, so there each listener has its own.
-    var socketKey: String {
-        let address = configuration.address.description
-        return configuration.address.port == 0 ? "\(address) \(configuration.name)" : address
-    }
+    /// What it is called for people: its name, or which connections it is for.
+    var title: String { configuration.name ?? configuration.match.description }
 }
 
 /// `tcp:` with its clusters looked up.

@@ -6,8 +6,8 @@ internal import Upstream
 /// `http:` of a listener.
 extension SnapshotCompiler {
     func httpPlan(
-        _ http: HTTPConfiguration, of listener: ListenerConfiguration, _ clusters: [String: Cluster],
-        _ tracingPlan: TracingPlan, _ diagnostics: Diagnostics
+        _ http: HTTPConfiguration, of listener: ListenerConfiguration, _ chain: FilterChainConfiguration,
+        _ clusters: [String: Cluster], _ tracingPlan: TracingPlan, _ diagnostics: Diagnostics
     ) -> HTTPServerPlan? {
         let plans = http.filters.compactMap { plan(of: $0, diagnostics) }
         // With errors routes are understood in part, and that part may be none to make a table of.
@@ -25,8 +25,8 @@ extension SnapshotCompiler {
         let filters = plans.compactMap(makeFilter)
         let routeFilters = routeFilters(of: http, diagnostics, makeFilter)
         let logs = self.plans(of: http.accessLogs, exchanges: true, diagnostics)
-        let routes = routeStats(of: listener, diagnostics)
-        let tracing = httpTracingPlan(http, of: listener, tracingPlan, diagnostics)
+        let routes = routeStats(of: http, in: listener, diagnostics)
+        let tracing = httpTracingPlan(http, of: listener, chain, tracingPlan, diagnostics)
         guard let table, let routes, (tracing == nil) == (http.tracing == nil), filters.count == http.filters.count,
             hasRouteClusters, let logs, let routeFilters
         else {

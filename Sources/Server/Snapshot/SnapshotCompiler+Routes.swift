@@ -9,8 +9,10 @@ extension SnapshotCompiler {
     }
 
     /// The cells of each route, by its number in the route table; nil after an error.
-    func routeStats(of listener: ListenerConfiguration, _ diagnostics: Diagnostics) -> [RouteCells]? {
-        guard case .http(let http) = listener.proxy else { return [] }
+    /// Routes of the same name in several chains of a listener count together.
+    func routeStats(
+        of http: HTTPConfiguration, in listener: ListenerConfiguration, _ diagnostics: Diagnostics
+    ) -> [RouteCells]? {
         do throws(StatsRegistry.Full) {
             var cells: [RouteCells] = []
             for label in http.routeLabels {

@@ -28,8 +28,8 @@ extension SnapshotCompiler {
 
     /// nil without `tracing`, and after an error.
     func httpTracingPlan(
-        _ http: HTTPConfiguration, of listener: ListenerConfiguration, _ plan: TracingPlan,
-        _ diagnostics: Diagnostics
+        _ http: HTTPConfiguration, of listener: ListenerConfiguration, _ chain: FilterChainConfiguration,
+        _ plan: TracingPlan, _ diagnostics: Diagnostics
     ) -> HTTPTracingPlan? {
         guard let configuration = http.tracing else { return nil }
         let wanted = plan.exporters.filter { exporter in
@@ -42,7 +42,7 @@ extension SnapshotCompiler {
                 exporters: wanted.reduce(0) { $0 | 1 << UInt32($1.slot) },
                 rings: tracing.rings, stats: stats, diagnostics
             ) { route, sampling in
-                tracing.rates(of: Self.rateKey(listener, route), sampling)
+                tracing.rates(of: Self.rateKey(listener, chain, route), sampling)
             }
         } catch {
             reportFull(listener.origin, diagnostics)
@@ -51,20 +51,23 @@ extension SnapshotCompiler {
     }
 
     /// Routes without a name are told apart by where they stand.
-    static func rateKey(_ listener: ListenerConfiguration, _ route: RouteConfiguration?) -> TracingHub.RateKey {
+    static func rateKey(
+        _ listener: ListenerConfiguration, _ chain: FilterChainConfiguration, _ route: RouteConfiguration?
+    ) -> TracingHub.RateKey {
         TracingHub.RateKey(
-            listener: listener.name,
+            listener: chain.match.isAny ? listener.name : "\(listener.name)/\(chain.name ?? chain.match.description)",
             route: route.map { $0.name ?? "\($0.origin.position.line):\($0.origin.position.column)" })
     }
 
     /// The shares that a configuration has, by where they hold.
     static func samplings(of configuration: Configuration) -> [(TracingHub.RateKey, TraceSampling)] {
-        configuration.listeners.flatMap { listener -> [(TracingHub.RateKey, TraceSampling)] in
-            guard case .http(let http) = listener.proxy, let tracing = http.tracing else { return [] }
+        let chains = configuration.listeners.flatMap { listener in listener.chains.map { (listener, $0) } }
+        return chains.flatMap { listener, chain -> [(TracingHub.RateKey, TraceSampling)] in
+            guard case .http(let http) = chain.proxy, let tracing = http.tracing else { return [] }
             let routes = http.hosts.flatMap(\.routes).compactMap { route in
-                route.tracing.map { (rateKey(listener, route), $0.sampling(over: tracing.sampling)) }
+                route.tracing.map { (rateKey(listener, chain, route), $0.sampling(over: tracing.sampling)) }
             }
-            return [(rateKey(listener, nil), tracing.sampling)] + routes
+            return [(rateKey(listener, chain, nil), tracing.sampling)] + routes
         }
     }
 }

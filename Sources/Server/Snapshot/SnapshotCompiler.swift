@@ -67,10 +67,12 @@ package struct SnapshotCompiler {
         for listener in snapshot.listeners {
             let name = listener.configuration.name
             owners.insert(.init(.listener, name))
-            guard case .http(let http) = listener.terminal else { continue }
-            if http.tracing != nil { owners.insert(.init(.tracing, name)) }
-            for filter in http.filters { owners.insert(Self.owner(ofFilter: filter.plan.name, in: name)) }
-            for route in http.routes { owners.insert(Self.owner(ofRoute: route.label, in: name)) }
+            for chain in listener.chains {
+                guard case .http(let http) = chain.terminal else { continue }
+                if http.tracing != nil { owners.insert(.init(.tracing, name)) }
+                for filter in http.filters { owners.insert(Self.owner(ofFilter: filter.plan.name, in: name)) }
+                for route in http.routes { owners.insert(Self.owner(ofRoute: route.label, in: name)) }
+            }
         }
         owners.insert(AdminListener.owner)
         for cluster in snapshot.clusters.values {
@@ -158,27 +160,49 @@ package struct SnapshotCompiler {
     // MARK: Listeners
 
     private func compileTLS(
-        of configuration: ListenerConfiguration, previous: Snapshot?, _ diagnostics: Diagnostics
+        of configuration: FilterChainConfiguration, in listener: ListenerConfiguration, previous: Snapshot?,
+        _ diagnostics: Diagnostics
     ) -> ListenerTLS? {
         guard let wanted = configuration.tls else { return nil }
-        let old = previous?.listeners.first { $0.configuration.name == configuration.name }
+        let old = previous?.listeners.first { $0.configuration.name == listener.name }?.chains
+            .first { $0.configuration.match == configuration.match }
         let protocols = configuration.proxy?.httpProtocols
         if let old, let loaded = old.tls, loaded.files.areUnchanged, old.configuration.tls == wanted,
             old.configuration.proxy?.httpProtocols == protocols
         {
             return loaded
         }
-        return tls.compile(wanted, of: configuration.name, speaking: protocols, diagnostics)
+        let owner = configuration.match.isAny ? listener.name : "\(listener.name)\u{0}\(configuration.match)"
+        return tls.compile(wanted, of: owner, speaking: protocols, diagnostics)
     }
 
     private func compile(
         _ configuration: ListenerConfiguration, _ clusters: [String: Cluster], _ tracing: TracingPlan,
         previous: Snapshot?, _ diagnostics: Diagnostics
     ) -> ListenerPlan? {
+        let wanted = configuration.chains
+        let chains = wanted.compactMap {
+            chain($0, of: configuration, clusters, tracing, previous: previous, diagnostics)
+        }
+        guard chains.count == wanted.count else { return nil }
+        do throws(StatsRegistry.Full) {
+            let stats = try registry.range(for: .init(.listener, configuration.name), count: HTTPStat.cellCount)
+            return ListenerPlan(
+                configuration: configuration, address: NetworkAddress(configuration.address),
+                isDualStack: configuration.address.isWildcard, stats: stats, chains: chains)
+        } catch {
+            reportFull(configuration.origin, diagnostics)
+            return nil
+        }
+    }
+
+    private func chain(
+        _ configuration: FilterChainConfiguration, of listener: ListenerConfiguration, _ clusters: [String: Cluster],
+        _ tracing: TracingPlan, previous: Snapshot?, _ diagnostics: Diagnostics
+    ) -> ChainPlan? {
         var plans: [NetworkFilterPlan] = []
-        let access = configuration.access
-        if !access.allow.isEmpty || !access.deny.isEmpty {
-            let settings = IPAccessFilter.Settings(allow: access.allow, deny: access.deny)
+        // Where a chain is to be chosen, access is asked for first (`WorkerAssembly`).
+        if listener.filterChains.isEmpty, let settings = IPAccessFilter.Settings(listener.access) {
             plans.append(NetworkFilterPlan { _ in IPAccessFactory(settings: settings) })
         }
         var endsWithTerminal = false
@@ -188,20 +212,12 @@ package struct SnapshotCompiler {
             if let plan = registration.prepare(filter.config, diagnostics) { plans.append(plan) }
             endsWithTerminal = registration.isTerminal
         }
-        let tls = compileTLS(of: configuration, previous: previous, diagnostics)
-        guard let terminal = terminal(of: configuration, clusters, tracing, endsWithTerminal, diagnostics),
+        let tls = compileTLS(of: configuration, in: listener, previous: previous, diagnostics)
+        guard
+            let terminal = terminal(of: configuration, in: listener, clusters, tracing, endsWithTerminal, diagnostics),
             (configuration.tls == nil) == (tls == nil)
         else { return nil }
-        do throws(StatsRegistry.Full) {
-            let stats = try registry.range(for: .init(.listener, configuration.name), count: HTTPStat.cellCount)
-            return ListenerPlan(
-                configuration: configuration, address: NetworkAddress(configuration.address),
-                isDualStack: configuration.address.isWildcard, stats: stats, filters: plans, terminal: terminal,
-                tls: tls)
-        } catch {
-            reportFull(configuration.origin, diagnostics)
-            return nil
-        }
+        return ChainPlan(configuration: configuration, filters: plans, terminal: terminal, tls: tls)
     }
 
     private func find(
@@ -217,9 +233,9 @@ package struct SnapshotCompiler {
     }
 
     private func terminal(
-        of configuration: ListenerConfiguration, _ clusters: [String: Cluster], _ tracing: TracingPlan,
-        _ endsWithTerminal: Bool, _ diagnostics: Diagnostics
-    ) -> ListenerPlan.Terminal? {
+        of configuration: FilterChainConfiguration, in listener: ListenerConfiguration,
+        _ clusters: [String: Cluster], _ tracing: TracingPlan, _ endsWithTerminal: Bool, _ diagnostics: Diagnostics
+    ) -> ChainPlan.Terminal? {
         switch (configuration.proxy, endsWithTerminal) {
         case (nil, true):
             return .filter
@@ -227,7 +243,8 @@ package struct SnapshotCompiler {
             // Without any filter the missing key was reported when the file was read.
             guard !configuration.networkFilters.isEmpty else { return nil }
             diagnostics.report(
-                "listener \(configuration.name.quotedForMessage) does nothing with its connections",
+                (listener.filterChains.isEmpty ? "listener" : "a filter chain of listener")
+                    + " \(listener.name.quotedForMessage) does nothing with its connections",
                 expected: "`tcp`, `http`, or a terminal network filter such as echo at the end",
                 at: configuration.origin.position)
             return nil
@@ -250,7 +267,8 @@ package struct SnapshotCompiler {
                     clusters: found, idleTimeoutNs: tcp.idleTimeout?.nanoseconds ?? 0,
                     connectAttempts: tcp.connectAttempts, accessLogs: logs))
         case (.http(let http), false):
-            return httpPlan(http, of: configuration, clusters, tracing, diagnostics).map(ListenerPlan.Terminal.http)
+            return httpPlan(http, of: listener, configuration, clusters, tracing, diagnostics)
+                .map(ChainPlan.Terminal.http)
         }
     }
 
@@ -286,6 +304,14 @@ extension TCPKeepAlive {
             idleSeconds: Int32(configuration.idle.nanoseconds / 1_000_000_000),
             intervalSeconds: Int32(configuration.interval.nanoseconds / 1_000_000_000),
             count: Int32(configuration.count))
+    }
+}
+
+extension IPAccessFilter.Settings {
+    /// nil where everybody may connect.
+    init?(_ access: AccessConfiguration) {
+        guard !access.allow.isEmpty || !access.deny.isEmpty else { return nil }
+        self.init(allow: access.allow, deny: access.deny)
     }
 }
 

@@ -14,8 +14,10 @@ final class WorkerAssembly {
     private var clusters: [String: WorkerCluster] = [:]
     /// By cluster, made when the first route names it.
     private var pools: [String: HTTPConnectionPool] = [:]
-    /// The chain that requests of a listener go through, by the key of its sockets.
-    private var httpChains: [String: HTTPChain] = [:]
+    /// The chains that requests of a listener go through, by the key of its sockets.
+    private var httpChains: [String: [FilterChainMatch: HTTPChain]] = [:]
+    /// By the key of the listener's sockets.
+    private var selectors: [String: ChainSelector] = [:]
     /// By the key of the listener's sockets.
     private var listeners: [String: ListenerID] = [:]
     /// All that were open when the process began to drain.
@@ -56,23 +58,24 @@ final class WorkerAssembly {
             removed.append(id)
             listeners[key] = nil
             httpChains[key] = nil
+            selectors[key] = nil
         }
         for plan in next.listeners {
             let key = plan.socketKey
             let counters = registry.scope(plan.stats, worker: worker.index)
             if let id = listeners[key] {
                 if let before = old[key], isUntouched(before, plan) {
-                    if before.tls !== plan.tls { worker.updateListener(id, tls: plan.tls?.context) }
+                    updateTLS(of: id, before, plan)
                     continue
                 }
                 worker.updateListener(
-                    id, counters: counters, limit: limit(of: plan), chain: chain(for: plan), tls: plan.tls?.context,
+                    id, counters: counters, limit: limit(of: plan), selector: makeSelector(for: plan),
                     isBalanced: plan.configuration.balancesConnections)
                 worker.setKeepAlive(plan.keepAlive, of: id)
             } else if let socket = sockets[key] {
                 let id = worker.addListener(
                     socket: socket.descriptor, isShared: socket.isShared, counters: counters, limit: limit(of: plan),
-                    chain: chain(for: plan), tls: plan.tls?.context, group: groups[key],
+                    selector: makeSelector(for: plan), group: groups[key],
                     isBalanced: plan.configuration.balancesConnections)
                 worker.setKeepAlive(plan.keepAlive, of: id)
                 listeners[key] = id
@@ -145,14 +148,26 @@ final class WorkerAssembly {
     /// The same configuration, and the same clusters behind it.
     private func isUntouched(_ old: ListenerPlan, _ new: ListenerPlan) -> Bool {
         guard old.configuration == new.configuration else { return false }
-        switch (old.terminal, new.terminal) {
-        case (.tcpProxy(let oldPlan), .tcpProxy(let newPlan)):
-            return zip(oldPlan.clusters, newPlan.clusters).allSatisfy { $0.cluster === $1.cluster }
-        case (.http(let oldPlan), .http(let newPlan)):
-            return oldPlan.isEquivalent(to: newPlan)
-        default:
-            return true
+        return zip(old.chains, new.chains).allSatisfy { old, new in
+            switch (old.terminal, new.terminal) {
+            case (.tcpProxy(let oldPlan), .tcpProxy(let newPlan)):
+                zip(oldPlan.clusters, newPlan.clusters).allSatisfy { $0.cluster === $1.cluster }
+            case (.http(let oldPlan), .http(let newPlan)):
+                oldPlan.isEquivalent(to: newPlan)
+            default:
+                true
+            }
         }
+    }
+
+    /// Other certificates for new connections, where there are any.
+    private func updateTLS(of id: ListenerID, _ before: ListenerPlan, _ plan: ListenerPlan) {
+        guard !before.chains.elementsEqual(plan.chains, by: { $0.tls === $1.tls }),
+            let selector = selectors[plan.socketKey]
+        else { return }
+        let next = selector.replacing(tls: plan.chains.map { $0.tls?.context })
+        selectors[plan.socketKey] = next
+        worker.updateListener(id, selector: next)
     }
 
     private func limit(of plan: ListenerPlan) -> ConnectionLimit? {
@@ -161,23 +176,44 @@ final class WorkerAssembly {
         }
     }
 
-    private func chain(for plan: ListenerPlan) -> NetworkFilterChain {
-        var factories = plan.filters.map { $0.makeFactory(worker) }
-        switch plan.terminal {
+    private func makeSelector(for plan: ListenerPlan) -> ChainSelector {
+        let before = httpChains[plan.socketKey] ?? [:]
+        var made: [FilterChainMatch: HTTPChain] = [:]
+        let chains = plan.chains.map { chain in
+            ListenerChain(filters: filters(of: chain, in: plan, &made), tls: chain.tls?.context)
+        }
+        for (match, old) in before {
+            if let next = made[match] { old.successor = next } else { old.retire() }
+        }
+        httpChains[plan.socketKey] = made
+        let configuration = plan.configuration
+        let selector =
+            configuration.filterChains.isEmpty
+            ? ChainSelector(chains[0])
+            : ChainSelector(
+                chains, matchers: plan.chains.map { FilterChainMatcher($0.configuration.match) },
+                access: IPAccessFilter.Settings(configuration.access),
+                firstBytesTimeoutNs: configuration.clientHelloTimeout.nanoseconds)
+        selectors[plan.socketKey] = selector
+        return selector
+    }
+
+    private func filters(
+        of chain: ChainPlan, in plan: ListenerPlan, _ made: inout [FilterChainMatch: HTTPChain]
+    ) -> NetworkFilterChain {
+        var factories = chain.filters.map { $0.makeFactory(worker) }
+        switch chain.terminal {
         case .tcpProxy(let tcp): factories.append(factory(for: tcp))
-        case .http(let http): factories.append(factory(for: http, of: plan))
+        case .http(let http):
+            let httpChain = http.makeChain(
+                on: worker, pools: http.clusters.map(pool),
+                counters: registry.scope(plan.stats, worker: worker.index), registry: registry, serving: serving,
+                recorder: recorder)
+            made[chain.configuration.match] = httpChain
+            factories.append(HTTPConnectionManagerFactory(chain: httpChain))
         case .filter: break
         }
         return NetworkFilterChain(factories)
-    }
-
-    private func factory(for http: HTTPServerPlan, of plan: ListenerPlan) -> NetworkFilterFactory {
-        let chain = http.makeChain(
-            on: worker, pools: http.clusters.map(pool), counters: registry.scope(plan.stats, worker: worker.index),
-            registry: registry, serving: serving, recorder: recorder)
-        httpChains[plan.socketKey]?.successor = chain
-        httpChains[plan.socketKey] = chain
-        return HTTPConnectionManagerFactory(chain: chain)
     }
 
     private func factory(for plan: TCPProxyPlan) -> NetworkFilterFactory {

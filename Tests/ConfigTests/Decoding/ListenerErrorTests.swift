@@ -5,7 +5,8 @@ import Testing
 private let webCluster = "clusters: [{ name: web, endpoints: [\"10.0.0.1:1\"] }]"
 private let addressForms = "IP:PORT, [IPv6]:PORT, localhost:PORT, :PORT or unix:PATH"
 private let listenerKeys =
-    "name, address, max_connections, connection_balance, tcp_keepalive, access, tls, network_filters, tcp, http"
+    "name, address, max_connections, connection_balance, tcp_keepalive, access, tls, network_filters, tcp, http, "
+    + "filter_chains, client_hello_timeout"
 
 @Test(
     arguments: [
