@@ -102,7 +102,7 @@ package struct ConnectionState: BitwiseCopyable {
         /// The next message is likely to have a body that is transferred: no more than its head is received.
         package static let expectsTransfer = Flags(rawValue: 1 << 28)
         /// The chain is not chosen yet; see `Connection+ChainChoice`.
-        package static let choosing = Flags(rawValue: 1 << 31)
+        package static let choosing = Flags(rawValue: 1 << 27)
         /// The TLS handshake is not finished: no handler has heard of the connection.
         package static let handshaking = Flags(rawValue: 1 << 26)
     }
