@@ -6,7 +6,7 @@ internal import Upstream
 extension HTTPStream {
     func responseBodyDestination(_ count: UInt64) -> Connection? {
         guard hot.value.responseStarted, isUnseen(hot.value.responseFlow, by: .responseBody),
-            let codec = unsafe hot.value.codec
+            let codec
         else { return nil }
         return codec.bodyDestination(count, of: self)
     }
