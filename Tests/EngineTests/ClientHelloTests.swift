@@ -35,7 +35,7 @@ private func records(_ message: [UInt8], of size: Int = 16_384) -> [UInt8] {
 
 private func read(_ bytes: some Sequence<UInt8>) -> ClientHello.Reading {
     let bytes = Array(bytes)
-    return ClientHello.read(bytes.span.bytes)
+    return unsafe ClientHello.read(bytes.span.bytes)
 }
 
 private let usual = message(`extension`(10, [0, 2, 0, 29]) + name("API.Example.com.") + protocols("h2", "http/1.1"))

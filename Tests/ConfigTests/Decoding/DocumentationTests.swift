@@ -12,7 +12,7 @@ private let documentation: String = {
     let examples = documentation.components(separatedBy: "```yaml\n").dropFirst().map {
         $0.components(separatedBy: "```")[0]
     }
-    #expect(examples.count == 11)
+    #expect(examples.count == 12)
     for var example in examples {
         if !example.contains("listeners:") {
             example += "listeners: [{ name: l, address: \":1\", network_filters: [x] }]\n"
