@@ -145,7 +145,7 @@ extension HTTP1ServerCodec {
     }
 
     private func beginStream() {
-        if chain.successor != nil { chain = unsafe manager.currentChain() }
+        if chain.successor != nil || chain.isRetired { chain = unsafe manager.currentChain() }
         let stream = chain.takeStream()
         self.stream = stream
         stream.begin(self)
