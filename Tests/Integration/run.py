@@ -4,9 +4,13 @@ The tests use real sockets, clocks and processes, and a machine that stands stil
 test that fails twice has found something.
 """
 
+import os
 import sys
 import unittest
 from pathlib import Path
+
+# Zipkin's published classes are older than the protobuf library that others want. Before any module imports that.
+os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
 
 # More than this is no accident.
 SECOND_TRIES_MAX = 10

@@ -1,14 +1,11 @@
 """Records between clients and the proxy, after the handshake: suites, sizes, keys that change, and what is not TLS."""
 
-import array
 import contextlib
-import fcntl
 import hashlib
 import os
 import random
 import ssl
 import subprocess
-import termios
 import threading
 import unittest
 
@@ -134,27 +131,6 @@ class Records(TLSCase):
             self.eventually(lambda: seen.count(b"KEYUPDATE") == index + 1)
         client.stdin.write(b"last\n")
         self.eventually(lambda: b"last\n" in seen, f"{bytes(seen[-300:])}")
-
-    def test_a_flood_of_key_updates_is_ended(self):
-        """Each one costs the proxy more than its sender: without data in between they are counted."""
-        proxy = self.proxy(self.peer(echo))
-        client = subprocess.Popen(
-            ["openssl", "s_client", "-connect", f"127.0.0.1:{self.port}", "-tls1_3"],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, bufsize=0)  # fmt: skip
-        self.addCleanup(client.wait)
-        self.addCleanup(client.kill)
-        self.addCleanup(client.stdin.close)
-        self.eventually(lambda: proxy.metrics()("ringway_tls_handshakes_total", listener="edge", version="1.3"))
-        for _ in range(33):
-            client.stdin.write(b"K\n")
-            # Its console takes a line as one command, so each has to be read by itself.
-            self.eventually(lambda: not self._is_unread(client))
-        self.eventually_equal(lambda: self.closes(proxy, "tls_protocol_error"), 1)
-
-    def _is_unread(self, process) -> bool:
-        waiting = array.array("i", [0])
-        fcntl.ioctl(process.stdin, termios.FIONREAD, waiting)
-        return waiting[0] > 0
 
     def test_a_client_that_wants_short_records_gets_them(self):
         """max_fragment_length (RFC 6066)."""
