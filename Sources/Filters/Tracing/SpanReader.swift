@@ -1,4 +1,4 @@
-package import HTTP
+internal import HTTP
 
 /// The records of finished exchanges, as a worker has left them in its ring.
 package struct SpanReader {
@@ -46,8 +46,8 @@ package struct SpanView {
         }
     }
 
-    /// Every text in the order it was written, where it lies.
-    package func forEachText(_ body: (SpanText, _ key: ByteSlice, _ value: ByteSlice) -> Void) {
+    /// Every text in the order it was written. What is not UTF-8 is repaired.
+    package func forEachText(_ body: (SpanText, _ key: String, _ value: String) -> Void) {
         var offset = textStart
         for _ in 0..<record.textCount {
             guard let kind = SpanText(rawValue: bytes[offset]) else { preconditionFailure("a known kind of text") }
@@ -55,7 +55,7 @@ package struct SpanView {
             let valueCount = Int(bytes[offset + 2]) | Int(bytes[offset + 3]) << 8
             let key = bytes[(offset + 4)..<(offset + 4 + keyCount)]
             let value = bytes[(offset + 4 + keyCount)..<(offset + 4 + keyCount + valueCount)]
-            body(kind, key, value)
+            body(kind, keyCount == 0 ? "" : key.text, value.text)
             offset += 4 + keyCount + valueCount
         }
     }

@@ -53,11 +53,8 @@ struct ZipkinJSONEncoder: SpanEncoder {
 
     /// A name is there once, whoever gives it.
     private func tags(of span: Span) -> [(String, JSON)] {
-        var seen: Set<String> = ["node_id"]
-        let tags = span.tags.compactMap { tag in
-            let key = tag.key
-            return seen.insert(key).inserted ? (key, JSON.string(tag.value.text)) : nil
-        }
-        return tags + [("node_id", .string(source.nodeID))]
+        var seen: Set<String> = []
+        let tags = span.tags + [(key: "node_id", value: .text(source.nodeID))]
+        return tags.compactMap { seen.insert($0.key).inserted ? ($0.key, .string($0.value.text)) : nil }
     }
 }

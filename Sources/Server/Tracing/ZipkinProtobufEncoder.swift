@@ -18,7 +18,7 @@ struct ZipkinProtobufEncoder: SpanEncoder {
     mutating func append(_ exchange: ExchangeSpans) {
         for span in exchange.spans {
             list.spans.append(message(span))
-            byteCount += span.tags.reduce(64) { sum, _ in sum + 48 }
+            byteCount += span.tags.reduce(64) { $0 + $1.key.utf8.count + $1.value.text.utf8.count + 8 }
         }
     }
 
