@@ -89,9 +89,10 @@ package struct AcceptRate: Equatable, Sendable {
 package struct LoadMeter: Sendable {
     /// The shortest interval. One in which the worker sleeps ends when it wakes up.
     package static let intervalNs: UInt64 = 100_000_000
-    /// Connections that one worker hands to less busy ones in an interval: what they make of the others' load shows in
-    /// the next one.
-    package static let reliefsMax: UInt64 = 8
+    /// Connections that one worker, which has `open` ones, hands to less busy ones in an interval: what they make of the
+    /// others' load shows in the next one. Few connections are spread by their number: how busy the workers are may be
+    /// the work of some that have just gone.
+    package static func reliefsMax(open: UInt64) -> UInt64 { min(1 + open / 8, 8) }
 
     package private(set) var interval: UInt64 = 0
     private var startNs: UInt64

@@ -34,7 +34,7 @@ extension Worker {
                 connections: (0..<looks).reduce(open) { $0 &+ peers.waiting(from: candidate($1), to: index) },
                 busyPermille: LoadMeter.busyPermille(of: core.value.stats, nowNs: nowNs)),
             countsMatter: !core.value.listeners[slot].acceptRate.isChurn(open: open),
-            mayRelieve: core.value.load.reliefs < LoadMeter.reliefsMax)
+            mayRelieve: core.value.load.reliefs < LoadMeter.reliefsMax(open: open))
         guard balance.isOpen else { return false }
         for look in 0..<looks {
             let other = candidate(look)
