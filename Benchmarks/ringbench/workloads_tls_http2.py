@@ -57,20 +57,24 @@ def tls() -> list[Workload]:
         handshakes("full", "full handshakes"),
         handshakes("resumed", "resumed sessions", resume=True),
         *_flood(),
-        Workload(
-            "tls-memory-idle",
-            "memory",
-            "9,000 idle TLS connections after one GET of 1 KiB each",
-            RESIDENT,
-            "idle HTTPS",
-            http_load("get", KIB, 9000, mode="idle"),
-            driver="resting",
-            features=frozenset({"tls"}),
-            summary=True,
-            rounds=FEW_ROUNDS,
-            overhead_s=6,
-        ),
+        _idle("tls", "TLS", "idle HTTPS"),
     ]
+
+
+def _idle(feature: str, kind: str, short: str) -> Workload:
+    return Workload(
+        f"{feature}-memory-idle",
+        "memory",
+        f"9,000 idle {kind} connections after one GET of 1 KiB each",
+        RESIDENT,
+        short,
+        http_load("get", KIB, 9000, mode="idle"),
+        driver="resting",
+        features=frozenset({feature}),
+        summary=True,
+        rounds=FEW_ROUNDS,
+        overhead_s=6,
+    )
 
 
 def _flood() -> list[Workload]:
@@ -128,19 +132,7 @@ def http2() -> list[Workload]:
             for size in (KIB, 64 * KIB)
             for streams in (10, 100)
         ),
-        Workload(
-            "h2-memory-idle",
-            "memory",
-            "9,000 idle HTTP/2 connections after one GET of 1 KiB each",
-            RESIDENT,
-            "idle HTTP/2",
-            http_load("get", KIB, 9000, mode="idle"),
-            driver="resting",
-            features=frozenset({"h2"}),
-            summary=True,
-            rounds=FEW_ROUNDS,
-            overhead_s=6,
-        ),
+        _idle("h2", "HTTP/2", "idle HTTP/2"),
     ]
 
 
