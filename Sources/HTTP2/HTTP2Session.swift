@@ -32,6 +32,7 @@ package final class HTTP2Session {
 
     deinit {
         unsafe nghttp2_session_del(core.pointee.library)
+        unsafe core.pointee.releasePages()
         unsafe core.deinitialize(count: 1)
         unsafe core.deallocate()
     }
@@ -269,6 +270,13 @@ package final class HTTP2Session {
     /// The peer understands `:protocol` (RFC 8441).
     package var peerAllowsExtendedConnect: Bool {
         unsafe nghttp2_session_get_remote_settings(library, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1
+    }
+
+    /// Gives back the memory that only a session with streams needs: for one that nothing has happened to for a while.
+    /// The slots of earlier streams mean nothing any more. Without effect while there is a stream, or anything to write.
+    package func rest() {
+        guard failure == nil, !wantsToWrite else { return }
+        unsafe core.pointee.rest()
     }
 
     // MARK: Sending messages

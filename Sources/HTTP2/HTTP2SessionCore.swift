@@ -15,6 +15,7 @@ struct HTTP2SessionCore: ~Copyable {
     var blockSlot: UInt32?
     /// Shared with the other sessions of the worker.
     private let workspace: HTTP2Output
+    private var pages = HTTP2SessionPages()
     var trailers: [HTTP2PendingTrailers] = []
     var freeTrailers: [Int32] = []
 
@@ -79,6 +80,57 @@ struct HTTP2SessionCore: ~Copyable {
     var list: HTTP2FieldList {
         unsafeAddress { unsafe UnsafePointer(workspace.list) }
         nonmutating unsafeMutableAddress { unsafe workspace.list }
+    }
+
+    // MARK: Memory of the library
+
+    @unsafe
+    mutating func allocate(_ count: Int) -> UnsafeMutableRawPointer? {
+        if count > HTTP2SessionPages.tableBytes, let buffer = unsafe pages.takeBuffer(count, from: workspace.memory) {
+            return unsafe buffer
+        }
+        return unsafe workspace.memory.pointee.allocate(count)
+    }
+
+    @unsafe
+    mutating func allocateZeroed(_ count: Int, _ size: Int) -> UnsafeMutableRawPointer? {
+        let (bytes, overflow) = count.multipliedReportingOverflow(by: size)
+        guard !overflow else { return nil }
+        if let table = unsafe pages.takeTable(bytes, from: workspace.memory) { return unsafe table }
+        guard let block = unsafe allocate(bytes) else { return nil }
+        unsafe block.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+        return unsafe block
+    }
+
+    @unsafe
+    mutating func reallocate(_ old: UnsafeMutableRawPointer?, _ count: Int) -> UnsafeMutableRawPointer? {
+        guard let old = unsafe old else { return unsafe allocate(count) }
+        let room = unsafe pages.room(of: old) ?? HTTP2Memory.room(of: old)
+        guard count > room else { return unsafe old }
+        guard let block = unsafe allocate(count) else { return nil }
+        unsafe block.copyMemory(from: old, byteCount: room)
+        unsafe release(old)
+        return unsafe block
+    }
+
+    @unsafe
+    mutating func release(_ block: UnsafeMutableRawPointer) {
+        if unsafe !pages.release(block) { unsafe workspace.memory.pointee.release(block) }
+    }
+
+    /// The library has forgotten the session.
+    mutating func releasePages() { unsafe pages.destroy(workspace.memory) }
+
+    /// Gives back what only a session with streams needs. There is no stream, and nothing waits to be sent.
+    mutating func rest() {
+        guard streams.inUse == 0, blockSlot == nil, eventsTaken == events.count else { return }
+        streams = HTTP2StreamTable()
+        block.rest()
+        trailers = []
+        freeTrailers = []
+        events = []
+        eventsTaken = 0
+        pages.rest()
     }
 
     // MARK: Events
