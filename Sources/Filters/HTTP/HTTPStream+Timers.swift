@@ -59,7 +59,7 @@ extension HTTPStream {
     func idleTimedOut() -> Bool {
         flag = .streamIdleTimeout
         counters.add(to: HTTPStat.streamIdleTimeouts)
-        guard !hot.value.responseStarted, !routing.value.isTunnel else { return false }
+        guard !hot.value.responseStarted, !route.isTunnel else { return false }
         respond(
             hot.value.requestEnded ? .gatewayTimeout : .requestTimeout, flag: .streamIdleTimeout,
             text: "nothing came for too long\n")
@@ -68,8 +68,8 @@ extension HTTPStream {
 
     /// The time of the route is over.
     func deadlinePassed() {
-        guard !hot.value.isEnded, routing.value.hasDeadline else { return }
-        worker.charge(routing.value.routeCell)
+        guard !hot.value.isEnded, route.hasDeadline else { return }
+        worker.charge(route.routeCell)
         router.timerFired(self, .route)
     }
 }
