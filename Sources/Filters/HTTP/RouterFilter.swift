@@ -16,8 +16,11 @@ package final class RouterFilter {
     private var random: SplitMix64
     /// Made with the first copy of a request.
     private var mirrorStore: RequestMirrorStore?
-    /// Endpoints that go away, one after the other, may refuse a request so often before it fails.
+    /// Endpoints that have too much to do may refuse a request so often before it fails.
     private static let refusalsMax = 3
+    /// Connections may end under a request so often before it fails: where each of them takes a few dozen requests and
+    /// more than that are under way, the same one may be among the last several times.
+    private static let connectionsLeftMax = 10
     /// Bytes of a body that are kept for another try.
     static let keptBodyMax = 65_536
 
@@ -414,7 +417,9 @@ package final class RouterFilter {
             attempt(stream, fresh: true)
             return
         }
-        if reason == .refused, stream.route.refusals < Self.refusalsMax, mayRepeat(stream, isProcessed: false) {
+        if case .refused(let isLeaving) = reason, mayRepeat(stream, isProcessed: false),
+            stream.route.refusals < (isLeaving ? Self.connectionsLeftMax : Self.refusalsMax)
+        {
             stream.route.refusals += 1
             attempt(stream, fresh: true)
             return
