@@ -4,8 +4,11 @@ internal import Upstream
 
 /// Whether a request is sent once more, and when.
 extension RouterFilter {
-    /// Endpoints that go away, one after the other, may refuse a request so often before it fails.
+    /// Endpoints that have too much to do may refuse a request so often before it fails.
     static let refusalsMax = 3
+    /// Connections may end under a request so often before it fails: where each of them takes a few dozen requests and
+    /// more than that are under way, the same one may be among the last several times.
+    static let connectionsLeftMax = 10
     /// Bytes of a body that are kept for another try.
     static let keptBodyMax = 65_536
 

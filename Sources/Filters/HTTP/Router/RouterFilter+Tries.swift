@@ -54,7 +54,9 @@ extension RouterFilter {
             attempt(stream, fresh: true)
             return
         }
-        if reason == .refused, stream.route.refusals < Self.refusalsMax, mayRepeat(stream, isProcessed: false) {
+        if case .refused(let isLeaving) = reason, mayRepeat(stream, isProcessed: false),
+            stream.route.refusals < (isLeaving ? Self.connectionsLeftMax : Self.refusalsMax)
+        {
             stream.route.refusals += 1
             attempt(stream, fresh: true)
             return
