@@ -1,6 +1,4 @@
-// libyaml, as Yams carries it. Yams' own composer is not used: it recurses without a bound, stops at the first
-// duplicate key and reports that key's first place instead of its second.
-import CYaml
+import Clibyaml
 
 /// What libyaml found next, and where it starts.
 struct YAMLEvent {
