@@ -21,8 +21,8 @@ enum HTTP2Library {
         let settings = unsafe core.pointee.settings
         // Windows open when bodies have gone on, not when they came.
         unsafe nghttp2_option_set_no_auto_window_update(option, 1)
-        // What the peer may make us remember of our fields beside its own limit: a response's, all but `date`, stay the
-        // same, and two dozen of them fit. Requests differ in more.
+        // The fields of responses, all but `date`, are the same again and again: two dozen are room enough for them in
+        // the compression table, of which each client has one here. Requests differ in more.
         if unsafe core.pointee.isServer { unsafe nghttp2_option_set_max_deflate_dynamic_table_size(option, 1_024) }
         // What fields may say is judged in one place for both directions, by HTTP2FieldBlock.
         unsafe nghttp2_option_set_no_http_messaging(option, 1)

@@ -14,12 +14,13 @@ struct HTTP2Memory: ~Copyable {
     private var slabNext: UnsafeMutableRawPointer?
     private var slabLeft = 0
     private var slabs: [UnsafeMutableRawPointer]
-    private var pages = HTTP2PagePool()
+    /// For what each session keeps from its beginning to its end.
+    var pages = HTTP2PagePool()
 
     private static let unitBytes = 16
     /// In front of each block: its size in units, or, where malloc has it, the bytes asked for with `isLarge`.
     private static let headBytes = 8
-    private static let smallMax = 504
+    static let smallMax = 504
     private static let slabBytes = 8_192
     private static let isLarge: UInt64 = 1 << 63
 
@@ -92,137 +93,5 @@ struct HTTP2Memory: ~Copyable {
         unsafe slabNext = block + bytes
         slabLeft -= bytes
         return unsafe block
-    }
-
-    // MARK: Pages
-
-    @unsafe
-    mutating func takePages() -> UnsafeMutableRawPointer? { unsafe pages.take() }
-
-    @unsafe
-    mutating func giveBackPages(_ start: UnsafeMutableRawPointer) { unsafe pages.giveBack(start) }
-}
-
-/// The two things of a session that fill pages: the table of its streams, and where it writes frames. Kept apart from
-/// everything else, so that a session at rest can do without the memory behind them.
-@safe
-struct HTTP2SessionPages: ~Copyable {
-    /// nil until the first of both is asked for.
-    private var start: UnsafeMutableRawPointer?
-    private var hasTable = false
-    private var hasBuffer = false
-
-    static let tableBytes = 4_096
-    static let bytes = 24_576
-    private static let bufferBytes = 16_384...bytes - tableBytes
-
-    /// Memory for the table, zeroed; nil when it is not of the size of a page, or there is one.
-    @unsafe
-    mutating func takeTable(_ count: Int, from memory: UnsafeMutablePointer<HTTP2Memory>) -> UnsafeMutableRawPointer? {
-        guard count == Self.tableBytes, !hasTable, let start = unsafe pages(memory) else { return nil }
-        hasTable = true
-        unsafe memset(start, 0, count)
-        return unsafe start
-    }
-
-    @unsafe
-    mutating func takeBuffer(_ count: Int, from memory: UnsafeMutablePointer<HTTP2Memory>) -> UnsafeMutableRawPointer? {
-        guard Self.bufferBytes.contains(count), !hasBuffer, let start = unsafe pages(memory) else { return nil }
-        hasBuffer = true
-        return unsafe start + Self.tableBytes
-    }
-
-    @unsafe
-    private mutating func pages(_ memory: UnsafeMutablePointer<HTTP2Memory>) -> UnsafeMutableRawPointer? {
-        if unsafe start == nil { unsafe start = memory.pointee.takePages() }
-        return unsafe start
-    }
-
-    /// False when `block` lies elsewhere.
-    @unsafe
-    mutating func release(_ block: UnsafeMutableRawPointer) -> Bool {
-        guard let start = unsafe start else { return false }
-        if hasTable, unsafe block == start {
-            hasTable = false
-        } else if hasBuffer, unsafe block == start + Self.tableBytes {
-            hasBuffer = false
-        } else {
-            return false
-        }
-        return true
-    }
-
-    /// The bytes that `block` has room for; nil when it lies elsewhere.
-    @unsafe
-    func room(of block: UnsafeMutableRawPointer) -> Int? {
-        guard let start = unsafe start else { return nil }
-        if unsafe block == start { return Self.tableBytes }
-        return unsafe block == start + Self.tableBytes ? Self.bytes - Self.tableBytes : nil
-    }
-
-    /// Gives the memory back to the system until it is written to again: the table's, if it holds nothing but zeros,
-    /// which is how it will read, and that of the frames, none of which waits to be sent.
-    mutating func rest() {
-        guard let start = unsafe start else { return }
-        var from = Self.tableBytes
-        if unsafe !hasTable || isZero(start, Self.tableBytes) { from = 0 }
-        unsafe madvise(start + from, Self.bytes - from, MADV_DONTNEED)
-    }
-
-    private func isZero(_ start: UnsafeMutableRawPointer, _ count: Int) -> Bool {
-        let words = unsafe UnsafeRawBufferPointer(start: start, count: count).bindMemory(to: UInt64.self)
-        return unsafe words.allSatisfy { $0 == 0 }
-    }
-
-    /// The session is gone.
-    mutating func destroy(_ memory: UnsafeMutablePointer<HTTP2Memory>) {
-        if let start = unsafe start { unsafe memory.pointee.giveBackPages(start) }
-        unsafe start = nil
-    }
-}
-
-/// Address space for `HTTP2SessionPages`, used again.
-@safe
-private struct HTTP2PagePool: ~Copyable {
-    private var areas: [UnsafeMutableRawPointer]
-    private var free: [UnsafeMutableRawPointer]
-
-    private static let perArea = 32
-    /// Of those that nobody has, so many keep their memory.
-    private static let warmMax = 16
-
-    init() {
-        unsafe areas = []
-        unsafe free = []
-    }
-
-    deinit {
-        for index in unsafe areas.indices { unsafe munmap(areas[index], Self.perArea * HTTP2SessionPages.bytes) }
-    }
-
-    @unsafe
-    mutating func take() -> UnsafeMutableRawPointer? {
-        if unsafe free.isEmpty { grow() }
-        return unsafe free.popLast()
-    }
-
-    @unsafe
-    mutating func giveBack(_ start: UnsafeMutableRawPointer) {
-        if unsafe free.count >= Self.warmMax { unsafe madvise(start, HTTP2SessionPages.bytes, MADV_DONTNEED) }
-        unsafe free.append(start)
-    }
-
-    private mutating func grow() {
-        let bytes = Self.perArea * HTTP2SessionPages.bytes
-        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
-        guard let area = unsafe mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0), unsafe area != MAP_FAILED else {
-            return
-        }
-        // Huge pages would give memory to what is touched nowhere.
-        unsafe madvise(area, bytes, MADV_NOHUGEPAGE)
-        unsafe areas.append(area)
-        for index in (0..<Self.perArea).reversed() {
-            unsafe free.append(area + index * HTTP2SessionPages.bytes)
-        }
     }
 }

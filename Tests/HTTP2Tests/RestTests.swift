@@ -32,6 +32,7 @@ import Testing
                 ])
             client.session.rest()
             server.session.rest()
+            #expect(server.session.isResting && client.session.isResting)
             #expect(server.session.slotCount == 0)
         }
     }
@@ -69,12 +70,14 @@ import Testing
         client.exchange(with: server)
         for _ in 0..<2 {
             var streams: [HTTP2Stream] = []
-            for index in 0..<400 {
+            for index in 0..<250 {
                 client.request("GET", "/\(index)", fields: index == 7 ? [("x-large", Self.large)] : [])
                 client.exchange(with: server)
                 streams.append(try #require(server.last))
             }
-            for stream in streams { server.respond(stream, fields: [(.server, Self.large)]) }
+            for stream in streams {
+                server.respond(stream, fields: stream == streams.first ? [(.server, Self.large)] : [])
+            }
             client.exchange(with: server)
             #expect(client.session.streamCount == 0)
             #expect(server.session.streamCount == 0)
@@ -93,50 +96,75 @@ import Testing
     private static let large = String(repeating: "0123456789abcdef", count: 2_000)
 }
 
+private struct NoMemory: Error {}
+
 /// What the library allocates.
 @Suite struct MemoryTests {
     @Test func blocksAreTheirOwnAndUsedAgain() throws {
         var memory = HTTP2Memory()
-        var blocks: [(start: UnsafeMutableRawPointer, count: Int)] = []
+        var blocks: [(start: UnsafeMutableRawPointer, count: Int)] = unsafe []
         for round in 0..<3 {
             for count in [0, 1, 8, 9, 24, 25, 100, 496, 504, 505, 2_928, 20_000] + Array(0..<300) {
-                let start = unsafe try #require(memory.allocate(count))
-                #expect(unsafe HTTP2Memory.room(of: start) >= count)
-                #expect(UInt(bitPattern: start) % 16 == 0)
+                guard let start = unsafe memory.allocate(count) else { throw NoMemory() }
+                let room = unsafe HTTP2Memory.room(of: start)
+                let isAligned = UInt(bitPattern: start) % 16 == 0
+                #expect(room >= count && isAligned)
                 unsafe start.initializeMemory(as: UInt8.self, repeating: UInt8(count % 251), count: count)
                 unsafe blocks.append((start, count))
             }
-            let unchanged = unsafe blocks.allSatisfy { block in
-                unsafe UnsafeRawBufferPointer(start: block.start, count: block.count).allSatisfy {
-                    $0 == UInt8(block.count % 251)
-                }
+            while let (start, count) = unsafe blocks.popLast() {
+                let bytes = unsafe UnsafeRawBufferPointer(start: start, count: count)
+                let isUnchanged = unsafe bytes.allSatisfy { $0 == UInt8(count % 251) }
+                #expect(isUnchanged, "\(count) bytes in round \(round)")
+                unsafe memory.release(start)
             }
-            #expect(unchanged, "round \(round)")
-            while let block = unsafe blocks.popLast() { unsafe memory.release(block.start) }
         }
-        let first = unsafe try #require(memory.allocate(40))
+        guard let first = unsafe memory.allocate(40) else { throw NoMemory() }
         unsafe memory.release(first)
-        #expect(unsafe memory.allocate(40) == first)
+        let isUsedAgain = unsafe memory.allocate(40) == first
+        #expect(isUsedAgain)
     }
 
-    @Test func aTableThatHoldsSomethingKeepsIt() throws {
-        let memory = UnsafeMutablePointer<HTTP2Memory>.allocate(capacity: 1)
-        unsafe memory.initialize(to: HTTP2Memory())
-        var pages = HTTP2SessionPages()
-        let count = HTTP2SessionPages.tableBytes
-        let table = unsafe try #require(pages.takeTable(count, from: memory))
-        #expect(unsafe pages.takeTable(count, from: memory) == nil, "there is one")
-        let buffer = unsafe try #require(pages.takeBuffer(16_394, from: memory))
-        unsafe table.storeBytes(of: 7, toByteOffset: 2_000, as: UInt8.self)
-        unsafe buffer.storeBytes(of: 7, toByteOffset: 16_393, as: UInt8.self)
-        pages.rest()
-        #expect(unsafe table.load(fromByteOffset: 2_000, as: UInt8.self) == 7)
-        unsafe table.storeBytes(of: 0, toByteOffset: 2_000, as: UInt8.self)
-        pages.rest()
-        #expect(unsafe UnsafeRawBufferPointer(start: table, count: count).allSatisfy { $0 == 0 })
-        #expect(unsafe pages.release(buffer) && pages.release(table) && !pages.release(table))
-        unsafe pages.destroy(memory)
-        unsafe memory.deinitialize(count: 1)
-        unsafe memory.deallocate()
+    @Test func pagesHoldWhatTheyHeldBeforeTheirRest() throws {
+        var pool = HTTP2PagePool()
+        guard var pages = pool.take() else { throw NoMemory() }
+        guard let firm = unsafe pages.takeFirm(2_928) else { throw NoMemory() }
+        guard let other = unsafe pages.takeFirm(1_024) else { throw NoMemory() }
+        guard let table = unsafe pages.takeTable(HTTP2SessionPages.tableBytes) else { throw NoMemory() }
+        let isSecondTable = unsafe pages.takeTable(HTTP2SessionPages.tableBytes) != nil
+        guard let buffer = unsafe pages.takeBuffer(16_394) else { throw NoMemory() }
+        let isTooMuch = unsafe pages.takeFirm(8_192) != nil
+        #expect(!isSecondTable && !isTooMuch)
+        // First and last words, neighbours, a single zero between two, zeros in the middle of a word.
+        func mark(_ block: UnsafeMutableRawPointer, _ offset: Int) {
+            unsafe block.storeBytes(of: UInt8(offset % 250 + 1), toByteOffset: offset, as: UInt8.self)
+        }
+        unsafe mark(firm, 0)
+        unsafe mark(firm, 2_920)
+        unsafe mark(other, 0)
+        unsafe mark(other, 1_016)
+        unsafe mark(table, 2_000)
+        unsafe mark(table, 2_016)
+        unsafe mark(buffer, 3)
+        unsafe mark(buffer, 16_393)
+        let all = unsafe UnsafeRawBufferPointer(start: pages.address, count: HTTP2SessionPages.bytes)
+        let before = unsafe Array(all)
+        for _ in 0..<2 {
+            pages.rest()
+            let isResting = pages.isResting
+            #expect(isResting)
+            let isGivenBack = unsafe all.allSatisfy { $0 == 0 }
+            #expect(isGivenBack)
+            pages.wake()
+            let isBack = unsafe Array(all) == before
+            #expect(isBack && !pages.isResting)
+        }
+        let areReleased = unsafe pages.release(buffer) && pages.release(table) && pages.release(firm)
+        #expect(areReleased)
+        pool.giveBack(pages)
+        guard let again = pool.take() else { throw NoMemory() }
+        let isZero = unsafe UnsafeRawBufferPointer(start: again.address, count: 4_096).allSatisfy { $0 == 0 }
+        #expect(isZero)
+        pool.giveBack(again)
     }
 }

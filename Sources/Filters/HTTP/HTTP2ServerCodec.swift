@@ -62,6 +62,9 @@ final class HTTP2ServerCodec: ServerCodec {
     private var isBlocked = false
     private lazy var timers = HTTP2ServerTimers(self)
     private var idleTimer = TaskTimer.none
+    private var idleDeadlineNs = UInt64.max
+    /// Since the last stream.
+    private var hasRested = false
     private var sweepTimer = TaskTimer.none
     private var goAwayTimer = TaskTimer.none
     private var keepAlive: HTTP2KeepAlive?
@@ -99,6 +102,8 @@ final class HTTP2ServerCodec: ServerCodec {
         }
         worker.discard(data)
         afterReceiving()
+        // A word between the sides, and no stream.
+        if hasRested, phase == .serving, !session.isResting, !hasStreams { awaitRest() }
     }
 
     /// Bytes that were received before it was known that they are HTTP/2.
@@ -163,39 +168,43 @@ final class HTTP2ServerCodec: ServerCodec {
 
     /// Signs of life keep no connection: what counts is the time without a request. A head that does not come to its
     /// end is no request yet.
-    func idleTimedOut() {
-        idleTimer = .none
-        guard phase != .closing, !hasStreams else { return }
+    private func idleTimedOut() {
         session.terminate(.noError)
         close(.idleTimeout)
     }
 
     private var hasStreams: Bool { entries.contains { $0.isOpen } }
 
-    /// First the connection comes to rest, then its time is over.
     func startIdleTimer() {
         guard idleTimer == .none else { return }
+        hasRested = false
         let ns = chain.settings.idleTimeoutNs
-        if ns > 0, ns <= Self.restNs {
-            idleTimer = worker.schedule(timers, tag: HTTP2ServerTimers.idle, afterNs: ns)
-        } else {
-            idleTimer = worker.schedule(timers, tag: HTTP2ServerTimers.rest, afterNs: Self.restNs)
-        }
+        idleDeadlineNs = ns > 0 ? worker.nowNs + ns : .max
+        awaitRest()
     }
 
-    /// How long after its last stream a connection gives back what it needs for streams only: most of its memory. Long
-    /// enough that none does it between the requests of one page.
+    /// How long after it was last of use a connection without streams gives back what it can do without: most of its
+    /// memory. Long enough that none does it between the requests of one page.
     private static let restNs: UInt64 = 1_000_000_000
 
-    func rest() {
+    /// First the connection comes to rest, then its time is over.
+    private func awaitRest() {
+        worker.cancel(idleTimer)
+        let leftNs = idleDeadlineNs - min(worker.nowNs, idleDeadlineNs)
+        idleTimer = worker.schedule(timers, tag: HTTP2ServerTimers.idle, afterNs: min(leftNs, Self.restNs))
+    }
+
+    func idleTimerFired() {
         idleTimer = .none
         guard phase != .closing, !hasStreams else { return }
+        guard worker.nowNs < idleDeadlineNs else { return idleTimedOut() }
         entries = []
         transport.rest()
         session.rest()
-        let ns = chain.settings.idleTimeoutNs
-        guard ns > 0 else { return }
-        idleTimer = worker.schedule(timers, tag: HTTP2ServerTimers.idle, afterNs: ns - Self.restNs)
+        hasRested = true
+        guard idleDeadlineNs < .max else { return }
+        let leftNs = idleDeadlineNs - worker.nowNs
+        idleTimer = worker.schedule(timers, tag: HTTP2ServerTimers.idle, afterNs: leftNs)
     }
 
     func cancelIdleTimer() {
@@ -214,7 +223,7 @@ final class HTTP2ServerCodec: ServerCodec {
         connection.requestFlush()
     }
 
-    /// How long to wait for the round trip that ends with no stream on its way any more, where the client does not answer.
+    /// How long to wait for the round trip that ends with no stream on its way any more, where its end is not heard of.
     private static let goAwayNs: UInt64 = 5_000_000_000
 
     func finishDrain() {
@@ -470,7 +479,6 @@ final class HTTP2ServerTimers: TimerTask {
     static let sweep = 0
     static let goAway = 1
     static let idle = 2
-    static let rest = 3
 
     /// Cancels its timers before it goes.
     private unowned(unsafe) let codec: HTTP2ServerCodec
@@ -483,8 +491,7 @@ final class HTTP2ServerTimers: TimerTask {
     override func onTimer(_ tag: Int, on worker: Worker) {
         switch tag {
         case Self.sweep: unsafe codec.sweep()
-        case Self.idle: unsafe codec.idleTimedOut()
-        case Self.rest: unsafe codec.rest()
+        case Self.idle: unsafe codec.idleTimerFired()
         default: unsafe codec.finishDrain()
         }
     }

@@ -130,10 +130,12 @@ public struct ByteSlice {
 
     /// Compares the first and the last bytes, as many as a `Word` holds, of which `count` is at least one.
     @unsafe @inline(__always)
-    private func endsAreSame<Word: BitwiseCopyable & FixedWidthInteger>(_ type: Word.Type, as other: ByteSlice) -> Bool {
+    private func endsAreSame<Word: BitwiseCopyable & FixedWidthInteger>(_ type: Word.Type, as other: ByteSlice) -> Bool
+    {
         let last = count &- MemoryLayout<Word>.size
         let head = unsafe start.loadUnaligned(as: Word.self) ^ other.start.loadUnaligned(as: Word.self)
-        let tail = unsafe start.loadUnaligned(fromByteOffset: last, as: Word.self)
+        let tail =
+            unsafe start.loadUnaligned(fromByteOffset: last, as: Word.self)
             ^ other.start.loadUnaligned(fromByteOffset: last, as: Word.self)
         return head | tail == 0
     }
