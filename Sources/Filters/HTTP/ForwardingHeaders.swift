@@ -23,9 +23,9 @@ enum ForwardingHeaders {
     /// - Returns: how far the client is trusted
     @discardableResult
     static func apply(
-        to head: inout RequestHead, on manager: HTTPConnectionManager, _ chain: HTTPChain
+        to head: inout RequestHead, on manager: HTTPConnectionManager, _ settings: HTTPChainSettings,
+        _ ids: RequestIDSource
     ) -> RequestOrigin {
-        let settings = chain.settings
         let isInternal = !settings.internalAddresses.isEmpty && isInternal(head, manager, settings)
         let origin: RequestOrigin = isInternal ? .inside : settings.useRemoteAddress ? .outside : .behindProxy
         if isInternal {
@@ -44,7 +44,7 @@ enum ForwardingHeaders {
             head.headers.set(.xForwardedProto, ByteSlice(manager.connection.isSecure ? "https" : "http"))
         }
         setClientCertificate(of: &head, manager)
-        if settings.requestID.isGenerated { addRequestID(to: &head, chain, origin) }
+        if settings.requestID.isGenerated { addRequestID(to: &head, settings, ids, origin) }
         return origin
     }
 
@@ -102,8 +102,10 @@ enum ForwardingHeaders {
         return entries.count >= number ? entries[entries.count - number] : nil
     }
 
-    private static func addRequestID(to head: inout RequestHead, _ chain: HTTPChain, _ origin: RequestOrigin) {
-        let settings = chain.settings.requestID
+    private static func addRequestID(
+        to head: inout RequestHead, _ settings: HTTPChainSettings, _ ids: RequestIDSource, _ origin: RequestOrigin
+    ) {
+        let settings = settings.requestID
         if let id = head.headers[.xRequestId], !id.isEmpty, origin != .outside || settings.preservesExternal {
             // What a stranger says of its own request's trace counts for nothing.
             if origin == .outside, settings.packsTraceReason { TraceRequestID.pack(.notTraced, into: &head) }
@@ -112,7 +114,7 @@ enum ForwardingHeaders {
         unsafe withUnsafeTemporaryAllocation(byteCount: UUIDText.byteCount, alignment: 1) { buffer in
             guard let start = buffer.baseAddress else { return }
             var writer = unsafe ByteWriter(start: start, capacity: UUIDText.byteCount)
-            UUIDText.write(high: chain.nextRandom(), low: chain.nextRandom(), to: &writer)
+            UUIDText.write(high: ids.next(), low: ids.next(), to: &writer)
             head.headers.set(.xRequestId, unsafe ByteSlice(start: start, count: writer.count))  // written just now
         }
     }
