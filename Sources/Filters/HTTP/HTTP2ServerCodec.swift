@@ -116,7 +116,8 @@ final class HTTP2ServerCodec: ServerCodec {
     }
 
     override func onFlush() {
-        guard phase != .closing else { return }
+        // What rests has nothing to say: whatever is asked of it wakes it.
+        guard phase != .closing, !session.isResting else { return }
         defer { transport.settle() }
         guard !isBlocked else { return }
         flush()
@@ -358,7 +359,7 @@ final class HTTP2ServerCodec: ServerCodec {
 
     func sweep() {
         sweepTimer = .none
-        guard phase != .closing else { return }
+        guard phase != .closing, hasStreams else { return }
         for slot in entries.indices {
             let entry = entries[slot]
             guard entry.isOpen, entry.idleTimeoutNs > 0,
