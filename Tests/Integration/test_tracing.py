@@ -16,6 +16,7 @@ os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
 
 import boto3
 import grpc
+import jsonschema
 import moto
 from opentelemetry.exporter.zipkin.proto.http.v2.gen import zipkin_pb2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -33,6 +34,44 @@ from support.collectors import Collector, otlp_attributes, otlp_spans
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+HEXADECIMAL = "[0-9a-f]"
+# What https://zipkin.io/zipkin-api/ says of `POST /api/v2/spans`, with nothing else allowed, and what is always there
+# of this proxy's spans.
+ZIPKIN_ENDPOINT = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "serviceName": {"type": "string"},
+        "ipv4": {"type": "string", "format": "ipv4"},
+        "ipv6": {"type": "string", "format": "ipv6"},
+        "port": {"type": "integer", "minimum": 0, "maximum": 65535},
+    },
+}
+ZIPKIN_SPANS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["traceId", "id", "kind", "name", "timestamp", "duration", "localEndpoint", "tags"],
+        "properties": {
+            "traceId": {"type": "string", "pattern": f"^({HEXADECIMAL}{{16}}|{HEXADECIMAL}{{32}})$"},
+            "id": {"type": "string", "pattern": f"^{HEXADECIMAL}{{16}}$"},
+            "parentId": {"type": "string", "pattern": f"^{HEXADECIMAL}{{16}}$"},
+            "kind": {"enum": ["CLIENT", "SERVER", "PRODUCER", "CONSUMER"]},
+            "name": {"type": "string"},
+            "timestamp": {"type": "integer", "minimum": 1},
+            "duration": {"type": "integer", "minimum": 1},
+            "debug": {"type": "boolean"},
+            "shared": {"type": "boolean"},
+            "localEndpoint": ZIPKIN_ENDPOINT,
+            "remoteEndpoint": ZIPKIN_ENDPOINT,
+            "annotations": {"type": "array"},
+            "tags": {"type": "object", "additionalProperties": {"type": "string"}},
+        },
+    },
+}
 
 
 class Service:
@@ -283,6 +322,21 @@ class Zipkin(TracingCase):
         self.assertTrue(tags["upstream_address"].startswith("127.0.0.1:"))
         self.assertTrue(tags["peer.address"].startswith("127.0.0.1:"))
 
+    def test_spans_are_what_its_schema_wants(self):
+        collector = self.collector()
+        self.zipkin(
+            collector, {"upstream_spans": True, "propagation": ["b3", "w3c"], "tags": {"empty": "%REQ(X-NOT)%"}},
+            service=Service([503, 200]),
+            routes=[{"match": {}, "cluster": "backend", "retry": {"on": [503], "attempts": 2}}])
+        self.get("/?q=%C3%A4%22")
+        self.get(x_b3_traceid="00f067aa0ba902b7", x_b3_spanid="00f067aa0ba902b7", x_b3_sampled="1")
+        self.spans(collector, 5)
+        checker = jsonschema.FormatChecker()
+        for path, headers, body in collector.requests:
+            self.assertEqual((path, headers["content-type"]), ("/api/v2/spans", "application/json"))
+            jsonschema.validate(json.loads(body), ZIPKIN_SPANS, format_checker=checker)
+        self.assertEqual(sum("remoteEndpoint" in span for span in collector.zipkin_spans), 5)
+
     def test_each_try_is_a_span(self):
         collector = self.collector()
         self.zipkin(
@@ -462,9 +516,15 @@ class Datadog(TracingCase):
             return answer.read()
 
     def test_its_agent_takes_spans(self):
+        self.check_spans({}, "/v0.4/traces")
+
+    def test_its_agent_takes_spans_with_a_table_of_texts(self):
+        self.check_spans({"version": "v0.5"}, "/v0.5/traces")
+
+    def check_spans(self, options: dict, path: str):
         agent = self.agent()
         self.proxy(
-            {"upstream_spans": True, "propagation": ["datadog"]}, [{"datadog": {"cluster": "agent"}}],
+            {"upstream_spans": True, "propagation": ["datadog"]}, [{"datadog": {"cluster": "agent"} | options}],
             [cluster("agent", agent)], service=Service([200, 500]))
         self.get(x_datadog_trace_id="123456789", x_datadog_parent_id="42", x_datadog_sampling_priority="1",
                  x_datadog_tags="_dd.p.tid=4bf92f3577b34da6")
@@ -481,6 +541,9 @@ class Datadog(TracingCase):
         self.assertEqual([span["error"] for span in failed], [1, 1])
         # An error with the list of them when there are any.
         self.assertIn(b"OK", self.ask(agent, "/test/trace_check/failures"))
+        requests = json.loads(self.ask(agent, "/test/session/requests"))
+        paths = {urllib.parse.urlsplit(request["url"]).path for request in requests}
+        self.assertIn(path, paths)
 
 
 class SkyWalking(TracingCase):

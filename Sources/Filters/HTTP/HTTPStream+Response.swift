@@ -145,6 +145,7 @@ extension HTTPStream {
         {
             head.headers.set(.xRequestId, id)
         }
+        if let tracing, let trace { tracing.willSendHead(trace, &head.headers) }
         guard let codec else { return }
         codec.sendHead(&head, of: self)
         accessLogs?.responseHead(self, head.headers)

@@ -392,6 +392,7 @@ package final class RouterFilter {
     /// The try came to nothing.
     func reset(_ stream: HTTPStream, _ reason: UpstreamReset) {
         if reason.isFailureOfEndpoint { note(stream, isFailure: true) }
+        if reason.isReset { stream.route.clusterCounters?.add(to: ClusterStat.resetsReceived) }
         stream.trace { $0.tryEnds(stream, $1, failed: true) }
         if case .connectFailed(let failure) = reason { stream.hot.value.info.transportFailure = failure }
         let endpoint = unsafe stream.route.upstream?.endpoint
@@ -471,9 +472,7 @@ package final class RouterFilter {
         unsafe stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
         note(stream, isFailure: true)
         let endpoint = unsafe stream.route.upstream?.endpoint
-        unsafe stream.route.upstream?.cancel(stream)
-        unsafe stream.route.upstream = nil
-        stream.route.isReady = false
+        cancelUpstream(stream)
         if retry.onReset, mayRetry(stream, retry) {
             if let endpoint { stream.route.exclude(endpoint) }
             scheduleRetry(stream, retry)
@@ -553,7 +552,14 @@ package final class RouterFilter {
             if stream.route.isRetry { endRetry(stream, pool, .retriesFailed) }
         }
         stream.route.isPending = false
-        unsafe stream.route.upstream?.cancel(stream)
+        cancelUpstream(stream)
+    }
+
+    private func cancelUpstream(_ stream: HTTPStream) {
+        if let upstream = unsafe stream.route.upstream {
+            stream.route.clusterCounters?.add(to: ClusterStat.resetsSent)
+            upstream.cancel(stream)
+        }
         unsafe stream.route.upstream = nil
         stream.route.isReady = false
     }
@@ -561,8 +567,7 @@ package final class RouterFilter {
     // MARK: Counting
 
     private func count(_ stream: HTTPStream, _ status: HTTPStatus) {
-        let offset = min(max(status.codeClass, 1), 5) - 1
-        stream.route.clusterCounters?.add(to: StatCell(rawValue: ClusterStat.responses1xx.rawValue + offset))
+        stream.route.clusterCounters?.countResponse(status)
     }
 
     /// What a try came to, for outlier detection.

@@ -41,6 +41,12 @@ package struct ByteWriter {
     /// Appends the lowest `byteCount` bytes of `text`, at most eight, the lowest first.
     @inline(__always)
     package mutating func append(text: UInt64, count byteCount: Int) {
+        if count &+ 8 <= capacity {
+            // All eight at once: those beyond `byteCount` are written over, or not looked at.
+            unsafe start.storeBytes(of: text.littleEndian, toByteOffset: count, as: UInt64.self)
+            count &+= byteCount
+            return
+        }
         var rest = text
         for _ in 0..<byteCount {
             append(UInt8(truncatingIfNeeded: rest))

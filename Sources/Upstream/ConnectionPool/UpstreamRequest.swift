@@ -61,6 +61,14 @@ public enum UpstreamReset: Equatable, Sendable {
     /// The cluster is at a limit, or has no endpoint to try, or the process is out of descriptors.
     case overflow, noEndpoint, exhausted
 
+    /// The endpoint broke the request off.
+    package var isReset: Bool {
+        switch self {
+        case .closedBeforeResponse, .refused, .truncated: true
+        case .connectFailed, .protocolError, .tunnelClosed, .overflow, .noEndpoint, .exhausted: false
+        }
+    }
+
     /// Whether outlier detection holds it against the endpoint. Connects that failed are counted where connections are.
     package var isFailureOfEndpoint: Bool {
         switch self {
