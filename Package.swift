@@ -6,6 +6,7 @@ import PackageDescription
 let systemLibraries: [Target] = [
     .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "Clibyaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     // Without pkg-config, whose -pthread SwiftPM warns about.
@@ -44,7 +45,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-protobuf", exact: "1.39.0"),
-        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
     ],
     targets: systemLibraries + [
         .target(
@@ -58,7 +58,7 @@ let package = Package(
         .target(name: "HTTP", swiftSettings: strict),
         .target(name: "HTTP2", dependencies: ["CNghttp2", "HTTP"], swiftSettings: strict),
         .target(
-            name: "Config", dependencies: ["CRE2", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
+            name: "Config", dependencies: ["CRE2", "Clibyaml"], swiftSettings: strict),
         .target(name: "Engine", dependencies: ["CIOUring", "CTLS"], swiftSettings: strict),
         .target(name: "Upstream", dependencies: ["Engine", "HTTP", "HTTP2", "Config"], swiftSettings: strict),
         .target(

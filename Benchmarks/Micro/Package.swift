@@ -13,12 +13,13 @@ let strict: [SwiftSetting] = [
 
 let package = Package(
     name: "micro",
-    dependencies: [.package(url: "https://github.com/jpsim/Yams", exact: "6.2.2")],
+    dependencies: [],
     targets: [
         // Links to the sources rather than a dependency on the package: declarations at package level are in reach.
         .systemLibrary(name: "Cliburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "Clibre2", providers: [.apt(["libre2-dev"])]),
+        .systemLibrary(name: "Clibyaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .target(name: "CRE2", dependencies: ["Clibre2"], linkerSettings: [.linkedLibrary("re2")]),
         .target(name: "CIOUring", dependencies: ["Cliburing"], linkerSettings: [.linkedLibrary("uring")]),
@@ -27,7 +28,7 @@ let package = Package(
             linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "HTTP", swiftSettings: strict),
         .target(
-            name: "Config", dependencies: ["CRE2", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
+            name: "Config", dependencies: ["CRE2", "Clibyaml"], swiftSettings: strict),
         // With a backend in memory beside its own, whose methods only this module can override.
         .target(name: "Engine", dependencies: ["CIOUring", "CTLS"], swiftSettings: strict),
         .target(name: "HTTP2", dependencies: ["CNghttp2", "HTTP"], swiftSettings: strict),

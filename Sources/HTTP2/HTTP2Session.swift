@@ -260,9 +260,12 @@ package final class HTTP2Session {
         return Int(min(value, 65_536))
     }
 
+    /// The peer has said that it takes no more streams (GOAWAY, RFC 9113 §6.8).
+    package var peerIsLeaving: Bool { unsafe core.pointee.goAwayReceived }
+
     /// Another request may be sent.
     package var takesRequests: Bool {
-        guard failure == nil, unsafe !core.pointee.goAwayReceived else { return false }
+        guard failure == nil, !peerIsLeaving else { return false }
         return unsafe nghttp2_session_check_request_allowed(library) != 0
     }
 

@@ -25,8 +25,11 @@ private struct World {
     let script = ScriptedFilter.Script()
     let listener: SimulatedWorker.Listener
 
-    init(limits: WorkerLimits = SimulatedWorker.smallLimits, socketBufferBytes: Int = 4096) throws {
-        simulation = try SimulatedWorker(seed: 1, limits: limits)
+    init(
+        limits: WorkerLimits = SimulatedWorker.smallLimits, socketBufferBytes: Int = 4096, seed: UInt64 = 1,
+        perturbation: Perturbation = Perturbation()
+    ) throws {
+        simulation = try SimulatedWorker(seed: seed, perturbation: perturbation, limits: limits)
         simulation.network.socketBufferBytes = socketBufferBytes
         // What the proxy makes itself has no stream number.
         simulation.checksStreams = false
@@ -79,6 +82,24 @@ struct ConnectionTests {
             $0.sendBytes = 10; $0.ending = .reset; $0.endsAfterSent = 10
         }
         #expect(world.finish() == [])
+        #expect(world.script.filters.map(\.closeReason) == [.remoteReset])
+    }
+
+    /// Whichever the worker hears of first: that its send failed, or what came before the reset.
+    @Test(arguments: 1...40)
+    func hearsWhatThePeerSaidBeforeItsReset(seed: UInt64) throws {
+        var perturbation = Perturbation()
+        perturbation.shufflesCompletions = true
+        let world = try World(seed: seed, perturbation: perturbation)
+        world.script.onConnected = nil
+        let peer = world.connect { $0.sendBytes = 10 }
+        world.simulation.run(forNs: 1_000_000)
+        peer.reset()
+        world.simulation.run(forNs: 1_000_000)
+        world.script.filters[0].connection.startReading()
+        world.script.filters[0].connection.writeBytes(100)
+        #expect(world.finish() == [])
+        #expect(world.script.filters.map(\.received) == [10])
         #expect(world.script.filters.map(\.closeReason) == [.remoteReset])
     }
 

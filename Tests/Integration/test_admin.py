@@ -3,12 +3,11 @@
 import contextlib
 import http.client
 import json
-import select
 import signal
 import socket
 import threading
 
-from support import Case, cluster, document, free_port, listener, read_exactly, read_to_end, reset
+from support import Case, cluster, document, free_port, listener, read_exactly, read_to_end, ready, reset
 from support.peers import echo, greet
 
 READS = [
@@ -294,7 +293,7 @@ class ManyAtOnce(Case):
         for scrape in scrapes:
             scrape.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         self.assertEqual(self.proxy.admin("/ready").status, 200)
-        answered, _, _ = select.select(scrapes, [], [], 0)
+        answered = ready(scrapes)
         self.assertLess(len(answered), len(scrapes), "the scrapes were over before /ready was answered")
 
     def test_scrapes_that_nobody_reads_hold_up_nobody(self):

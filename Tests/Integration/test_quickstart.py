@@ -1,4 +1,4 @@
-"""The first thing that anybody runs: examples/quickstart.yaml, on ports that are free here."""
+"""The first things that anybody runs, on ports that are free here: examples/quickstart.yaml, and the README's edge."""
 
 import itertools
 import re
@@ -7,7 +7,9 @@ from pathlib import Path
 
 from support import Case, free_port, read_exactly
 
-QUICKSTART = Path(__file__).parents[2] / "examples/quickstart.yaml"
+ROOT = Path(__file__).parents[2]
+QUICKSTART = ROOT / "examples/quickstart.yaml"
+EDGE = ROOT / "examples/edge.yaml"
 
 
 def curl(*arguments: str) -> str:
@@ -80,3 +82,29 @@ class Quickstart(Case):
         text = curl(f"{self.admin}/clusters")
         for upstream in ("8081", "8082"):
             self.assertIn(f"web::127.0.0.1:{self.ports[upstream]}::cx_total::1\n", text)
+
+
+class Edge(Case):
+    def test_the_readme_shows_it(self):
+        self.assertIn(f"```yaml\n{EDGE.read_text()}```", (ROOT / "README.md").read_text())
+
+    def test_it_runs_as_its_own_words_say(self):
+        ports: dict[str, int] = {}
+
+        def moved(match: re.Match) -> str:
+            return f"{match[1]}127.0.0.1:{ports.setdefault(match[2], free_port())}"
+
+        text = re.sub(r"((?:address: |\[)\"?)(?:127\.0\.0\.1)?:(\d+)", moved, EDGE.read_text())
+        text = text.replace("port: 8443", f"port: {ports['8443']}")
+        path = self.folder / "edge.yaml"
+        path.write_text(text)
+        certificate = re.search(r"openssl .*\n.*edge\.pem", text)[0].replace("\\\n#", "")
+        subprocess.run(certificate, shell=True, check=True, capture_output=True, cwd=self.folder)
+        self.assertEqual(self.command("check", str(path)).returncode, 0)
+        self.started("run", str(path))
+        trust = ("--cacert", str(self.folder / "edge.pem"))
+        answer = subprocess.run(
+            ["curl", "-s", *trust, f"https://localhost:{ports['8443']}/"], capture_output=True, text=True, timeout=20)
+        self.assertEqual(answer.stdout, "nothing here\n")
+        head = curl("--head", f"http://localhost:{ports['8080']}/a?b")
+        self.assertIn(f"location: https://localhost:{ports['8443']}/a?b\n", head)

@@ -4,14 +4,13 @@ import contextlib
 import hashlib
 import os
 import random
-import select
 import ssl
 import subprocess
 import threading
 import unittest
 
 from support.peers import digest, echo
-from support.sockets import PATIENCE
+from support.sockets import PATIENCE, ready
 from test_tls import TLSCase
 
 SUITES_1_3 = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"]
@@ -36,8 +35,9 @@ class Records(TLSCase):
                     break
                 received.extend(part)
             except ssl.SSLWantReadError:
-                ready = select.select([client], [client] if sent < len(data) else [], [], PATIENCE)
-                self.assertTrue(any(ready), f"nothing came after {len(received)} bytes")
+                self.assertTrue(
+                    ready([client], writable=sent < len(data), timeout=PATIENCE),
+                    f"nothing came after {len(received)} bytes")
         client.settimeout(PATIENCE)
         self.assertEqual(bytes(received), data)
 

@@ -1,6 +1,4 @@
-// libyaml, as Yams carries it. Yams' own composer is not used: it recurses without a bound, stops at the first
-// duplicate key and reports that key's first place instead of its second.
-import CYaml
+import Clibyaml
 
 /// What libyaml found next, and where it starts.
 struct YAMLEvent {
@@ -130,7 +128,8 @@ struct YAMLEventReader: ~Copyable {
         default:
             break
         }
-        // libyaml scans ahead of its events and may meet its own bound of 1,000 levels before the composer meets its.
+        // Later versions of libyaml scan ahead of their events and may meet a bound of their own, 1,000 levels, before
+        // the composer meets its.
         if problem.hasPrefix("Maximum nesting level") { return .tooDeep(at: position) }
         guard let context = unsafe parser.pointee.context else {
             return YAMLSyntaxError(problem: problem, position: position)

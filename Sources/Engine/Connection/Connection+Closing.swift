@@ -165,10 +165,14 @@ extension Connection {
         if state.flags.contains(.pollingWritable) { worker.io { $0.cancel(id(.writable)) } }
     }
 
-    private func releaseHeld() {
+    func dropQueue() {
         state.queue.removeAll(in: &worker.core.value.segments) { buffer in
             worker.core.value.buffers.release(buffer, on: worker.backend)
         }
+    }
+
+    private func releaseHeld() {
+        dropQueue()
         if unsafe state.secure != nil { releaseSession() }
         releasePipe()
     }

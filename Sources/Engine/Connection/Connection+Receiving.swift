@@ -112,6 +112,9 @@ extension Connection {
 
     private func receiveEnded(_ error: Int32) {
         switch error {
+        case 0 where hasFailedToSend:
+            // Reported to the send already.
+            if !handshakeTakesEnd() { socketFailed(ECONNRESET) }
         case 0:
             if unsafe state.secure != nil { socketEnded() } else { sawEnd() }
         case ENOBUFS:
@@ -141,6 +144,8 @@ extension Connection {
     }
 
     func closeIfBothEnded() {
-        if state.flags.isSuperset(of: [.readEnded, .writeEnded]) { close(.finished) }
+        if state.flags.isSuperset(of: [.readEnded, .writeEnded]) {
+            close(hasFailedToSend ? .remoteReset : .finished)
+        }
     }
 }

@@ -152,12 +152,33 @@ extension Connection {
         // EAGAIN: the kernel has polled for a slow reader so often that it gives up (128 times, APOLL_MAX_RETRY). It is
         // asked again; it would have answered with what it had sent, so nothing was.
         if completion.result < 0, completion.result != -EAGAIN, !(completion.result == -ECANCELED && wasCancelled) {
-            socketFailed(-completion.result)
+            sendFailed(-completion.result)
             return
         }
         if completion.result > 0 { advance(by: Int(completion.result)) }
         if wasCancelled { worker.copyOut(self) }
         if state.queue.isEmpty { drained() } else { markDirty() }
+    }
+
+    // What stands in the way of hearing a peer to its end.
+    private static let unheard: ConnectionState.Flags = [
+        .receiveCancelled, .readPaused, .readEnded, .writeEnded, .lingering, .spliceWanted,
+    ]
+
+    /// A peer that has reset the connection may have said why: an answer that came before the end of the request, an
+    /// alert, GOAWAY. That is in the socket still, and is received first. It ends at once, for nothing more can come.
+    func sendFailed(_ error: Int32) {
+        guard CloseReason.of(error: error) == .remoteReset, state.flags.contains(.receiving),
+            state.flags.isDisjoint(with: Self.unheard)
+        else { return socketFailed(error) }
+        state.flags.remove(.finishing)
+        state.flags.insert(.writeEnded)
+        dropQueue()
+    }
+
+    /// The peer does not take any more; see `sendFailed`.
+    var hasFailedToSend: Bool {
+        state.flags.contains(.writeEnded) && state.flags.isDisjoint(with: [.finishing, .closeWhenSent])
     }
 
     @inline(__always)

@@ -168,6 +168,7 @@ extension Connection {
     /// False when the destination failed.
     func empty(_ pipe: PipePool.Pipe, into destination: Connection) -> Bool {
         while state.pipeBytes > 0 {
+            guard !destination.hasFailedToSend else { return false }  // its end is on the way
             let given = worker.io {
                 $0.splice(from: pipe.read, to: destination.state.socket, count: Int(state.pipeBytes), more: false)
             }
@@ -183,7 +184,7 @@ extension Connection {
                 waitForDestination(destination)
                 return true
             }
-            destination.close(.of(error: Int32(-given)))
+            destination.sendFailed(Int32(-given))
             return false
         }
         return true

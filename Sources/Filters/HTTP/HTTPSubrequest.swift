@@ -210,7 +210,7 @@ public final class HTTPSubrequest: UpstreamRequest {
         unsafe upstream = nil
         isPending = false
         var reason = reason
-        if !hasRepeated, reason == .refused || mayRepeat && reason == .closedBeforeResponse(wasReused: true) {
+        if !hasRepeated, reason.wasRefused || mayRepeat && reason == .closedBeforeResponse(wasReused: true) {
             // RFC 9110 §9.2.2: the endpoint closed an idle connection while the request was on its way.
             hasRepeated = true
             guard let refused = attempt(fresh: true) else { return }

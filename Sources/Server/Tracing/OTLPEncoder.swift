@@ -1,5 +1,5 @@
 internal import Filters
-internal import Foundation
+internal import FoundationEssentials
 internal import HTTP
 internal import SwiftProtobuf
 internal import TracingProtocols

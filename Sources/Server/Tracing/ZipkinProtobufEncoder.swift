@@ -1,6 +1,6 @@
 internal import Config
 internal import Filters
-internal import Foundation
+internal import FoundationEssentials
 internal import SwiftProtobuf
 internal import TracingProtocols
 

@@ -51,7 +51,8 @@ public enum UpstreamReset: Equatable, Sendable {
     case closedBeforeResponse(wasReused: Bool)
     /// The endpoint has not begun to process the request, and says so (RFC 9113 §8.7): it can be sent again whatever
     /// it asks for.
-    case refused
+    /// - `isLeaving`: because the connection ends (GOAWAY, RFC 9113 §6.8), not because the endpoint has too much to do.
+    case refused(isLeaving: Bool)
     /// The endpoint ended the response before its end, and why: `.truncated` where it just closed the connection.
     case truncated(StreamReset)
     /// The endpoint did not speak HTTP.
@@ -68,6 +69,9 @@ public enum UpstreamReset: Equatable, Sendable {
         case .connectFailed, .protocolError, .tunnelClosed, .overflow, .noEndpoint, .exhausted: false
         }
     }
+
+    /// The endpoint has not begun with the request.
+    package var wasRefused: Bool { if case .refused = self { true } else { false } }
 
     /// Whether outlier detection holds it against the endpoint. Connects that failed are counted where connections are.
     package var isFailureOfEndpoint: Bool {

@@ -379,7 +379,7 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
     private func reset(_ entry: Entry, _ code: HTTP2ErrorCode) -> UpstreamReset {
         if entry.isTunnel { return .tunnelClosed(entry.responseEnded && code == .noError ? .finished : .remoteReset) }
         // RFC 9113 §8.7: nothing of it was processed.
-        if code == .refusedStream, !entry.responseStarted { return .refused }
+        if code == .refusedStream, !entry.responseStarted { return .refused(isLeaving: session.peerIsLeaving) }
         return entry.responseStarted
             ? .truncated(StreamReset(passingOn: code)) : .closedBeforeResponse(wasReused: false)
     }

@@ -157,10 +157,9 @@ func whatIsWrongWithADocumentHasItsPlace(_ text: String, _ expected: [String]) {
 func deepNestingIsRefused(_ opening: String) {
     let column = ConfigDocumentLimits.depth * opening.count + 1
     let problem = "invalid YAML: more than 64 lists and objects within each other; expected YAML or JSON"
-    #expect(parse(String(repeating: opening, count: 100)).errors == ["1:\(column): \(problem)"])
-    // libyaml looks ahead along brackets and has a bound of its own there, at the first of them.
-    let farColumn = opening == "[" ? 1 : column
-    #expect(parse(String(repeating: opening, count: 100_000)).errors == ["1:\(farColumn): \(problem)"])
+    for count in [100, 100_000] {
+        #expect(parse(String(repeating: opening, count: count)).errors == ["1:\(column): \(problem)"])
+    }
 }
 
 @Test func theDeepestAllowedDocumentIsRead() {

@@ -5,7 +5,7 @@ from .configuration import cluster, document, listener
 from .metrics import Metrics
 from .peers import Peer
 from .proxy import BINARY, Ringway
-from .sockets import connect, free_port, read_exactly, read_to_end, reset
+from .sockets import connect, free_port, read_exactly, read_to_end, ready, reset
 
 __all__ = [
     "BINARY",
@@ -20,5 +20,6 @@ __all__ = [
     "listener",
     "read_exactly",
     "read_to_end",
+    "ready",
     "reset",
 ]

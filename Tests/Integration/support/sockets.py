@@ -1,6 +1,7 @@
 """Raw sockets, spelled so that a test says what it does on the wire."""
 
 import random
+import select
 import socket
 import struct
 
@@ -35,6 +36,17 @@ def free_port() -> int:
             except OSError:
                 continue
         return port
+
+
+def ready(sockets, writable: bool = False, timeout: float = 0) -> list[int]:
+    """The descriptors of those that can be read, or written if that is asked for. At most `timeout` seconds.
+
+    Not select(), whose descriptors end at 1,024: all modules run in one process, which has more.
+    """
+    poll = select.poll()
+    for each in sockets:
+        poll.register(each, select.POLLIN | (select.POLLOUT if writable else 0))
+    return [descriptor for descriptor, _ in poll.poll(timeout * 1000)]
 
 
 def parse(address) -> tuple[int, object]:
