@@ -77,9 +77,11 @@ ZIPKIN_SPANS = {
 class Service:
     """Answers each request and remembers its header fields; statuses come from `answers`, then 200."""
 
-    def __init__(self, answers=()):
+    def __init__(self, answers=(), fields=()):
         self.requests: list[dict] = []
         self.answers = list(answers)
+        # More fields of the responses, one after the other.
+        self.fields = list(fields)
 
     def __call__(self, sock):
         pending = b""
@@ -90,7 +92,9 @@ class Service:
                 lines = head.decode().split("\r\n")[1:]
                 self.requests.append({k.lower(): v for k, v in (line.split(": ", 1) for line in lines)})
                 status = self.answers.pop(0) if self.answers else 200
-                sock.sendall(b"HTTP/1.1 %d Some\r\nContent-Length: 2\r\nX-Version: 7\r\n\r\nok" % status)
+                more = self.fields.pop(0) if self.fields else b""
+                sock.sendall(
+                    b"HTTP/1.1 %d Some\r\nContent-Length: 2\r\nX-Version: 7\r\n%s\r\nok" % (status, more))
 
 
 class TracingCase(Case):
@@ -237,7 +241,10 @@ class Decisions(TracingCase):
         self.assertEqual(explained(), "30% of such requests, by their ids; 100% at most")
         self.assertEqual(explained(f"traceparent: {TRACEPARENT}", "x-request-id: a"), "yes, its caller traces it")
         self.assertEqual(
-            explained("x-request-id: a"), "no, its id has the number 828315 of 1000000, sampling is 30%, overall 100%")
+            explained("x-request-id: a"), "yes, its id has the number 221119 of 1000000, sampling is 30%")
+        self.assertEqual(
+            explained("x-request-id: b"),
+            "no, its id has the number 567565 of 1000000, sampling is 30%, overall 100%")
 
     def test_the_overall_share_is_above_all(self):
         self.proxy({"sampling": "100%", "overall_sampling": "0%"})
@@ -367,6 +374,27 @@ class Zipkin(TracingCase):
         self.get("/named", x_envoy_decorator_operation="better")
         self.assertEqual(self.spans(collector, 1)[0]["name"], "GET /named")
 
+    def test_operations_are_told_to_both_sides(self):
+        collector = self.collector()
+        routes = [
+            {"match": {"path": "/told"}, "cluster": "backend",
+             "tracing": {"operation": "search", "propagate_operation": True}},
+            {"match": {}, "cluster": "backend", "tracing": {"operation": "mine"}}]
+        service = Service(fields=[b"X-Envoy-Decorator-Operation: index.find\r\n", b"", b""])
+        self.zipkin(collector, {"upstream_spans": True}, service=service, routes=routes)
+        told = self.get("/told")
+        self.assertIn("x-envoy-decorator-operation: search\r\n", told)
+        self.assertNotIn("index.find", told)
+        self.assertNotIn("x-envoy-decorator-operation", self.get("/"))
+        self.assertEqual(
+            [request.get("x-envoy-decorator-operation") for request in service.requests], ["search", None])
+        names = [(span["kind"], span["name"]) for span in self.spans(collector, 4)]
+        self.assertEqual(names, [("SERVER", "search"), ("CLIENT", "index.find"), ("SERVER", "mine"),
+                                 ("CLIENT", "router backend egress")])
+        # A stranger is told nothing.
+        self.zipkin(collector, routes=routes, use_remote_address=True)
+        self.assertNotIn("x-envoy-decorator-operation", self.get("/told"))
+
     def test_errors_and_slow_requests_are_exported_within_a_rate(self):
         collector = self.collector()
         proxy = self.zipkin(
@@ -461,6 +489,37 @@ class OTLP(TracingCase):
         self.assertEqual(span.kind, 2)
         self.assertLess(span.start_time_unix_nano, span.end_time_unix_nano)
         self.assertEqual(otlp_attributes(span)["http.status_code"], 200)
+
+    def test_parts_that_come_again_are_those_of_their_span(self):
+        collector = self.collector()
+        self.proxy(
+            {"upstream_spans": True, "max_path_tag_length": 1024, "tags": {"n": "%REQ(X-N)%"}},
+            [{"otlp": {"cluster": "tracer"}}], [cluster("tracer", collector.port)], service=Service([200, 503] * 30))
+        # Some are too long to be kept, some are not UTF-8, some ids are no UUIDs.
+        paths = ["/", "/?a=" + "b" * 900, "/c", "/", "/%C3%A4", "/c"] * 10
+        ids = [f"00000000-0000-4000-8000-{n:012}" if n % 3 else f"id {n}" for n in range(60)]
+        for n, (path, identity) in enumerate(zip(paths, ids, strict=True)):
+            self.get(path, x_request_id=identity, x_n=str(n), user_agent=f"agent {n % 4}")
+        self.eventually(lambda: len(collector.otlp_spans) == 120)
+        spans = collector.otlp_spans
+        servers = {otlp_attributes(span)["n"]: span for span in spans if span.kind == 2}
+        tries = {span.parent_span_id: span for span in spans if span.kind == 3}
+        self.assertEqual(len({span.span_id for span in spans}), 120)
+        for n, (path, identity) in enumerate(zip(paths, ids, strict=True)):
+            span = servers[str(n)]
+            tags = otlp_attributes(span)
+            self.assertEqual(len(tags), len(span.attributes))
+            self.assertEqual(tags["http.url"], f"http://a.example{path}")
+            self.assertEqual(tags["guid:x-request-id"], identity)
+            self.assertEqual(tags["user_agent"], f"agent {n % 4}")
+            status = 503 if n % 2 else 200
+            self.assertEqual((tags["http.status_code"], span.status.code), (status, 2 if n % 2 else 0))
+            self.assertEqual(span.trace_id.hex(), self.service.requests[n]["traceparent"][3:35])
+            child = tries[span.span_id]
+            self.assertEqual(child.span_id.hex(), self.service.requests[n]["traceparent"][36:52])
+            self.assertEqual(otlp_attributes(child)["http.status_code"], status)
+            self.assertLessEqual(span.start_time_unix_nano, child.start_time_unix_nano)
+            self.assertLessEqual(child.end_time_unix_nano, span.end_time_unix_nano)
 
     def test_grpc(self):
         received = []

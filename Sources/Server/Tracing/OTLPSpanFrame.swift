@@ -69,8 +69,8 @@ extension [UInt8] {
         unsafe withUnsafeMutableBytes { bytes in
             text.withSpan { span in
                 unsafe span.withUnsafeBytes { source in
-                    guard let base = source.baseAddress, let end = unsafe bytes.baseAddress.map({ unsafe $0 + bytes.count })
-                    else { return }
+                    guard let base = source.baseAddress, let start = bytes.baseAddress else { return }
+                    let end = unsafe start + bytes.count
                     unsafe (end - source.count).copyMemory(from: base, byteCount: source.count)
                 }
             }

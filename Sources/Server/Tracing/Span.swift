@@ -60,7 +60,8 @@ struct ExchangeSpans {
             let address = index < texts.addresses.count ? texts.addresses[index] : ""
             return Span(
                 kind: .client, traceHigh: server.traceHigh, traceLow: server.traceLow, id: attempt.spanID,
-                parentID: server.id, name: SpanTags.name(ofTryIn: texts, isLast: index == tries.count - 1), startedNs: attempt.startedNs,
+                parentID: server.id, name: SpanTags.name(ofTryIn: texts, isLast: index == tries.count - 1),
+                startedNs: attempt.startedNs,
                 endedNs: max(attempt.endedNs, attempt.startedNs), status: attempt.status, isError: attempt.isError,
                 peer: address, tags: SpanTags.attempt(attempt, index, address: address, texts))
         }
