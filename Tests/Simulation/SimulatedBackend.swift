@@ -110,13 +110,15 @@ package final class SimulatedBackend: IOBackend {
         queue(.receive, socket, id)?.bytesMax = max
     }
 
-    package override func send(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int, _ id: OperationID) {
+    package override func send(
+        _ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int, endsStream: Bool, _ id: OperationID
+    ) {
         guard let operation = queue(.send, socket, id) else { return }
         operation.slices = [unsafe SimulatedOperation.Slice(start: bytes, count: count)]
         takeSnapshot(of: operation)
     }
 
-    package override func send(_ socket: Int32, _ vector: SendVector, _ id: OperationID) {
+    package override func send(_ socket: Int32, _ vector: SendVector, endsStream: Bool, _ id: OperationID) {
         guard let operation = queue(.send, socket, id) else { return }
         unsafe vector.forEachSlice { unsafe operation.slices.append(SimulatedOperation.Slice(start: $0, count: $1)) }
         takeSnapshot(of: operation)

@@ -82,14 +82,15 @@ static inline void rw_prep_receive(struct io_uring_sqe *sqe, int socket, size_t 
   sqe->buf_group = group;
   sqe->user_data = id;
 }
-static inline void rw_prep_send(struct io_uring_sqe *sqe, int socket, const void *bytes, size_t count,
+/* `more` is MSG_MORE or 0. */
+static inline void rw_prep_send(struct io_uring_sqe *sqe, int socket, const void *bytes, size_t count, int more,
                                 uint64_t id) {
-  io_uring_prep_send(sqe, socket, bytes, count, MSG_WAITALL | MSG_NOSIGNAL);
+  io_uring_prep_send(sqe, socket, bytes, count, MSG_WAITALL | MSG_NOSIGNAL | more);
   sqe->user_data = id;
 }
-static inline void rw_prep_sendmsg(struct io_uring_sqe *sqe, int socket, const struct msghdr *message,
+static inline void rw_prep_sendmsg(struct io_uring_sqe *sqe, int socket, const struct msghdr *message, int more,
                                    uint64_t id) {
-  io_uring_prep_sendmsg(sqe, socket, message, MSG_WAITALL | MSG_NOSIGNAL);
+  io_uring_prep_sendmsg(sqe, socket, message, MSG_WAITALL | MSG_NOSIGNAL | more);
   sqe->user_data = id;
 }
 static inline void rw_prep_connect(struct io_uring_sqe *sqe, int socket, const struct sockaddr *address,

@@ -22,6 +22,9 @@ extension Connection {
     private static let unsendable: ConnectionState.Flags = [.sending, .connecting, .closing]
     private static let unfinishable: ConnectionState.Flags = [.sending, .connecting, .handshaking, .closing]
     private static let sendInFlight: ConnectionState.Flags = [.sending, .sendCancelled]
+    private static let streamEnds: ConnectionState.Flags = [.finishing, .closeWhenSent]
+    // A reset waits until these bytes are acknowledged, and a handshake for what its peer says to them.
+    private static let streamGoesOn: ConnectionState.Flags = [.resetOnClose, .handshaking]
 
     /// Queues `data` and sends it at the end of the turn. On a connection that is closing it is discarded.
     public func write(_ data: consuming Lease) {
@@ -111,12 +114,17 @@ extension Connection {
         state.flags.insert(.sending)
         state.inFlight += 1
         state.sendStartedNs = worker.nowNs
+        // Our end follows at once, in the last packet of these bytes instead of one of its own.
+        let endsStream =
+            !state.flags.isDisjoint(with: Self.streamEnds) && state.flags.isDisjoint(with: Self.streamGoesOn)
         let first = worker.core.value.segments[state.queue.head]
         if state.queue.segments == 1 {
-            worker.io { unsafe $0.send(state.socket, first.start, Int(first.count), id(.send)) }
+            worker.io {
+                unsafe $0.send(state.socket, first.start, Int(first.count), endsStream: endsStream, id(.send))
+            }
         } else {
             let vector = gather()
-            worker.io { $0.send(state.socket, vector, id(.send)) }
+            worker.io { $0.send(state.socket, vector, endsStream: endsStream, id(.send)) }
         }
     }
 

@@ -32,10 +32,12 @@ open class IOBackend {
     /// Receives once, at most `max` bytes, into a provided buffer.
     package func receiveOnce(_ socket: Int32, max: Int, _ id: OperationID) { fatalError("abstract") }
     /// Sends all of it unless the connection fails. The bytes stay untouched until the answer.
-    package func send(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int, _ id: OperationID) {
+    ///
+    /// - Parameter endsStream: `shutdownWrite` or `close` follows the answer at once, so the last packet may wait for it
+    package func send(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int, endsStream: Bool, _ id: OperationID) {
         fatalError("abstract")
     }
-    package func send(_ socket: Int32, _ vector: SendVector, _ id: OperationID) {
+    package func send(_ socket: Int32, _ vector: SendVector, endsStream: Bool, _ id: OperationID) {
         fatalError("abstract")
     }
     package func connect(_ socket: Int32, to address: NetworkAddress, _ id: OperationID) { fatalError("abstract") }

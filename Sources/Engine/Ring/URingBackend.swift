@@ -114,14 +114,18 @@ package final class URingBackend: SystemIOBackend {
         unsafe rw_prep_receive(entry(), socket, max, Self.bufferGroup, id.rawValue)
     }
 
-    package override func send(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int, _ id: OperationID) {
-        unsafe rw_prep_send(entry(), socket, bytes, count, id.rawValue)
+    package override func send(
+        _ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int, endsStream: Bool, _ id: OperationID
+    ) {
+        unsafe rw_prep_send(entry(), socket, bytes, count, Self.more(endsStream), id.rawValue)
     }
 
-    package override func send(_ socket: Int32, _ vector: SendVector, _ id: OperationID) {
+    package override func send(_ socket: Int32, _ vector: SendVector, endsStream: Bool, _ id: OperationID) {
         let message = unsafe vector.message.assumingMemoryBound(to: msghdr.self)
-        unsafe rw_prep_sendmsg(entry(), socket, message, id.rawValue)
+        unsafe rw_prep_sendmsg(entry(), socket, message, Self.more(endsStream), id.rawValue)
     }
+
+    private static func more(_ endsStream: Bool) -> Int32 { endsStream ? Int32(MSG_MORE) : 0 }
 
     package override func connect(_ socket: Int32, to address: NetworkAddress, _ id: OperationID) {
         unsafe address.withSockaddr { unsafe rw_prep_connect(entry(), socket, $0, $1, id.rawValue) }

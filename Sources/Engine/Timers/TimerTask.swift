@@ -9,10 +9,14 @@ open class TimerTask {
 /// A timer that a task waits for. Cancelling one that has fired does nothing.
 public struct TaskTimer: Equatable, Sendable {
     fileprivate let id: TimerWheel.ID
-    fileprivate let slot: UInt32
+    @usableFromInline let slot: UInt32
     fileprivate let generation: UInt32
 
     public static let none = TaskTimer(id: .none, slot: UInt32.max, generation: 0)
+
+    /// Not `none`. It may have fired or been cancelled since.
+    @inlinable
+    public var isSet: Bool { slot != UInt32.max }
 }
 
 /// Tasks by the slot that their timer's token names. Slots are reused; generations tell their uses apart.

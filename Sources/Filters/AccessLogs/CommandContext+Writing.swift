@@ -90,7 +90,7 @@ extension CommandContext {
 
     /// Of a stream, what its connection keeps for all of them.
     private var tls: ConnectionTLS? {
-        if let stream { return unsafe stream.codec?.manager.tls }
+        if let stream { return stream.codec?.manager.tls }
         return client.flatMap { $0.isSecure ? ConnectionTLS($0) : nil }
     }
 

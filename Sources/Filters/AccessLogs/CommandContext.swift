@@ -52,7 +52,7 @@ struct CommandContext {
         notes = stream.notes
         client = stream.connection
         connection = client?.number ?? 0
-        addresses = unsafe stream.codec?.manager.addresses
+        addresses = stream.codec?.manager.addresses
         trustedHops = unsafe stream.chain.settings.trustedHops
     }
 

@@ -23,9 +23,9 @@ enum ForwardingHeaders {
     /// - Returns: how far the client is trusted
     @discardableResult
     static func apply(
-        to head: inout RequestHead, on manager: HTTPConnectionManager, _ chain: HTTPChain
+        to head: inout RequestHead, on manager: HTTPConnectionManager, _ settings: HTTPChainSettings,
+        _ ids: RequestIDSource
     ) -> RequestOrigin {
-        let settings = chain.settings
         let isInternal = !settings.internalAddresses.isEmpty && isInternal(head, manager, settings)
         let origin: RequestOrigin = isInternal ? .inside : settings.useRemoteAddress ? .outside : .behindProxy
         if isInternal {
@@ -44,7 +44,7 @@ enum ForwardingHeaders {
             head.headers.set(.xForwardedProto, ByteSlice(manager.connection.isSecure ? "https" : "http"))
         }
         setClientCertificate(of: &head, manager)
-        if settings.requestID.isGenerated { addRequestID(to: &head, chain, origin) }
+        if settings.requestID.isGenerated { addRequestID(to: &head, settings, ids, origin) }
         return origin
     }
 
@@ -102,14 +102,16 @@ enum ForwardingHeaders {
         return entries.count >= number ? entries[entries.count - number] : nil
     }
 
-    private static func addRequestID(to head: inout RequestHead, _ chain: HTTPChain, _ origin: RequestOrigin) {
-        let settings = chain.settings.requestID
+    private static func addRequestID(
+        to head: inout RequestHead, _ settings: HTTPChainSettings, _ ids: RequestIDSource, _ origin: RequestOrigin
+    ) {
+        let settings = settings.requestID
         if let id = head.headers[.xRequestId], !id.isEmpty, origin != .outside || settings.preservesExternal {
             // What a stranger says of its own request's trace counts for nothing.
             if origin == .outside, settings.packsTraceReason { TraceRequestID.pack(.notTraced, into: &head) }
             return
         }
-        let (high, low) = (chain.nextRandom(), chain.nextRandom())
+        let (high, low) = (ids.next(), ids.next())
         head.headers.set(.xRequestId, room: UUIDText.byteCount) { UUIDText.write(high: high, low: low, to: &$0) }
     }
 }

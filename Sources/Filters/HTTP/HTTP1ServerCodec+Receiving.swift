@@ -114,11 +114,10 @@ extension HTTP1ServerCodec {
 
     /// Reads a head. Answers its length; nil when it is not complete, or refused.
     private func readHead(_ bytes: ByteSlice) -> Int? {
-        if stream == nil { beginStream() }
-        guard let stream else { return nil }
-        switch hot.value.parser.parse(bytes, limits: chain.settings.limits, into: &stream.request) {
+        let stream = stream ?? beginStream()
+        switch stream.hot.value.parser.parse(bytes, limits: stream.settings.limits, into: &stream.request) {
         case .incomplete:
-            stream.startRequestTimer(afterNs: chain.settings.requestTimeoutNs)
+            stream.startRequestTimer(afterNs: stream.settings.requestTimeoutNs)
             return nil
         case .malformed(.http2Preface) where hot.value.requestCount == 1 && becomeHTTP2(bytes): return nil
         case .malformed(let error):
@@ -140,28 +139,29 @@ extension HTTP1ServerCodec {
         unused?.hot.value.info.isNothing = true
         unused?.end()
         let received = bytes.withSpan { span in unsafe span.withUnsafeBytes { unsafe Array($0) } }
-        unsafe manager.becomeHTTP2(received)
+        manager.becomeHTTP2(received)
         return true
     }
 
-    private func beginStream() {
-        if chain.successor != nil || chain.isRetired { chain = unsafe manager.currentChain() }
+    private func beginStream() -> HTTPStream {
+        if chain.successor != nil || chain.isRetired { chain = manager.currentChain() }
         let stream = chain.takeStream()
         self.stream = stream
         stream.begin(self)
-        hot.value.parser.reset()
         hot.value.response = ResponseState()
         hot.value.bodyIsAtHand = false
         hot.value.isBodyBlocked = false
         hot.value.requestCount += 1
+        return stream
     }
 
     private func headComplete(_ stream: HTTPStream, bytesBehind: Int) {
-        hot.value.keepsAlive = hot.value.parser.isPersistent && !isDraining
-        if unsafe manager.hasServedEnough(requests: hot.value.requestCount, chain.settings) {
-            hot.value.keepsAlive = false
+        hot.value.keepsAlive = stream.hot.value.parser.isPersistent && !isDraining
+        let hasServedEnough = withManager {
+            $0.hasServedEnough(requests: hot.value.requestCount, stream.settings)
         }
-        switch hot.value.parser.bodyFraming {
+        if hasServedEnough { hot.value.keepsAlive = false }
+        switch stream.hot.value.parser.bodyFraming {
         case .none, .length(0), .untilClose:
             hot.value.phase = .waiting
             if hot.value.isTransferable {
@@ -171,14 +171,14 @@ extension HTTP1ServerCodec {
             stream.headArrived(isComplete: true)
         case .length(let length):
             hot.value.phase = .body
-            hot.value.decoder = HTTP1BodyDecoder(.length(length))
+            stream.hot.value.decoder = HTTP1BodyDecoder(.length(length))
             hot.value.isTransferable = false
             hot.value.refusesTransfer = false
             hot.value.bodyIsAtHand = length <= UInt64(bytesBehind)
             stream.headArrived(isComplete: false)
         case .chunked:
             hot.value.phase = .body
-            hot.value.decoder = HTTP1BodyDecoder(.chunked)
+            stream.hot.value.decoder = HTTP1BodyDecoder(.chunked)
             hot.value.isTransferable = false
             hot.value.refusesTransfer = false
             stream.headArrived(isComplete: false)
@@ -191,7 +191,9 @@ extension HTTP1ServerCodec {
     private func readBody(_ data: borrowing Lease) -> Int {
         var position = 0
         while let stream, hot.value.phase == .body, isBodyWanted {
-            let step = data.withBytes { span in ByteSlice.withBytes(of: span) { nextStep($0, at: &position) } }
+            let step = data.withBytes { span in
+                ByteSlice.withBytes(of: span) { nextStep($0, at: &position, of: stream) }
+            }
             guard case .event(.body(let offset, let length)) = step else {
                 if bodyStep(step, stream) { continue }
                 break
@@ -207,7 +209,7 @@ extension HTTP1ServerCodec {
     private func readBody(_ bytes: ByteSlice) -> Int {
         var position = 0
         while let stream, hot.value.phase == .body, isBodyWanted {
-            let step = nextStep(bytes, at: &position)
+            let step = nextStep(bytes, at: &position, of: stream)
             guard case .event(.body(let offset, let length)) = step else {
                 if bodyStep(step, stream) { continue }
                 break
@@ -219,15 +221,15 @@ extension HTTP1ServerCodec {
         return hot.value.phase == .closing ? bytes.count : position
     }
 
-    func nextStep(_ bytes: ByteSlice, at position: inout Int) -> HTTP1BodyStep {
-        hot.value.decoder.next(bytes, at: &position, limits: chain.settings.limits)
+    func nextStep(_ bytes: ByteSlice, at position: inout Int, of stream: HTTPStream) -> HTTP1BodyStep {
+        stream.hot.value.decoder.next(bytes, at: &position, limits: stream.settings.limits)
     }
 
     /// False when there is nothing to read on for.
     func bodyStep(_ step: HTTP1BodyStep, _ stream: HTTPStream) -> Bool {
         switch step {
         case .event(.trailers):
-            if !hot.value.response.isEnded, let trailers = hot.value.decoder.trailers {
+            if !hot.value.response.isEnded, let trailers = stream.hot.value.decoder.trailers {
                 stream.requestTrailers(&trailers.fields)
             }
             return true
@@ -271,9 +273,9 @@ extension HTTP1ServerCodec {
 
     /// - Parameter hasMore: bytes of the next request have been received
     private func endExchange(hasMore: Bool) {
-        guard let stream, hot.value.phase != .closing else { return }
+        guard hot.value.phase != .closing else { return }
         accountForTransfer()
-        self.stream = nil
+        guard let stream = stream.take() else { return }
         let requestEnded = stream.requestEnded
         stream.end()
         guard requestEnded, hot.value.keepsAlive, !isDraining, hasMore || !hot.value.clientEnded else {
@@ -286,6 +288,6 @@ extension HTTP1ServerCodec {
         }
         hot.value.phase = .head
         hot.value.isBodyBlocked = false
-        setIdleTimeout(ns: chain.settings.idleTimeoutNs)
+        setIdleTimeout(ns: stream.settings.idleTimeoutNs)
     }
 }

@@ -7,12 +7,13 @@ internal import Upstream
 extension HTTP1ServerCodec {
     /// Asks for a transfer of what is left of the body, if that is worth it.
     func considerTransfer() {
-        let count = hot.value.decoder.bulkBytes(limits: chain.settings.limits)
+        guard let stream else { return }
+        let count = stream.hot.value.decoder.bulkBytes(limits: stream.settings.limits)
         guard count >= worker.transferBytesMin, input.isEmpty, !connection.isTransferring, !hot.value.isConsuming else {
             return
         }
-        let mayTransfer = !hot.value.response.isEnded && !hot.value.refusesTransfer && !(unsafe manager.isDataObserved)
-        let destination = mayTransfer ? stream?.requestDestination(of: count) : nil
+        let mayTransfer = !hot.value.response.isEnded && !hot.value.refusesTransfer && !manager.isDataObserved
+        let destination = mayTransfer ? stream.requestDestination(of: count) : nil
         let isPrepared = destination.map { connection.prepareTransfer(to: $0) } ?? false
         hot.value.isTransferable = isPrepared
         // All of this body comes through here, as fast as it can.
@@ -21,9 +22,10 @@ extension HTTP1ServerCodec {
 
     /// The socket is quiet. What is left may be less than what the transfer was asked for, and is more than nothing.
     func beginTransfer() {
-        let count = hot.value.decoder.bulkBytes(limits: chain.settings.limits)
+        guard let stream else { return connection.cancelTransfer() }
+        let count = stream.hot.value.decoder.bulkBytes(limits: stream.settings.limits)
         guard hot.value.phase == .body, count > 0, input.isEmpty, isBodyWanted, !hot.value.response.isEnded,
-            let stream, stream.transferRequestBody(count)
+            stream.transferRequestBody(count)
         else {
             hot.value.refusesTransfer = true
             return connection.cancelTransfer()
@@ -36,8 +38,8 @@ extension HTTP1ServerCodec {
         guard hot.value.phase == .body, let stream else { return }
         hot.value.isConsuming = true
         var position = 0
-        if !bodyStep(nextStep(.empty, at: &position), stream), hot.value.phase == .body,
-            hot.value.decoder.bulkBytes(limits: chain.settings.limits) > 0
+        if !bodyStep(nextStep(.empty, at: &position, of: stream), stream), hot.value.phase == .body,
+            stream.hot.value.decoder.bulkBytes(limits: stream.settings.limits) > 0
         {
             hot.value.refusesTransfer = true
         }
@@ -50,7 +52,7 @@ extension HTTP1ServerCodec {
     func accountForTransfer() {
         guard hot.value.phase == .body, let stream else { return }
         let count = connection.takeTransferred()
-        if count > 0 { hot.value.decoder.skip(count) }
+        if count > 0 { stream.hot.value.decoder.skip(count) }
         stream.requestBodyTransferred(count, wasHeldUp: connection.takeTransferHeldUp())
     }
 
@@ -60,7 +62,7 @@ extension HTTP1ServerCodec {
     /// bytes that are not looked at.
     func responseDestination(_ count: UInt64) -> Connection? {
         guard hot.value.response.isStarted, !hot.value.response.isEnded, hot.value.phase != .closing,
-            !(unsafe manager.isWriteObserved)
+            !manager.isWriteObserved
         else { return nil }
         switch hot.value.response.framing {
         case .none: return nil

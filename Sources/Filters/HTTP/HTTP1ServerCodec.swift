@@ -26,8 +26,6 @@ final class HTTP1ServerCodec: ServerCodec {
     /// What changes with every request, at an address of its own: class properties cost a check an access.
     struct State {
         var phase = Phase.head
-        var parser = HTTP1RequestParser()
-        var decoder = HTTP1BodyDecoder(.none)
         var response = ResponseState()
         /// Bytes are being consumed further up the stack: what becomes possible meanwhile is done there.
         var isConsuming = false
@@ -63,7 +61,7 @@ final class HTTP1ServerCodec: ServerCodec {
 
     deinit { hot.destroy() }
 
-    var isDraining: Bool { unsafe manager.isDraining }
+    var isDraining: Bool { manager.isDraining }
 
     // MARK: From the connection
 
@@ -177,8 +175,6 @@ final class HTTP1ServerCodec: ServerCodec {
 
     // MARK: From the stream: responses
 
-    func write(_ data: consuming Lease) { unsafe manager.forwardWrite(data) }
-
     override func sendInformational(_ head: inout ResponseHead, of stream: HTTPStream) {
         // RFC 9110 §15.2: an HTTP/1.0 client gets none.
         guard stream.request.version != .http10, !hot.value.response.isStarted else { return }
@@ -285,7 +281,7 @@ final class HTTP1ServerCodec: ServerCodec {
         if !rest.isEmpty {
             ByteSlice.withBytes(of: rest) { $0.withSpan { upstream.write(worker.copy($0), of: stream) } }
         }
-        unsafe upstream.relay(
+        upstream.relay(
             with: connection, requests: !manager.isDataObserved, responses: !manager.isWriteObserved, for: stream)
         connection.resumeReading()
     }

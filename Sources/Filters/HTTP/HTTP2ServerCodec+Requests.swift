@@ -42,14 +42,14 @@ extension HTTP2ServerCodec {
     private func begin(_ stream: HTTP2Stream, endsStream: Bool) {
         let slot = Int(stream.slot)
         while entries.count <= slot { entries.append(nil) }
-        let newest = unsafe manager.currentChain()
+        let newest = manager.currentChain()
         let exchange = newest.takeStream()
         exchange.begin(self)
         exchange.codecSlot = stream.slot
         entries[slot] = Entry(stream: exchange, chain: newest, lastActiveNs: worker.nowNs)
         requestCount += 1
         cancelIdleTimer()
-        if unsafe manager.hasServedEnough(requests: requestCount, newest.settings) { onDrain() }
+        if manager.hasServedEnough(requests: requestCount, newest.settings) { onDrain() }
         if newest.isRetired { onDrain() }
         switch session.finishRequest(stream, into: &exchange.request) {
         case .failure(let error): refuse(stream, error)
@@ -65,7 +65,7 @@ extension HTTP2ServerCodec {
     /// An endpoint that speaks HTTP/1.1 wants one (RFC 6455 §4.2.1); clients of HTTP/2 send none (RFC 8441 §5).
     private func addWebSocketKey(_ head: inout RequestHead, _ chain: HTTPChain) {
         guard head.headers[.upgrade]?.equalsIgnoringCase("websocket") ?? false else { return }
-        let key = WebSocketHandshake.makeKey((chain.nextRandom(), chain.nextRandom()))
+        let key = WebSocketHandshake.makeKey((chain.requestIDs.next(), chain.requestIDs.next()))
         ByteSlice.withBytes(of: key) { _ = head.headers.set(.secWebsocketKey, $0) }
     }
 

@@ -109,7 +109,7 @@ final class HTTP2ServerCodec: ServerCodec {
     }
 
     private func flush() {
-        transport.flush { unsafe manager.forwardWrite($0) }
+        transport.flush { manager.forwardWrite($0) }
         while let event = session.nextEvent() { take(event) }
         guard session.streamsRefused > refusedCount else { return }
         chain.counters.add(session.streamsRefused - refusedCount, to: HTTPStat.http2StreamsRefused)
@@ -125,7 +125,7 @@ final class HTTP2ServerCodec: ServerCodec {
         case .internalError: session.terminate(.internalError)
         }
         phase = .closing
-        transport.flush { unsafe manager.forwardWrite($0) }
+        transport.flush { manager.forwardWrite($0) }
         endStreams(.downstreamProtocolError)
         connection.closeWhenSent(failure == .internalError ? .limit : .protocolError)
     }
@@ -134,7 +134,7 @@ final class HTTP2ServerCodec: ServerCodec {
     func close(_ reason: CloseReason) {
         guard phase != .closing else { return }
         phase = .closing
-        transport.flush { unsafe manager.forwardWrite($0) }
+        transport.flush { manager.forwardWrite($0) }
         endStreams(.downstreamConnectionTermination)
         connection.closeWhenSent(reason)
     }

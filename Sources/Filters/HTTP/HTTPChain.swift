@@ -3,7 +3,6 @@ package import Engine
 package import HTTP
 package import HTTP2
 internal import Upstream
-internal import Glibc
 
 /// What `http:` of a listener says, for one worker: its filters with the router behind them, and the streams that
 /// wait to be used again.
@@ -30,10 +29,9 @@ package final class HTTPChain {
     let http2Output = HTTP2Output()
     /// Of the HTTP/2 request that is being read.
     var trailers = HeaderTable(capacity: 16)
+    let requestIDs = RequestIDSource()
+    let date = ResponseDate()
     private var free: [HTTPStream] = []
-    private var random: SplitMix64
-    private var dateSecond: Int64 = -1
-    private var dateText = [UInt8](repeating: 0, count: HTTPDate.byteCount)
 
     /// Streams that are kept; beyond, they are made anew when there are more requests at once.
     private static let freeMax = 1024
@@ -51,8 +49,6 @@ package final class HTTPChain {
         self.accessLogs = accessLogs
         self.recorder = recorder
         self.tracing = tracing
-        var system = SystemRandomNumberGenerator()
-        random = SplitMix64(seed: system.next())
         for (index, filter) in filters.enumerated() { filter.index = index }
         self.filters = HTTPFilterSet(filters)
         var sets = [HTTPFilterSet?](repeating: nil, count: (routeFilters.map(\.route).max() ?? -1) + 1)
@@ -88,22 +84,6 @@ package final class HTTPChain {
     func giveBack(_ stream: HTTPStream) {
         if free.count < Self.freeMax, successor == nil { free.append(stream) }
     }
-
-    func nextRandom() -> UInt64 { random.next() }
-
-    /// Now, as `Date` writes it. Good until the next call.
-    func withDate<R>(_ body: (ByteSlice) -> R) -> R {
-        let second = Int64(time(nil))
-        if second != dateSecond {
-            dateSecond = second
-            let count = HTTPDate.byteCount
-            unsafe dateText.withUnsafeMutableBytes { buffer in
-                var writer = unsafe ByteWriter(start: buffer.baseAddress!, capacity: count)
-                HTTPDate.write(epochSeconds: second, to: &writer)
-            }
-        }
-        return ByteSlice.withBytes(of: dateText, body)
-    }
 }
 
 /// What the connections of a listener need to know. An object, so that whoever has it copies nothing.
@@ -130,9 +110,11 @@ package final class HTTPChainSettings: Sendable {
     package let normalizer: PathNormalizer?
     package let useRemoteAddress: Bool
     package let trustedHops: Int
-    package let serverName: [UInt8]
+    let serverName: RouteText
     package let requestID: RequestIDConfiguration
     package let internalAddresses: [CIDR]
+    /// Of texts that all workers write into messages.
+    private let memory = RouteMemory()
 
     package init(_ configuration: HTTPConfiguration) {
         limits = HTTP1Limits(
@@ -166,7 +148,7 @@ package final class HTTPChainSettings: Sendable {
             ? PathNormalizer(mergesSlashes: paths.mergesSlashes, escapedSlashes: slashes) : nil
         useRemoteAddress = configuration.useRemoteAddress
         trustedHops = configuration.xffNumTrustedHops
-        serverName = Array(configuration.serverName.utf8)
+        serverName = memory.store(configuration.serverName)
         requestID = configuration.requestID
         internalAddresses = configuration.internalAddresses
     }

@@ -1,9 +1,22 @@
 /// The filters that a request passes, in the order of the configuration.
 ///
-/// They are kept alive here and called without being counted: a retain and a release for each hook of each request
-/// are what a chain of filters would mostly cost.
-@safe
+/// They are kept alive here, as long as their chain, and called through `list`.
 final class HTTPFilterSet {
+    let list: HTTPFilterList
+    private let filters: [HTTPFilter]
+
+    init(_ filters: [HTTPFilter]) {
+        self.filters = filters
+        list = HTTPFilterList(filters)
+    }
+
+    deinit { list.destroy() }
+}
+
+/// The filters of an `HTTPFilterSet`, which are there as long as that is. They are called without being counted, and so
+/// is this: a retain and a release for each hook of each request are what a chain of filters would mostly cost.
+@safe
+struct HTTPFilterList {
     let count: Int
     /// What any of them wants.
     let interests: HTTPFilter.Interests
@@ -13,11 +26,9 @@ final class HTTPFilterSet {
         let interests: HTTPFilter.Interests
     }
 
-    private let filters: [HTTPFilter]
     private let entries: UnsafeMutablePointer<Entry>
 
-    init(_ filters: [HTTPFilter]) {
-        self.filters = filters
+    fileprivate init(_ filters: [HTTPFilter]) {
         count = filters.count
         interests = filters.reduce(into: []) { $0.formUnion($1.interests) }
         unsafe entries = .allocate(capacity: max(count, 1))
@@ -26,7 +37,7 @@ final class HTTPFilterSet {
         }
     }
 
-    deinit { unsafe entries.deallocate() }
+    fileprivate func destroy() { unsafe entries.deallocate() }
 
     @inline(__always)
     subscript(index: Int) -> HTTPFilter {

@@ -62,9 +62,7 @@ extension HTTPStream {
             guard route.isReady else { return hold(data, direction, at: step, isKept: false) }
             router.requestBody(self, data)
         case .response:
-            guard let codec else { return worker.discard(data) }
-            hot.value.info.bytesSent &+= UInt64(data.count)
-            codec.sendBody(data, of: self)
+            sendBody(data)
         }
     }
 
@@ -73,8 +71,8 @@ extension HTTPStream {
         var step = first
         while step < steps(direction) {
             let index = filterIndex(direction, step)
-            if unsafe hot.value.filters.interests(at: index).contains(.trailers) {
-                let filter = unsafe hot.value.filters[index]
+            if hot.value.filters.interests(at: index).contains(.trailers) {
+                let filter = hot.value.filters[index]
                 switch direction {
                 case .request: filter.onRequestTrailers(self, &trailers)
                 case .response: filter.onResponseTrailers(self, &trailers)
@@ -101,7 +99,7 @@ extension HTTPStream {
         var step = first
         while step < steps(direction) {
             if wantsBody(direction, at: step) {
-                let filter = unsafe hot.value.filters[filterIndex(direction, step)]
+                let filter = hot.value.filters[filterIndex(direction, step)]
                 let status = direction == .request ? filter.onRequestEnd(self) : filter.onResponseEnd(self)
                 guard isCurrent(use) else { return }
                 switch status {
@@ -247,7 +245,7 @@ extension HTTPStream {
 
     /// Filters on the way. A response passes those that have seen the request.
     private func steps(_ direction: BodyFlow.Direction) -> Int {
-        direction == .request ? (unsafe hot.value.filters.count) : hot.value.filtersPassed
+        direction == .request ? hot.value.filters.count : hot.value.filtersPassed
     }
 
     private func filterIndex(_ direction: BodyFlow.Direction, _ step: Int) -> Int {
@@ -255,12 +253,12 @@ extension HTTPStream {
     }
 
     private func wantsBody(_ direction: BodyFlow.Direction, at step: Int) -> Bool {
-        let interests = unsafe hot.value.filters.interests(at: filterIndex(direction, step))
+        let interests = hot.value.filters.interests(at: filterIndex(direction, step))
         return interests.contains(direction == .request ? .requestBody : .responseBody)
     }
 
     private func bodyHook(_ direction: BodyFlow.Direction, at step: Int, _ data: inout Lease) -> HTTPFilter.BodyStatus {
-        let filter = unsafe hot.value.filters[filterIndex(direction, step)]
+        let filter = hot.value.filters[filterIndex(direction, step)]
         return direction == .request ? filter.onRequestBody(self, &data) : filter.onResponseBody(self, &data)
     }
 

@@ -89,6 +89,11 @@ extension HTTPStream {
         filterTimers[filter.index] = worker.schedule(self, tag: tag, afterNs: ns)
     }
 
+    func cancelFilterTimers() {
+        for index in filterTimers.indices { worker.cancel(filterTimers[index]) }
+        filterTimers.removeAll(keepingCapacity: true)
+    }
+
     public func cancelTimer(for filter: HTTPFilter) {
         guard !filterTimers.isEmpty else { return }
         worker.cancel(filterTimers[filter.index])
@@ -107,7 +112,7 @@ extension HTTPStream {
 
     func subrequestEnded(_ subrequest: HTTPSubrequest, _ index: Int, _ outcome: HTTPSubrequest.Outcome) {
         guard !hot.value.isEnded else { return }
-        unsafe hot.value.filters[index].onSubrequestEnd(self, subrequest, outcome)
+        hot.value.filters[index].onSubrequestEnd(self, subrequest, outcome)
     }
 
     @inline(__always)
@@ -145,5 +150,5 @@ extension HTTPStream {
     }
 
     /// Makes the addresses of the client's connection known to operators.
-    func askForAddresses() { withCodec { unsafe $0.manager.askForAddresses() } }
+    func askForAddresses() { withCodec { $0.manager.askForAddresses() } }
 }

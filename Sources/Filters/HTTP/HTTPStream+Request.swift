@@ -22,17 +22,18 @@ extension HTTPStream {
             respond(.badRequest, flag: .downstreamProtocolError, text: "the path is not valid\n")
             return
         }
+        var origin = RequestOrigin.behindProxy
         withCodec {
             $0.setIdleTimeout(ns: settings.streamIdleTimeoutNs, of: self)
-            let origin = unsafe ForwardingHeaders.apply(to: &request, on: $0.manager, chain)
-            var route: Route?
-            if hasRouteFilters || tracing?.hasRoutes ?? false {
-                // Looked for again behind the filters, which may change what requests are routed by.
-                route = router.findRoute(self)
-                if let route { unsafe hot.value.filters = chain.filters(of: route) }
-            }
-            trace { $0.begin(self, $1, origin, route) }
+            origin = $0.withManager { ForwardingHeaders.apply(to: &request, on: $0, settings, requestIDs) }
         }
+        var route: Route?
+        if hasRouteFilters || tracing?.hasRoutes ?? false {
+            // Looked for again behind the filters, which may change what requests are routed by.
+            route = router.findRoute(self)
+            if let route { unsafe hot.value.filters = chain.filters(of: route).list }
+        }
+        trace { $0.begin(self, $1, origin, route) }
         runRequestFilters()
     }
 
@@ -40,7 +41,7 @@ extension HTTPStream {
     var wantsRequestBody: Bool {
         if hot.value.requestFlow.isStopped { return false }
         if hot.value.requestFlow.resting >= 0 {
-            return unsafe hot.value.filters.interests(at: hot.value.requestFlow.resting).contains(.requestBody)
+            return hot.value.filters.interests(at: hot.value.requestFlow.resting).contains(.requestBody)
         }
         return route.isReady
     }
@@ -51,7 +52,7 @@ extension HTTPStream {
         if hot.value.bodyClock.isOn {
             hot.value.bodyClock.received(data.count, settings.requestBodyLimit, nowNs: worker.nowNs)
         }
-        if unsafe hot.value.filters.interests.contains(.requestBody) {
+        if hot.value.filters.interests.contains(.requestBody) {
             pass(data, .request, from: 0)
         } else {
             router.requestBody(self, data)
@@ -107,10 +108,10 @@ extension HTTPStream {
     /// Runs the head through the filters that it has not passed, and then to the router.
     private func runRequestFilters() {
         let use = hot.value.use
-        while hot.value.filtersPassed < (unsafe hot.value.filters.count) {
+        while hot.value.filtersPassed < hot.value.filters.count {
             let index = hot.value.filtersPassed
             hot.value.filtersPassed += 1
-            switch unsafe hot.value.filters[index].onRequestHeaders(self) {
+            switch hot.value.filters[index].onRequestHeaders(self) {
             case .proceed: break
             case .pause:
                 guard isCurrent(use), !hot.value.hasResponse else { return }

@@ -71,15 +71,13 @@ extension HTTPStream {
         hot.value.hasResponse = true
         // For filters that look at what is known of the exchange; they may still change it.
         hot.value.status = head.status
-        if let edits = unsafe route.route?.responseHeaders, !edits.isEmpty { _ = edits.apply(to: &head.headers) }
+        if route.hasResponseEdits { _ = unsafe route.route?.responseHeaders.apply(to: &head.headers) }
         runResponseFilters(&head, isOwn: isOwn, from: 0)
     }
 
     func responseBody(_ data: consuming Lease) {
-        guard unsafe hot.value.filters.interests.contains(.responseBody) || hot.value.responseFlow.resting >= 0 else {
-            guard let codec else { return worker.discard(data) }
-            hot.value.info.bytesSent &+= UInt64(data.count)
-            codec.sendBody(data, of: self)
+        guard hot.value.filters.interests.contains(.responseBody) || hot.value.responseFlow.resting >= 0 else {
+            sendBody(data)
             return
         }
         pass(data, .response, from: 0)
@@ -112,7 +110,7 @@ extension HTTPStream {
         let count = hot.value.filtersPassed
         var step = first
         while step < count {
-            switch unsafe hot.value.filters[count - 1 - step].onResponseHeaders(self, &head) {
+            switch hot.value.filters[count - 1 - step].onResponseHeaders(self, &head) {
             case .proceed: break
             case .pause:
                 guard isCurrent(use) else { return }
@@ -138,23 +136,25 @@ extension HTTPStream {
         hot.value.responseStarted = true
         // From here on both sides may take turns; what stands still is the idle timeout's.
         stopBodyClock()
-        ByteSlice.withBytes(of: settings.serverName) { _ = head.headers.set(.server, $0) }
-        if !head.headers.contains(.date) { unsafe chain.withDate { _ = head.headers.add(.date, $0) } }
+        head.headers.set(.server, settings.serverName.bytes)
+        if !head.headers.contains(.date) { head.headers.add(.date, date.current) }
         if settings.requestID.isSetInResponse || request.headers.contains(.xEnvoyForceTrace),
             let id = request.headers[.xRequestId]
         {
             head.headers.set(.xRequestId, id)
         }
         if let tracing, let trace { tracing.willSendHead(trace, &head.headers) }
-        guard let codec else { return }
-        codec.sendHead(&head, of: self)
+        withCodec { $0.sendHead(&head, of: self) }
         accessLogs?.responseHead(self, head.headers)
         tracing?.responseHead(self, head.headers)
-        if head.switchesProtocol, let upstream = unsafe route.upstream {
-            hot.value.info.tunnelBegins(on: connection)
-            shrink()
-            codec.startTunnel(self, to: upstream)
-        }
+        if head.switchesProtocol { startTunnel() }
+    }
+
+    private func startTunnel() {
+        guard let codec, let upstream = unsafe route.upstream else { return }
+        hot.value.info.tunnelBegins(on: connection)
+        shrink()
+        codec.startTunnel(self, to: upstream)
     }
 
     // MARK: Back pressure
@@ -170,7 +170,7 @@ extension HTTPStream {
         let resting = hot.value.responseFlow.resting
         let filter = hot.value.filtersPassed - 1 - resting
         let isResting =
-            resting >= 0 && !(unsafe hot.value.filters.interests(at: filter).contains(.responseBody))
+            resting >= 0 && !hot.value.filters.interests(at: filter).contains(.responseBody)
         let isPaused = hot.value.isClientBlocked || hot.value.responseFlow.isStopped || isResting
         guard isPaused != hot.value.isUpstreamPaused else { return }
         hot.value.isUpstreamPaused = isPaused

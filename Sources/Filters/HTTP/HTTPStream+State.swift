@@ -7,9 +7,12 @@ extension HTTPStream {
     struct State {
         /// There until the stream ends. See `withCodec`.
         var codec: Unmanaged<ServerCodec>?
-        unowned(unsafe) var filters: HTTPFilterSet
+        var filters: HTTPFilterList
         var requestFlow = BodyFlow()
         var responseFlow = BodyFlow()
+        // How far an HTTP/1.1 request was read. Not with the codec: a connection that waits for a request needs none.
+        var parser = HTTP1RequestParser()
+        var decoder = HTTP1BodyDecoder(.none)
         /// Filters whose request hook has seen the head.
         var filtersPassed = 0
         /// Requests that this object has served: tells them apart.
@@ -40,6 +43,6 @@ extension HTTPStream {
         /// What logs tell of this exchange.
         var info = StreamInfo()
 
-        init(filters: HTTPFilterSet) { unsafe self.filters = filters }
+        init(filters: HTTPFilterList) { self.filters = filters }
     }
 }

@@ -5,7 +5,7 @@ internal import HTTP
 extension HTTPStream {
     /// The time for the request runs out unless `headArrived` comes before.
     func startRequestTimer(afterNs ns: UInt64) {
-        guard hot.value.requestTimer == .none, ns > 0 else { return }
+        guard !hot.value.requestTimer.isSet, ns > 0 else { return }
         hot.value.requestTimer = worker.schedule(self, tag: StreamTimer.request.rawValue, afterNs: ns)
     }
 
@@ -28,7 +28,7 @@ extension HTTPStream {
     private func setBodyClock() {
         let isWaiting = wantsRequestBody && !hot.value.isRequestBlocked
         hot.value.bodyClock.setWaiting(isWaiting, nowNs: worker.nowNs)
-        guard isWaiting, hot.value.requestTimer == .none else { return }
+        guard isWaiting, !hot.value.requestTimer.isSet else { return }
         // Bytes that come put the end off: the timer looks for that when it fires.
         let leftNs = hot.value.bodyClock.leftNs(atNs: worker.nowNs)
         hot.value.requestTimer = worker.schedule(self, tag: StreamTimer.requestBody.rawValue, afterNs: leftNs)
@@ -50,7 +50,7 @@ extension HTTPStream {
     }
 
     func cancelRequestTimer() {
-        guard hot.value.requestTimer != .none else { return }
+        guard hot.value.requestTimer.isSet else { return }
         worker.cancel(hot.value.requestTimer)
         hot.value.requestTimer = .none
     }

@@ -39,7 +39,7 @@ extension HTTPStream {
     private static let creditMax = 1 << 33
 
     private func isUnseen(_ flow: BodyFlow, by interest: HTTPFilter.Interests) -> Bool {
-        !hot.value.isEnded && !(unsafe hot.value.filters.interests).contains(interest) && flow.resting < 0
+        !hot.value.isEnded && !(hot.value.filters.interests).contains(interest) && flow.resting < 0
             && !flow.isStopped && flow.heldBytes == 0 && flow.held.allSatisfy { $0 == nil }
     }
 }

@@ -13,7 +13,10 @@ public final class HTTPStream: UpstreamRequest {
     /// Keeps this stream, and is there as long as a request is in progress.
     unowned(unsafe) let chain: HTTPChain
     // Of the chain, at hand: what is reached through an uncounted reference is counted for each use.
+    private let filters: HTTPFilterList
     let router: RouterFilter
+    let requestIDs: RequestIDSource
+    let date: ResponseDate
     let settings: HTTPChainSettings
     let counters: StatsScope
     let accessLogs: HTTPAccessLogs?
@@ -42,6 +45,9 @@ public final class HTTPStream: UpstreamRequest {
 
     init(chain: HTTPChain) {
         unsafe self.chain = chain
+        filters = chain.filters.list
+        requestIDs = chain.requestIDs
+        date = chain.date
         router = chain.router
         settings = chain.settings
         counters = chain.counters
@@ -51,11 +57,11 @@ public final class HTTPStream: UpstreamRequest {
         tracing = chain.tracing
         trace = chain.tracing == nil ? nil : Stable(TraceState())
         worker = chain.worker
-        hot = Stable(State(filters: chain.filters))
+        hot = Stable(State(filters: chain.filters.list))
         requestHead = Stable(RequestHead(headersMax: chain.settings.limits.headersMax))
         routing = Stable(RouterState())
         ownHead = Stable(ResponseHead(headersMax: 16))
-        filterWords = Array(repeating: 0, count: chain.filters.count)
+        filterWords = Array(repeating: 0, count: chain.filters.list.count)
         super.init()
     }
 
@@ -90,6 +96,17 @@ public final class HTTPStream: UpstreamRequest {
         unsafe codec._withUnsafeGuaranteedRef(body)
     }
 
+    /// A piece of the response's body, on its way to the client.
+    @inline(__always)
+    func sendBody(_ data: consuming Lease) {
+        guard unsafe hot.value.codec != nil else { return worker.discard(data) }
+        hot.value.info.bytesSent &+= UInt64(data.count)
+        // An optional, because a closure cannot consume what it captures.
+        var moved: Lease? = consume data
+        withCodec { $0.sendBody(moved.take()!, of: self) }
+        if let left = moved.take() { worker.discard(left) }
+    }
+
     /// Runs `body` where exchanges are traced.
     @inline(__always)
     func trace(_ body: (HTTPTracing, Stable<TraceState>) -> Void) {
@@ -98,14 +115,14 @@ public final class HTTPStream: UpstreamRequest {
 
     func begin(_ codec: ServerCodec) {
         let use = hot.value.use &+ 1
-        hot.value = unsafe State(filters: chain.filters)
+        hot.value = State(filters: filters)
         unsafe hot.value.codec = Unmanaged.passUnretained(codec)
         hot.value.use = use
         hot.value.isEnded = false
         hot.value.startedNs = worker.nowNs
         requestHead.value.reset()
         trace?.value.reset()
-        for index in filterWords.indices { filterWords[index] = 0 }
+        if filters.count > 0 { for index in filterWords.indices { filterWords[index] = 0 } }
         if let logs = accessLogs, logs.needsAddresses { askForAddresses() }
         counters.add(to: HTTPStat.requestsActive)
     }
@@ -135,11 +152,10 @@ public final class HTTPStream: UpstreamRequest {
         hot.value.isEnded = true
         hot.value.bodyClock.stop()
         cancelRequestTimer()
-        for index in filterTimers.indices { worker.cancel(filterTimers[index]) }
-        filterTimers.removeAll(keepingCapacity: true)
+        if !filterTimers.isEmpty { cancelFilterTimers() }
         cancelSubrequests()
         router.abandon(self)
-        for index in 0..<hot.value.filtersPassed { unsafe hot.value.filters[index].onStreamEnd(self) }
+        for index in 0..<hot.value.filtersPassed { hot.value.filters[index].onStreamEnd(self) }
         counters.subtract(from: HTTPStat.requestsActive)
         if hot.value.responseStarted {
             counters.add(to: HTTPStat.responses(hot.value.status))
@@ -169,7 +185,7 @@ public final class HTTPStream: UpstreamRequest {
         guard tag < StreamTimer.filter.rawValue else {
             let index = tag - StreamTimer.filter.rawValue
             filterTimers[index] = .none
-            unsafe hot.value.filters[index].onTimer(self)
+            hot.value.filters[index].onTimer(self)
             return
         }
         guard let timer = StreamTimer(rawValue: tag) else { return }

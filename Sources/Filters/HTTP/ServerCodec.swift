@@ -7,17 +7,32 @@ internal import Upstream
 ///
 /// The codec lives with its connection. It is told by the connection manager what happens on the connection, and by
 /// each stream what to send; every call of a stream names it, because some versions carry many at once.
+@safe
 class ServerCodec {
-    /// Owns this codec, so it is there.
-    unowned(unsafe) let manager: HTTPConnectionManager
+    /// Owns this codec, so it is there. See `withManager`.
+    private final let owner: Unmanaged<HTTPConnectionManager>
     final let connection: Connection
+    /// No other filter of the connection is asked before something is sent.
+    private final let isFirstFilter: Bool
 
     init(_ manager: HTTPConnectionManager) {
-        unsafe self.manager = manager
+        unsafe owner = Unmanaged.passUnretained(manager)
         connection = manager.connection
+        unsafe isFirstFilter = manager.previous == nil
     }
 
     final var worker: Worker { connection.worker }
+    final var manager: HTTPConnectionManager { unsafe owner.takeUnretainedValue() }
+
+    /// Runs `body` on the connection's manager without touching its reference count.
+    @inline(__always)
+    final func withManager<R>(_ body: (HTTPConnectionManager) -> R) -> R { unsafe owner._withUnsafeGuaranteedRef(body) }
+
+    /// Sends to the client, past the filters before this one.
+    @inline(__always)
+    final func write(_ data: consuming Lease) {
+        if isFirstFilter { connection.write(data) } else { manager.forwardWrite(data) }
+    }
 
     // MARK: From the connection
 

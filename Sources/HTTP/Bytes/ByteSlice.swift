@@ -104,6 +104,8 @@ public struct ByteSlice {
         case 16...32: unsafe copyEnds(SIMD16<UInt8>.self, to: destination)
         case 8..<16: unsafe copyEnds(UInt64.self, to: destination)
         case 4..<8: unsafe copyEnds(UInt32.self, to: destination)
+        case 2..<4: unsafe copyEnds(UInt16.self, to: destination)
+        case 33...64: unsafe copyEnds(SIMD32<UInt8>.self, to: destination)
         default: unsafe destination.copyMemory(from: start, byteCount: count)
         }
     }

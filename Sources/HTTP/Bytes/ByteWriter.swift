@@ -41,9 +41,10 @@ package struct ByteWriter {
     /// Appends the lowest `byteCount` bytes of `text`, at most eight, the lowest first.
     @inline(__always)
     package mutating func append(text: UInt64, count byteCount: Int) {
+        assert(byteCount >= 0 && byteCount <= 8, "a word holds eight bytes")
         if count &+ 8 <= capacity {
-            // All eight at once: those beyond `byteCount` are written over, or not looked at.
-            unsafe start.storeBytes(of: text.littleEndian, toByteOffset: count, as: UInt64.self)
+            // All eight in one store; what comes next is written over those that are too many.
+            unsafe start.storeBytes(of: text.littleEndian, toByteOffset: count, as: UInt64.self)  // there is room
             count &+= byteCount
             return
         }
@@ -56,6 +57,7 @@ package struct ByteWriter {
 
     /// Appends a number in decimal.
     package mutating func append(decimal value: UInt64) {
+        if value < 100_000_000 { return append(upToEightDigits: UInt32(truncatingIfNeeded: value)) }
         var digits = InlineArray<20, UInt8>(repeating: 0)  // as many as `UInt64.max` has
         var first = digits.count
         var rest = value
@@ -65,6 +67,20 @@ package struct ByteWriter {
             rest /= 10
         } while rest > 0
         for index in first..<digits.count { append(digits[index]) }
+    }
+
+    /// The digits are gathered in a register, the first in the lowest byte.
+    private mutating func append(upToEightDigits value: UInt32) {
+        var digits: UInt64 = 0
+        var digitCount = 0
+        var rest = value
+        repeat {
+            let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
+            digits = digits &<< 8 | UInt64(UInt8(ascii: "0")) &+ UInt64(digit)
+            digitCount &+= 1
+            rest = quotient
+        } while rest > 0
+        append(text: digits, count: digitCount)
     }
 
     /// Appends a number in upper-case hexadecimal without leading zeros.

@@ -30,9 +30,22 @@ struct HeaderArena: ~Copyable {
     /// The largest value that fits at all, 2 MiB.
     static var bytesMax: Int { firstChunkBytes << (chunkCount - 1) }
 
+    /// Copies `bytes` in and returns the location of the first one, or nil when the arena is full.
+    @inline(__always)
+    mutating func add(_ bytes: ByteSlice) -> UInt32? {
+        guard used &+ bytes.count <= Self.firstChunkBytes &<< current, let chunk = unsafe chunks[current] else {
+            return write(room: bytes.count) { $0.append(bytes) }?.location
+        }
+        // used + count is at most the size of this chunk.
+        unsafe bytes.copy(to: chunk + used)
+        let location = Self.locationBit | UInt32(truncatingIfNeeded: current &<< Int(Self.offsetBits) | used)
+        used &+= bytes.count
+        return location
+    }
+
     /// Copies the pieces in one after the other and returns the location of the first byte, or nil when the arena
     /// is full.
-    mutating func add(_ first: ByteSlice, _ second: ByteSlice = .empty, _ third: ByteSlice = .empty) -> UInt32? {
+    mutating func add(_ first: ByteSlice, _ second: ByteSlice, _ third: ByteSlice) -> UInt32? {
         write(room: first.count + second.count + third.count) { writer in
             writer.append(first)
             writer.append(second)

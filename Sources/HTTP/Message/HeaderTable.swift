@@ -375,18 +375,20 @@ public struct HeaderTable: ~Copyable {
     /// RFC 9110 §5.5: no control bytes, no white space at the ends. What a filter computes from decoded input must
     /// not be able to start a new line.
     private static func isFieldValue(_ value: ByteSlice) -> Bool {
-        var index = 0
-        while index < value.count {
-            // Eight at once, where none of them needs a closer look.
-            if value.count &- index >= 8, !ASCII.mayHoldControl(value.word(at: index)) {
+        guard !value.isEmpty else { return true }
+        guard !ASCII.isBlank(value[0]), !ASCII.isBlank(value[value.count &- 1]) else { return false }
+        if value.count >= 8 {
+            // Eight at once, the last eight perhaps for the second time: hardly ever does one need a closer look.
+            var mayHoldControl = ASCII.mayHoldControl(value.word(at: value.count &- 8))
+            var index = 0
+            while index &+ 8 < value.count {
+                mayHoldControl = mayHoldControl || ASCII.mayHoldControl(value.word(at: index))
                 index &+= 8
-                continue
             }
-            guard ASCII.isFieldValue(value[index]) else { return false }
-            index &+= 1
+            guard mayHoldControl else { return true }
         }
-        guard let last = value.isEmpty ? nil : value.count - 1 else { return true }
-        return !ASCII.isBlank(value[0]) && !ASCII.isBlank(value[last])
+        for index in 0..<value.count where !ASCII.isFieldValue(value[index]) { return false }
+        return true
     }
 }
 

@@ -73,11 +73,13 @@ package final class MemoryBackend: IOBackend {
         if socket == Self.client { clientReceive = id } else { upstreamReceive = id }
     }
 
-    package override func send(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int, _ id: OperationID) {
+    package override func send(
+        _ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int, endsStream: Bool, _ id: OperationID
+    ) {
         sent(socket, count, id)
     }
 
-    package override func send(_ socket: Int32, _ vector: SendVector, _ id: OperationID) {
+    package override func send(_ socket: Int32, _ vector: SendVector, endsStream: Bool, _ id: OperationID) {
         var total = 0
         unsafe vector.forEachSlice { total += $1 }
         sent(socket, total, id)

@@ -13,16 +13,17 @@ extension RouterFilter {
         stream.route.isPending = false
         startTryTimer(stream)
         stream.trace { $0.willWrite(stream, $1) }
-        let kept = stream.route.keptBody
         let hasEnd = stream.requestEnded && !stream.holdsRequestBody
+        let hasKept = !stream.route.keptBody.isEmpty
         upstream.write(
-            stream.request, of: stream, isComplete: hasEnd && kept.isEmpty, offersUpgrade: stream.route.offersTunnel)
-        if !kept.isEmpty {
+            stream.request, of: stream, isComplete: hasEnd && !hasKept, offersUpgrade: stream.route.offersTunnel)
+        if hasKept {
+            let kept = stream.route.keptBody
             ByteSlice.withBytes(of: kept) { $0.withSpan { upstream.write(stream.worker.copy($0), of: stream) } }
             if hasEnd { upstream.end(stream) }
         }
-        if let route = unsafe stream.route.route, !route.mirrors.isEmpty, !stream.route.offersTunnel,
-            !stream.route.isMirrored
+        if stream.route.hasMirrors, !stream.route.offersTunnel, !stream.route.isMirrored,
+            let route = unsafe stream.route.route
         {
             mirror(stream, route)
         }

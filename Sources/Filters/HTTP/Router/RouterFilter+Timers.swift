@@ -20,7 +20,7 @@ extension RouterFilter {
     func cancelRouteTimer(_ stream: HTTPStream) {
         guard stream.route.hasDeadline else { return }
         stream.route.hasDeadline = false
-        if stream.route.routeTimer != .none {
+        if stream.route.routeTimer.isSet {
             stream.worker.cancel(stream.route.routeTimer)
             stream.route.routeTimer = .none
         } else {
@@ -30,12 +30,12 @@ extension RouterFilter {
 
     func startTryTimer(_ stream: HTTPStream) {
         let ns = stream.route.perTryTimeoutNs
-        guard ns > 0, stream.route.tryTimer == .none else { return }
+        guard ns > 0, !stream.route.tryTimer.isSet else { return }
         stream.route.tryTimer = stream.worker.schedule(stream, tag: StreamTimer.tried.rawValue, afterNs: ns)
     }
 
     func cancelTryTimer(_ stream: HTTPStream) {
-        guard stream.route.tryTimer != .none else { return }
+        guard stream.route.tryTimer.isSet else { return }
         stream.worker.cancel(stream.route.tryTimer)
         stream.route.tryTimer = .none
     }
@@ -63,7 +63,8 @@ extension RouterFilter {
         unsafe stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
         note(stream, isFailure: true)
         let endpoint = unsafe stream.route.upstream?.endpoint
-        cancelUpstream(stream)
+        if unsafe stream.route.upstream != nil { cancelUpstream(stream) }
+        stream.route.isReady = false
         if retry.onReset, mayRetry(stream, retry) {
             if let endpoint { stream.route.exclude(endpoint) }
             scheduleRetry(stream, retry)

@@ -5,7 +5,10 @@ internal import Upstream
 /// How a try begins, and what follows when it comes to nothing.
 extension RouterFilter {
     func attempt(_ stream: HTTPStream, fresh: Bool) {
-        guard let pool = unsafe stream.route.pool else { return }
+        if let pool = unsafe stream.route.pool { attempt(stream, on: pool, fresh: fresh) }
+    }
+
+    func attempt(_ stream: HTTPStream, on pool: HTTPConnectionPool, fresh: Bool) {
         stream.route.attemptStartedNs = stream.worker.nowNs
         stream.route.isAttempted = true
         stream.trace { $0.tryBegins(stream, $1) }
@@ -96,25 +99,26 @@ extension RouterFilter {
         detachMirrors(stream)
         cancelRouteTimer(stream)
         cancelTryTimer(stream)
-        if stream.route.backOffTimer != .none {
+        if stream.route.backOffTimer.isSet {
             stream.worker.cancel(stream.route.backOffTimer)
             stream.route.backOffTimer = .none
         }
-        if stream.route.isPending || stream.route.isRetry, let pool = unsafe stream.route.pool {
-            if stream.route.isPending { pool.withdraw(stream) }
-            if stream.route.isRetry { endRetry(stream, pool, .retriesFailed) }
-        }
+        if stream.route.isPending || stream.route.isRetry { leavePool(stream) }
         stream.route.isPending = false
-        cancelUpstream(stream)
+        if unsafe stream.route.upstream != nil { cancelUpstream(stream) }
+        stream.route.isReady = false
     }
 
-    /// Breaks off the try that is under way, if any.
+    /// Breaks off the try that is under way.
     func cancelUpstream(_ stream: HTTPStream) {
-        if let upstream = unsafe stream.route.upstream {
-            stream.route.clusterCounters?.add(to: ClusterStat.resetsSent)
-            upstream.cancel(stream)
-        }
+        stream.route.clusterCounters?.add(to: ClusterStat.resetsSent)
+        unsafe stream.route.upstream?.cancel(stream)
         unsafe stream.route.upstream = nil
-        stream.route.isReady = false
+    }
+
+    private func leavePool(_ stream: HTTPStream) {
+        guard let pool = unsafe stream.route.pool else { return }
+        if stream.route.isPending { pool.withdraw(stream) }
+        if stream.route.isRetry { endRetry(stream, pool, .retriesFailed) }
     }
 }

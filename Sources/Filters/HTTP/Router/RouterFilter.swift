@@ -41,17 +41,35 @@ package final class RouterFilter {
 
     /// The request has passed the filters.
     func route(_ stream: HTTPStream) {
-        guard let route = findRoute(stream) else {
+        guard let index = table.routeIndex(for: stream.request, regexes) else {
             stream.respond(.notFound, flag: .noRouteFound, text: "no route matches\n")
             return
         }
-        unsafe stream.route.route = route
-        if route.index < routeCells.count { stream.count(for: routeCells[route.index]) }
+        table.withRoute(at: index) { route in
+            unsafe stream.route.route = route
+            stream.route.hasResponseEdits = !route.responseHeaders.isEmpty
+            if index < routeCells.count { stream.count(for: routeCells[index]) }
+            if let cluster = route.onlyCluster {
+                forward(stream, route, to: pools[cluster])
+            } else {
+                act(stream, route)
+            }
+        }
+    }
+
+    /// What is more than handing the request on to the one cluster of its route.
+    private func act(_ stream: HTTPStream, _ route: Route) {
         switch route.action {
         case .redirect(let redirect): self.redirect(stream, redirect)
         case .respond(let response):
             stream.respond(response.status, flag: .none, bytes: response.body) { _ = response.addHeaders(to: &$0) }
-        case .cluster, .weighted, .clusterHeader: forward(stream, route)
+        case .cluster, .weighted, .clusterHeader:
+            guard let index = table.clusterIndex(of: route, for: stream.request, random: random.next()) else {
+                stream.respond(
+                    .serviceUnavailable, flag: .noClusterFound, text: "no cluster has the name in the request\n")
+                return
+            }
+            forward(stream, route, to: pools[index])
         }
     }
 
@@ -81,18 +99,14 @@ package final class RouterFilter {
         }
     }
 
-    private func forward(_ stream: HTTPStream, _ route: Route) {
-        guard let index = table.clusterIndex(of: route, for: stream.request, random: random.next()) else {
-            stream.respond(.serviceUnavailable, flag: .noClusterFound, text: "no cluster has the name in the request\n")
-            return
-        }
-        let pool = pools[index]
+    private func forward(_ stream: HTTPStream, _ route: Route, to pool: HTTPConnectionPool) {
         unsafe stream.route.pool = pool
         stream.route.clusterCounters = pool.cluster.counters
         stream.route.detectsOutliers = pool.cluster.detectsOutliers
         stream.route.timeoutNs = route.timeoutNs
-        stream.route.perTryTimeoutNs = route.retry?.perTryTimeoutNs ?? 0
-        stream.route.hasRetry = route.retry != nil
+        stream.route.perTryTimeoutNs = route.perTryTimeoutNs
+        stream.route.hasRetry = route.hasRetry
+        stream.route.hasMirrors = !route.mirrors.isEmpty
         stream.route.deadlineNs = GRPC.isRequest(stream.request) ? GRPC.timeoutNs(stream.request) ?? 0 : 0
         // A client of gRPC counts from the beginning of its request.
         if stream.requestEnded || stream.route.deadlineNs > 0 { startRouteTimer(stream) }
@@ -122,7 +136,7 @@ package final class RouterFilter {
             stream.respond(.requestHeaderFieldsTooLarge, flag: .none, text: "too many header bytes\n")
             return
         }
-        attempt(stream, fresh: false)
+        attempt(stream, on: pool, fresh: false)
     }
 
     private func allowsUpgrade(_ stream: HTTPStream, _ route: Route) -> Bool {

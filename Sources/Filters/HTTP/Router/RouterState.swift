@@ -13,6 +13,8 @@ struct RouterState {
     /// Where the route counts; 0 for nowhere.
     var routeCell: UInt32 = 0
     var hasRetry = false
+    var hasMirrors = false
+    var hasResponseEdits = false
     /// 0 for no limit, both.
     var timeoutNs: UInt64 = 0
     var perTryTimeoutNs: UInt64 = 0

@@ -17,6 +17,8 @@ package final class Route: Sendable {
     package let index: Int
     package let configuration: RouteConfiguration
     package let action: Action
+    /// Where nearly all routes lead: at hand, because looking into `action` copies it.
+    let onlyCluster: Int?
     /// From the end of the request to the end of the response, all tries together; 0 for no limit.
     package let timeoutNs: UInt64
     /// Without a byte in either direction; 0 for no limit.
@@ -25,6 +27,9 @@ package final class Route: Sendable {
     package let upgrades: RouteUpgrades
     /// nil for no retries.
     package let retry: RetryPolicy?
+    let hasRetry: Bool
+    /// 0 for no limit but that of the route.
+    let perTryTimeoutNs: UInt64
     /// Clusters that get copies of requests.
     let mirrors: RouteArray<RouteMirror>
     package let requestHeaders: HeaderEdits
@@ -64,7 +69,10 @@ package final class Route: Sendable {
         self.idleTimeoutNs = forward.idleTimeout?.nanoseconds ?? idleTimeoutNs
         rewrite = RouteRewrite(forward.rewrite, of: configuration.match.path, in: memory, regexes: &regexes)
         upgrades = RouteUpgrades(forward.upgrade, in: memory)
+        onlyCluster = if case .cluster(let cluster) = action { cluster } else { nil }
         retry = forward.retry.map(RetryPolicy.init)
+        hasRetry = retry != nil
+        perTryTimeoutNs = retry?.perTryTimeoutNs ?? 0
         mirrors = memory.store(
             forward.mirrors.map { RouteMirror(cluster: clusterIndex($0.cluster.name), fraction: $0.fraction) })
         requestHeaders = HeaderEdits(forward.requestHeaders, in: memory)

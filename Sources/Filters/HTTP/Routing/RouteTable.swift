@@ -7,6 +7,7 @@ package import HTTP
 /// Of the routes of a request's host the first in the order of the file answers whose conditions all hold. To find it,
 /// only routes are looked at whose path fits: those with this very path come from a hash table, those with a prefix of
 /// it from a trie, where patterns and templates stand with the text that they begin with. What each of the two yields is in the order of the file and ends at the best route so far.
+@safe
 package final class RouteTable: Sendable {
     /// The routes of one virtual host.
     private struct Host: Sendable {
@@ -21,6 +22,8 @@ package final class RouteTable: Sendable {
     package let routes: [Route]
     package let configuration: [VirtualHostConfiguration]
 
+    /// The same routes, for requests: all workers would count references to an array and to its elements.
+    private let uncounted: RouteArray<Unmanaged<Route>>
     private let domains: DomainIndex
     private let hosts: RouteArray<Host>
     /// By name, for routes that leave the choice to a header.
@@ -72,6 +75,7 @@ package final class RouteTable: Sendable {
         self.patterns = regexes.patterns
         self.regexes = (0..<max(workers, 1)).map { _ in RouteRegexes(regexes.patterns, compilesNow: true) }
         self.routes = routes
+        unsafe self.uncounted = memory.store(routes.map { unsafe Unmanaged.passUnretained($0) })
         self.configuration = configuration.hosts
         self.domains = DomainIndex(configuration.hosts.map(\.domains), in: memory)
         self.hosts = memory.store(hosts)
@@ -86,6 +90,10 @@ package final class RouteTable: Sendable {
     package func route(for head: borrowing RequestHead, _ regexes: RouteRegexes) -> Route? {
         routeIndex(for: head, regexes).map { routes[$0] }
     }
+
+    /// Runs `body` on one of `routes` without touching its reference count.
+    @inline(__always)
+    func withRoute(at index: Int, _ body: (Route) -> Void) { unsafe uncounted[index]._withUnsafeGuaranteedRef(body) }
 
     /// The regular expressions for one of the threads that look routes up.
     package func regexes(ofWorker worker: Int) -> RouteRegexes { regexes[worker] }
