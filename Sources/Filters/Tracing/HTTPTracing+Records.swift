@@ -87,7 +87,7 @@ extension HTTPTracing {
         let hasHead = stream.hot.value.info.hasHead
         writeWay(of: stream, trace, hasHead: hasHead, to: &texts)
         texts.end(.way)
-        if let remote = unsafe stream.codec?.manager.addresses?.remote {
+        if let remote = stream.codec?.manager.addresses?.remote {
             ByteSlice.withBytes(of: remote.text) { texts.append(.peerAddress, $0) }
         }
         if hasHead {
