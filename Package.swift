@@ -67,7 +67,7 @@ let package = Package(
         // Messages of tracing backends, generated; see its README.
         .target(
             name: "TracingProtocols", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
-            exclude: ["README.md"], swiftSettings: [.swiftLanguageMode(.v6)]),
+            exclude: ["README.md", "otlp_encoded.proto"], swiftSettings: [.swiftLanguageMode(.v6)]),
         .target(
             name: "Server",
             dependencies: [

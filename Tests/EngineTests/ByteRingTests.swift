@@ -82,6 +82,18 @@ struct ByteRingTests {
         ring.destroy()
     }
 
+    @Test func anEmptyRingPromisesRoom() {
+        let ring = ByteRing(capacity: 64 * Self.page, restartBytes: 32 * Self.page)
+        // Wherever the consumer has come to, as much can follow at once.
+        for _ in 0..<100 {
+            for _ in 0..<31 { #expect(append(record(7, Self.page), to: ring) != nil) }
+            while !ring.isDrained { _ = take(from: ring) }
+            #expect(append(record(8, 100), to: ring) == 100)
+            while !ring.isDrained { _ = take(from: ring) }
+        }
+        ring.destroy()
+    }
+
     @Test func keepsEveryByteInOrderWhateverTheSizes() {
         var random = SimulationRandom(seed: 11)
         let ring = ByteRing(capacity: 2 * Self.page)

@@ -32,6 +32,18 @@ import Testing
         #expect(table.digestLines == ["X-A: 3", "Vary: v", "Accept: c", "age: 0"])
     }
 
+    @Test func aValueThatIsWrittenInPlaceIsTheOnlyOneOfItsName() {
+        var table = HeaderTable(capacity: 4)
+        for value in ["a", "b"] { ByteSlice.withBytes(of: value) { _ = table.add(.xRequestId, $0) } }
+        table.set(.xRequestId, room: 36) { UUIDText.write(high: .max, low: 0, to: &$0) }
+        table.set(.traceparent, room: 128) { $0.append("00-") }
+        table.add(.via, ByteSlice("v"))
+        #expect(
+            table.digestLines == [
+                "x-request-id: ffffffff-ffff-4fff-8000-000000000000", "traceparent: 00-", "via: v",
+            ])
+    }
+
     @Test func removesEveryFieldOfAName() {
         var table = HeaderTable(capacity: 8)
         table.add(.cookie, ByteSlice("a"))

@@ -5,7 +5,9 @@ import http.client
 import json
 import re
 import socket
+import struct
 import subprocess
+import threading
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
@@ -23,6 +25,8 @@ PROMETHEUS = (
 # What dashboards and alerts that were made for Envoy ask for: Envoy Gateway, the Grafana mixin, Google Cloud.
 ENVOY = """
     envoy_cluster_upstream_rq_total envoy_cluster_upstream_rq_xx envoy_cluster_upstream_rq_time
+    envoy_cluster_upstream_rq envoy_cluster_upstream_rq_rx_reset envoy_cluster_upstream_rq_tx_reset
+    envoy_http_downstream_rq_rx_reset
     envoy_cluster_upstream_rq_active envoy_cluster_upstream_rq_timeout envoy_cluster_upstream_cx_total
     envoy_cluster_upstream_cx_active envoy_cluster_upstream_cx_rx_bytes_total envoy_cluster_upstream_cx_tx_bytes_total
     envoy_cluster_membership_total envoy_cluster_membership_healthy envoy_cluster_membership_degraded
@@ -165,6 +169,8 @@ class Envoy(StatsCase):
         self.assertEqual(envoy("envoy_http_downstream_rq_time_count", **manager), 9)
         upstream = {"envoy_cluster_name": "backend"}
         self.assertEqual(envoy("envoy_cluster_upstream_rq_xx", **upstream, envoy_response_code_class="2"), 7)
+        self.assertEqual(envoy("envoy_cluster_upstream_rq", **upstream, envoy_response_code="200"), 7)
+        self.assertEqual(envoy.sum("envoy_cluster_upstream_rq", **upstream), 7)
         self.assertEqual(envoy("envoy_cluster_upstream_rq_time_count", **upstream), 7)
         self.assertEqual(envoy("envoy_cluster_membership_healthy", **upstream), 1)
         seconds = own("ringway_cluster_request_duration_seconds_sum", cluster="backend")
@@ -175,6 +181,38 @@ class Envoy(StatsCase):
             envoy.sum("envoy_listener_worker_downstream_cx_total", envoy_listener_address=address), 9)
         self.assertEqual(envoy("envoy_server_concurrency"), 2)
         self.assertEqual(envoy("envoy_server_live"), 1)
+
+    def test_requests_that_are_broken_off_are_counted_by_who_does_it(self):
+        asked = threading.Event()
+
+        def moody(sock):
+            head = sock.recv(65536)
+            if b"/cut" not in head:
+                asked.set()
+                sock.recv(65536)
+
+        self.port = free_port()
+        edge = {"name": "edge", "address": f"127.0.0.1:{self.port}",
+                "http": {"routes": [{"match": {}, "cluster": "backend"}]}}
+        self.proxy = self.ringway(document([edge], [cluster("backend", self.peer(moody))]))
+        self.get("/cut")
+        client = self.connect(self.port)
+        client.sendall(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertTrue(asked.wait(PATIENCE))
+        # A reset: the end of what the client sends would not mean that it waits for nothing.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+
+        def resets() -> list:
+            envoy = Metrics(self.scrape("/stats/prometheus").text)
+            upstream = {"envoy_cluster_name": "backend"}
+            return [
+                envoy("envoy_cluster_upstream_rq_rx_reset", **upstream),
+                envoy("envoy_cluster_upstream_rq_tx_reset", **upstream),
+                envoy("envoy_http_downstream_rq_rx_reset", envoy_http_conn_manager_prefix="edge"),
+            ]
+
+        self.eventually_equal(resets, [1, 1, 1])
 
     def test_buckets_are_envoys_and_cumulative(self):
         self.edge()

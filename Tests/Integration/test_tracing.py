@@ -16,6 +16,7 @@ os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
 
 import boto3
 import grpc
+import jsonschema
 import moto
 from opentelemetry.exporter.zipkin.proto.http.v2.gen import zipkin_pb2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -35,12 +36,52 @@ UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
+HEXADECIMAL = "[0-9a-f]"
+# What https://zipkin.io/zipkin-api/ says of `POST /api/v2/spans`, with nothing else allowed, and what is always there
+# of this proxy's spans.
+ZIPKIN_ENDPOINT = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "serviceName": {"type": "string"},
+        "ipv4": {"type": "string", "format": "ipv4"},
+        "ipv6": {"type": "string", "format": "ipv6"},
+        "port": {"type": "integer", "minimum": 0, "maximum": 65535},
+    },
+}
+ZIPKIN_SPANS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["traceId", "id", "kind", "name", "timestamp", "duration", "localEndpoint", "tags"],
+        "properties": {
+            "traceId": {"type": "string", "pattern": f"^({HEXADECIMAL}{{16}}|{HEXADECIMAL}{{32}})$"},
+            "id": {"type": "string", "pattern": f"^{HEXADECIMAL}{{16}}$"},
+            "parentId": {"type": "string", "pattern": f"^{HEXADECIMAL}{{16}}$"},
+            "kind": {"enum": ["CLIENT", "SERVER", "PRODUCER", "CONSUMER"]},
+            "name": {"type": "string"},
+            "timestamp": {"type": "integer", "minimum": 1},
+            "duration": {"type": "integer", "minimum": 1},
+            "debug": {"type": "boolean"},
+            "shared": {"type": "boolean"},
+            "localEndpoint": ZIPKIN_ENDPOINT,
+            "remoteEndpoint": ZIPKIN_ENDPOINT,
+            "annotations": {"type": "array"},
+            "tags": {"type": "object", "additionalProperties": {"type": "string"}},
+        },
+    },
+}
+
+
 class Service:
     """Answers each request and remembers its header fields; statuses come from `answers`, then 200."""
 
-    def __init__(self, answers=()):
+    def __init__(self, answers=(), fields=()):
         self.requests: list[dict] = []
         self.answers = list(answers)
+        # More fields of the responses, one after the other.
+        self.fields = list(fields)
 
     def __call__(self, sock):
         pending = b""
@@ -51,7 +92,9 @@ class Service:
                 lines = head.decode().split("\r\n")[1:]
                 self.requests.append({k.lower(): v for k, v in (line.split(": ", 1) for line in lines)})
                 status = self.answers.pop(0) if self.answers else 200
-                sock.sendall(b"HTTP/1.1 %d Some\r\nContent-Length: 2\r\nX-Version: 7\r\n\r\nok" % status)
+                more = self.fields.pop(0) if self.fields else b""
+                sock.sendall(
+                    b"HTTP/1.1 %d Some\r\nContent-Length: 2\r\nX-Version: 7\r\n%s\r\nok" % (status, more))
 
 
 class TracingCase(Case):
@@ -198,7 +241,10 @@ class Decisions(TracingCase):
         self.assertEqual(explained(), "30% of such requests, by their ids; 100% at most")
         self.assertEqual(explained(f"traceparent: {TRACEPARENT}", "x-request-id: a"), "yes, its caller traces it")
         self.assertEqual(
-            explained("x-request-id: a"), "no, its id has the number 828315 of 1000000, sampling is 30%, overall 100%")
+            explained("x-request-id: a"), "yes, its id has the number 221119 of 1000000, sampling is 30%")
+        self.assertEqual(
+            explained("x-request-id: b"),
+            "no, its id has the number 567565 of 1000000, sampling is 30%, overall 100%")
 
     def test_the_overall_share_is_above_all(self):
         self.proxy({"sampling": "100%", "overall_sampling": "0%"})
@@ -283,6 +329,21 @@ class Zipkin(TracingCase):
         self.assertTrue(tags["upstream_address"].startswith("127.0.0.1:"))
         self.assertTrue(tags["peer.address"].startswith("127.0.0.1:"))
 
+    def test_spans_are_what_its_schema_wants(self):
+        collector = self.collector()
+        self.zipkin(
+            collector, {"upstream_spans": True, "propagation": ["b3", "w3c"], "tags": {"empty": "%REQ(X-NOT)%"}},
+            service=Service([503, 200]),
+            routes=[{"match": {}, "cluster": "backend", "retry": {"on": [503], "attempts": 2}}])
+        self.get("/?q=%C3%A4%22")
+        self.get(x_b3_traceid="00f067aa0ba902b7", x_b3_spanid="00f067aa0ba902b7", x_b3_sampled="1")
+        self.spans(collector, 5)
+        checker = jsonschema.FormatChecker()
+        for path, headers, body in collector.requests:
+            self.assertEqual((path, headers["content-type"]), ("/api/v2/spans", "application/json"))
+            jsonschema.validate(json.loads(body), ZIPKIN_SPANS, format_checker=checker)
+        self.assertEqual(sum("remoteEndpoint" in span for span in collector.zipkin_spans), 5)
+
     def test_each_try_is_a_span(self):
         collector = self.collector()
         self.zipkin(
@@ -312,6 +373,27 @@ class Zipkin(TracingCase):
         self.zipkin(collector, {"operation": "%REQ(:METHOD)% %REQ(:PATH)%"}, routes=routes)
         self.get("/named", x_envoy_decorator_operation="better")
         self.assertEqual(self.spans(collector, 1)[0]["name"], "GET /named")
+
+    def test_operations_are_told_to_both_sides(self):
+        collector = self.collector()
+        routes = [
+            {"match": {"path": "/told"}, "cluster": "backend",
+             "tracing": {"operation": "search", "propagate_operation": True}},
+            {"match": {}, "cluster": "backend", "tracing": {"operation": "mine"}}]
+        service = Service(fields=[b"X-Envoy-Decorator-Operation: index.find\r\n", b"", b""])
+        self.zipkin(collector, {"upstream_spans": True}, service=service, routes=routes)
+        told = self.get("/told")
+        self.assertIn("x-envoy-decorator-operation: search\r\n", told)
+        self.assertNotIn("index.find", told)
+        self.assertNotIn("x-envoy-decorator-operation", self.get("/"))
+        self.assertEqual(
+            [request.get("x-envoy-decorator-operation") for request in service.requests], ["search", None])
+        names = [(span["kind"], span["name"]) for span in self.spans(collector, 4)]
+        self.assertEqual(names, [("SERVER", "search"), ("CLIENT", "index.find"), ("SERVER", "mine"),
+                                 ("CLIENT", "router backend egress")])
+        # A stranger is told nothing.
+        self.zipkin(collector, routes=routes, use_remote_address=True)
+        self.assertNotIn("x-envoy-decorator-operation", self.get("/told"))
 
     def test_errors_and_slow_requests_are_exported_within_a_rate(self):
         collector = self.collector()
@@ -408,6 +490,37 @@ class OTLP(TracingCase):
         self.assertLess(span.start_time_unix_nano, span.end_time_unix_nano)
         self.assertEqual(otlp_attributes(span)["http.status_code"], 200)
 
+    def test_parts_that_come_again_are_those_of_their_span(self):
+        collector = self.collector()
+        self.proxy(
+            {"upstream_spans": True, "max_path_tag_length": 1024, "tags": {"n": "%REQ(X-N)%"}},
+            [{"otlp": {"cluster": "tracer"}}], [cluster("tracer", collector.port)], service=Service([200, 503] * 30))
+        # Some are too long to be kept, some are not UTF-8, some ids are no UUIDs.
+        paths = ["/", "/?a=" + "b" * 900, "/c", "/", "/%C3%A4", "/c"] * 10
+        ids = [f"00000000-0000-4000-8000-{n:012}" if n % 3 else f"id {n}" for n in range(60)]
+        for n, (path, identity) in enumerate(zip(paths, ids, strict=True)):
+            self.get(path, x_request_id=identity, x_n=str(n), user_agent=f"agent {n % 4}")
+        self.eventually(lambda: len(collector.otlp_spans) == 120)
+        spans = collector.otlp_spans
+        servers = {otlp_attributes(span)["n"]: span for span in spans if span.kind == 2}
+        tries = {span.parent_span_id: span for span in spans if span.kind == 3}
+        self.assertEqual(len({span.span_id for span in spans}), 120)
+        for n, (path, identity) in enumerate(zip(paths, ids, strict=True)):
+            span = servers[str(n)]
+            tags = otlp_attributes(span)
+            self.assertEqual(len(tags), len(span.attributes))
+            self.assertEqual(tags["http.url"], f"http://a.example{path}")
+            self.assertEqual(tags["guid:x-request-id"], identity)
+            self.assertEqual(tags["user_agent"], f"agent {n % 4}")
+            status = 503 if n % 2 else 200
+            self.assertEqual((tags["http.status_code"], span.status.code), (status, 2 if n % 2 else 0))
+            self.assertEqual(span.trace_id.hex(), self.service.requests[n]["traceparent"][3:35])
+            child = tries[span.span_id]
+            self.assertEqual(child.span_id.hex(), self.service.requests[n]["traceparent"][36:52])
+            self.assertEqual(otlp_attributes(child)["http.status_code"], status)
+            self.assertLessEqual(span.start_time_unix_nano, child.start_time_unix_nano)
+            self.assertLessEqual(child.end_time_unix_nano, span.end_time_unix_nano)
+
     def test_grpc(self):
         received = []
         refusals = [grpc.StatusCode.UNAVAILABLE]
@@ -462,9 +575,15 @@ class Datadog(TracingCase):
             return answer.read()
 
     def test_its_agent_takes_spans(self):
+        self.check_spans({}, "/v0.4/traces")
+
+    def test_its_agent_takes_spans_with_a_table_of_texts(self):
+        self.check_spans({"version": "v0.5"}, "/v0.5/traces")
+
+    def check_spans(self, options: dict, path: str):
         agent = self.agent()
         self.proxy(
-            {"upstream_spans": True, "propagation": ["datadog"]}, [{"datadog": {"cluster": "agent"}}],
+            {"upstream_spans": True, "propagation": ["datadog"]}, [{"datadog": {"cluster": "agent"} | options}],
             [cluster("agent", agent)], service=Service([200, 500]))
         self.get(x_datadog_trace_id="123456789", x_datadog_parent_id="42", x_datadog_sampling_priority="1",
                  x_datadog_tags="_dd.p.tid=4bf92f3577b34da6")
@@ -481,6 +600,9 @@ class Datadog(TracingCase):
         self.assertEqual([span["error"] for span in failed], [1, 1])
         # An error with the list of them when there are any.
         self.assertIn(b"OK", self.ask(agent, "/test/trace_check/failures"))
+        requests = json.loads(self.ask(agent, "/test/session/requests"))
+        paths = {urllib.parse.urlsplit(request["url"]).path for request in requests}
+        self.assertIn(path, paths)
 
 
 class SkyWalking(TracingCase):

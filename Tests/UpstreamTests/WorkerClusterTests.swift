@@ -2,7 +2,7 @@ import Config
 import Engine
 import Simulation
 import Testing
-import Upstream
+@testable import Upstream
 
 private let second: UInt64 = 1_000_000_000
 
@@ -112,4 +112,9 @@ struct WorkerClusterTests {
         #expect(handler.reason == .connectTimeout)
         #expect(world.simulation.problemsAtEnd() == [])
     }
+}
+
+@Test func everyListedStatusHasItsPlace() {
+    #expect(ResponseCode.all.map { ResponseCode.place(of: $0) } == Array(0..<ResponseCode.count))
+    #expect(ResponseCode.place(of: 299) == nil)
 }

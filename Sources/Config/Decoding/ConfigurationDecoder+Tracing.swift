@@ -53,7 +53,8 @@ extension ConfigurationDecoder {
     }
 
     private func datadog(_ object: ConfigObject) -> TraceBackendConfiguration? {
-        collector(object, path: TracePaths.datadog).map { .http(.datadog, $0) }
+        let version = object.value("version", .choice(["v0.4": DatadogVersion.v04, "v0.5": .v05]), default: .v04)
+        return collector(object, path: version.defaultPath).map { .http(.datadog(version), $0) }
     }
 
     private func skyWalking(_ object: ConfigObject) -> TraceBackendConfiguration? {
@@ -164,7 +165,8 @@ extension ConfigurationDecoder {
                 random: object.optional("sampling", .percent),
                 client: object.optional("client_sampling", .percent),
                 overall: object.optional("overall_sampling", .percent),
-                operation: object.optional("operation", .headerValue))
+                operation: object.optional("operation", .headerValue),
+                propagatesOperation: object.value("propagate_operation", .bool, default: false))
         }
         return ConfigFormat("off, or an object") { value in
             if case .scalar(let scalar) = value.node.value, scalar.text == "off" { return .off }

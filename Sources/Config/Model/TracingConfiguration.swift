@@ -46,7 +46,7 @@ package enum TraceBackendConfiguration: Sendable, Equatable {
 package enum HTTPTraceBackend: Sendable, Equatable {
     case zipkin(ZipkinEncoding)
     case otlp(OTLPProtocol)
-    case datadog
+    case datadog(DatadogVersion)
     case skyWalking
 }
 
@@ -98,9 +98,19 @@ package enum OTLPProtocol: Sendable, Equatable {
     package static let grpcPath = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 }
 
+/// Of what a Datadog agent takes.
+package enum DatadogVersion: Sendable, Equatable {
+    case v04, v05
+
+    package var defaultPath: String {
+        switch self {
+        case .v04: "/v0.4/traces"
+        case .v05: "/v0.5/traces"
+        }
+    }
+}
+
 package enum TracePaths {
-    /// Of a Datadog agent.
-    package static let datadog = "/v0.4/traces"
     /// What gRPC makes of SkyWalking's service and its method.
     package static let skyWalking = "/skywalking.v3.TraceSegmentReportService/collect"
 }
@@ -218,17 +228,21 @@ package struct RouteTracingConfiguration: Sendable, Equatable {
     package var overall: Percent?
     /// What the request is, as Envoy's decorator says it: a name for its span unless the request has a better one.
     package var operation: String?
+    /// The services on both sides are told of it.
+    package var propagatesOperation: Bool
 
     /// `off`: nothing of the route is traced.
     package static let off = RouteTracingConfiguration(overall: .zero)
 
     package init(
-        random: Percent? = nil, client: Percent? = nil, overall: Percent? = nil, operation: String? = nil
+        random: Percent? = nil, client: Percent? = nil, overall: Percent? = nil, operation: String? = nil,
+        propagatesOperation: Bool = false
     ) {
         self.random = random
         self.client = client
         self.overall = overall
         self.operation = operation
+        self.propagatesOperation = propagatesOperation
     }
 
     /// What holds for the route, where the listener has `sampling`.

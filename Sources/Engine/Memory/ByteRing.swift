@@ -22,12 +22,16 @@ package struct ByteRing: BitwiseCopyable, @unchecked Sendable {
     private let bytes: UnsafeMutableRawPointer
     package let capacity: Int
 
-    private static let headerBytes = 4096
     /// An empty ring begins anew when there is at least so much room at the front.
-    private static let restartBytes = 65_536
+    private let restartBytes: Int
 
-    /// - Parameter capacity: bytes, a multiple of the page size. Memory comes page by page with use.
-    package init(capacity: Int) {
+    private static let headerBytes = 4096
+
+    /// - Parameters:
+    ///   - capacity: bytes, a multiple of the page size. Memory comes page by page with use.
+    ///   - restartBytes: how much the producer can be sure of after it found the ring empty, and about what a ring
+    ///     takes of memory whose consumer keeps up
+    package init(capacity: Int, restartBytes: Int = 65_536) {
         precondition(capacity > 0 && capacity.isMultiple(of: 4096))
         let memory = unsafe ReservedMemory.map(bytes: Self.headerBytes + capacity)
         unsafe write = memory.bindMemory(to: Atomic<Int>.self, capacity: 2)
@@ -35,6 +39,7 @@ package struct ByteRing: BitwiseCopyable, @unchecked Sendable {
         unsafe read = (memory + 128).bindMemory(to: Atomic<Int>.self, capacity: 1)
         unsafe bytes = memory + Self.headerBytes
         self.capacity = capacity
+        self.restartBytes = restartBytes
     }
 
     /// Gives the memory back. Neither side may use the ring afterwards.
@@ -64,7 +69,7 @@ package struct ByteRing: BitwiseCopyable, @unchecked Sendable {
         // A ring that is full to the byte before `read` would look empty with one more.
         let frontRoom = max(read - 1, 0)
         if write < read { return place(at: write, room: read - write - 1, otherStart: 0, otherRoom: -1, write, read) }
-        if write == read, frontRoom >= Self.restartBytes {
+        if write == read, frontRoom >= restartBytes {
             return place(at: 0, room: frontRoom, otherStart: write, otherRoom: capacity - write, write, read)
         }
         return place(at: write, room: capacity - write, otherStart: 0, otherRoom: frontRoom, write, read)

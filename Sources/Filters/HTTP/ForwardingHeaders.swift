@@ -111,12 +111,8 @@ enum ForwardingHeaders {
             if origin == .outside, settings.packsTraceReason { TraceRequestID.pack(.notTraced, into: &head) }
             return
         }
-        unsafe withUnsafeTemporaryAllocation(byteCount: UUIDText.byteCount, alignment: 1) { buffer in
-            guard let start = buffer.baseAddress else { return }
-            var writer = unsafe ByteWriter(start: start, capacity: UUIDText.byteCount)
-            UUIDText.write(high: ids.next(), low: ids.next(), to: &writer)
-            head.headers.set(.xRequestId, unsafe ByteSlice(start: start, count: writer.count))  // written just now
-        }
+        let (high, low) = (ids.next(), ids.next())
+        head.headers.set(.xRequestId, room: UUIDText.byteCount) { UUIDText.write(high: high, low: low, to: &$0) }
     }
 }
 
@@ -128,30 +124,6 @@ enum RequestOrigin: UInt8 {
     case behindProxy
     /// It is one of the system's own.
     case inside
-}
-
-/// `xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx` (RFC 9562 §5.4).
-enum UUIDText {
-    static let byteCount = 36
-
-    static func write(high: UInt64, low: UInt64, to out: inout ByteWriter) {
-        let high = high & ~0xF000 | 0x4000
-        let low = low & ~(0b11 << 62) | 0b10 << 62
-        let first = ByteWriter.hex8(UInt32(truncatingIfNeeded: high &>> 32))
-        let second = ByteWriter.hex8(UInt32(truncatingIfNeeded: high))
-        let third = ByteWriter.hex8(UInt32(truncatingIfNeeded: low &>> 32))
-        let fourth = ByteWriter.hex8(UInt32(truncatingIfNeeded: low))
-        out.append(text: first, count: 8)
-        out.append(UInt8(ascii: "-"))
-        out.append(text: second, count: 4)
-        out.append(UInt8(ascii: "-"))
-        out.append(text: second &>> 32, count: 4)
-        out.append(UInt8(ascii: "-"))
-        out.append(text: third, count: 4)
-        out.append(UInt8(ascii: "-"))
-        out.append(text: third &>> 32, count: 4)
-        out.append(text: fourth, count: 8)
-    }
 }
 
 extension NetworkAddress {

@@ -161,6 +161,8 @@ package enum HTTPStat: Int, Sendable {
     case responses1xx, responses2xx, responses3xx, responses4xx, responses5xx
     /// Requests that ran out of time, by what was late.
     case requestHeadTimeouts, requestBodyTimeouts, streamIdleTimeouts
+    /// Requests that the client did not wait for.
+    case requestsReset
     /// One cell an `HTTPMessageError`.
     case refused = 96
     case requestTime = 192

@@ -143,6 +143,7 @@ extension HTTPStream {
         {
             head.headers.set(.xRequestId, id)
         }
+        if let tracing, let trace { tracing.willSendHead(trace, &head.headers) }
         withCodec { $0.sendHead(&head, of: self) }
         accessLogs?.responseHead(self, head.headers)
         tracing?.responseHead(self, head.headers)

@@ -172,6 +172,7 @@ public final class HTTPStream: UpstreamRequest {
     /// Tells logs and the recorder of the exchange, which is over.
     private func report() {
         if !hot.value.responseStarted, hot.value.flag == .none { hot.value.flag = .downstreamConnectionTermination }
+        if hot.value.flag == .downstreamConnectionTermination { counters.add(to: HTTPStat.requestsReset) }
         // A tunnel of HTTP/2 is one stream of many, and its bytes were counted as they passed.
         if routing.value.isTunnel, request.version != .http2 { hot.value.info.tunnelEnds(on: connection) }
         if let logs = accessLogs { logs.write(self) }

@@ -140,9 +140,7 @@ public final class HTTPSubrequest: UpstreamRequest {
     }
 
     private func count(_ status: HTTPStatus) {
-        guard let pool else { return }
-        let offset = min(max(status.codeClass, 1), 5) - 1
-        pool.cluster.counters.add(to: StatCell(rawValue: ClusterStat.responses1xx.rawValue + offset))
+        pool?.cluster.counters.countResponse(status)
     }
 
     /// What it came to, for outlier detection.

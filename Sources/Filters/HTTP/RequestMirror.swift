@@ -140,8 +140,7 @@ final class RequestMirror: UpstreamRequest {
 
     override func onResponseHead(_ head: inout ResponseHead) {
         guard !head.status.isInformational, let pool else { return }
-        let offset = min(max(head.status.codeClass, 1), 5) - 1
-        pool.cluster.counters.add(to: StatCell(rawValue: ClusterStat.responses1xx.rawValue + offset))
+        pool.cluster.counters.countResponse(head.status)
     }
 
     override func onResponseBody(_ data: consuming Lease) { worker.discard(data) }

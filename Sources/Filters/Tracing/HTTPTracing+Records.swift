@@ -32,7 +32,6 @@ extension HTTPTracing {
 
     /// Exported because of how it went, within the rate.
     private func isLate(_ stream: HTTPStream, isError: Bool) -> Bool {
-        let late = plan.configuration.late
         let isSlow = late.slowThreshold.map { worker.nowNs &- stream.hot.value.startedNs >= $0.nanoseconds } ?? false
         guard isSlow || isError && late.errors else { return false }
         let second = worker.nowNs / 1_000_000_000
@@ -78,53 +77,71 @@ extension HTTPTracing {
         writeTexts(of: stream, trace, to: &texts)
         // The next record begins aligned.
         let count = (offset + texts.out.count + 7) & ~7
-        record.textCount = texts.count
+        record.groupBytes = texts.groupBytes
         record.byteCount = UInt32(count)
         unsafe place.memory.storeBytes(of: record, as: SpanRecord.self)
         return count
     }
 
     private func writeTexts(of stream: HTTPStream, _ trace: Stable<TraceState>, to texts: inout SpanTextWriter) {
-        let context = CommandContext(stream)
-        writeName(context, stream, trace, to: &texts)
-        texts.append(.listener, utf8: plan.listener)
-        if let name = context.routeName { texts.append(.route, utf8: name) }
-        if let flags = context.flag == .none ? nil : context.flag.label {
-            texts.append(.responseFlags, ByteSlice(flags))
-        }
-        if let remote = context.addresses?.remote {
+        let hasHead = stream.hot.value.info.hasHead
+        writeWay(of: stream, trace, hasHead: hasHead, to: &texts)
+        texts.end(.way)
+        if let remote = stream.codec?.manager.addresses?.remote {
             ByteSlice.withBytes(of: remote.text) { texts.append(.peerAddress, $0) }
         }
-        if let cluster = context.cluster {
+        if hasHead {
+            write(.userAgent, .userAgent, of: stream, to: &texts)
+            write(.downstreamCluster, .xEnvoyDownstreamServiceCluster, of: stream, to: &texts)
+        }
+        texts.end(.client)
+        writeName(stream, trace, hasHead: hasHead, to: &texts)
+        if hasHead {
+            write(.scheme, .xForwardedProto, of: stream, to: &texts)
+            texts.append(.host, stream.request.authority)
+            writePath(stream, to: &texts)
+        }
+        texts.end(.target)
+        if hasHead {
+            write(.requestID, .xRequestId, of: stream, to: &texts)
+            write(.clientTraceID, .xClientTraceId, of: stream, to: &texts)
+        }
+        if !trace.value.skyWalking.isEmpty { texts.append(.skyWalking, trace.value.skyWalking, max: 2048) }
+        if !tags.isEmpty {
+            let context = CommandContext(stream)
+            for tag in tags {
+                withText(tag.writer, context) { value in
+                    ByteSlice.withBytes(of: tag.name) { texts.append(.custom, key: $0, value, max: 1024) }
+                }
+            }
+        }
+        texts.end(.own)
+    }
+
+    private func writeWay(
+        of stream: HTTPStream, _ trace: Stable<TraceState>, hasHead: Bool, to texts: inout SpanTextWriter
+    ) {
+        texts.append(.listener, listener.bytes)
+        if let name = unsafe stream.route.route?.name { texts.append(.route, utf8: name) }
+        let flag = stream.hot.value.flag
+        if flag != .none { texts.append(.responseFlags, ByteSlice(flag.label)) }
+        if let cluster = unsafe stream.route.pool?.cluster.cluster {
             texts.append(.upstreamCluster, utf8: cluster.name)
             for index in 0..<trace.value.tryCount {
                 writeAddress(of: trace.value.tries[index].endpoint, in: cluster, to: &texts)
             }
-            if trace.value.tryCount == 0 { writeAddress(of: context.info.endpoint, in: cluster, to: &texts) }
+            if trace.value.tryCount == 0 { writeAddress(of: stream.hot.value.info.endpoint, in: cluster, to: &texts) }
         }
-        if !trace.value.skyWalking.isEmpty { texts.append(.skyWalking, trace.value.skyWalking, max: 2048) }
-        if context.info.hasHead { writeHead(stream, to: &texts) }
-        for tag in tags {
-            withText(tag.writer, context) { value in
-                ByteSlice.withBytes(of: tag.name) { texts.append(.custom, key: $0, value, max: 1024) }
-            }
+        if !trace.value.tryName.isEmpty { trace.value.tryName.withBytes { texts.append(.tryName, $0) } }
+        if hasHead {
+            texts.append(.method, stream.request.methodText)
+            texts.append(.version, ByteSlice(stream.request.version.text))
         }
     }
 
-    private func writeHead(_ stream: HTTPStream, to texts: inout SpanTextWriter) {
-        for (kind, name) in Self.taggedHeaders {
-            if let value = stream.request.headers[name] { texts.append(kind, value) }
-        }
-        texts.append(.method, stream.request.methodText)
-        texts.append(.version, ByteSlice(stream.request.version.text))
-        texts.append(.host, stream.request.authority)
-        writePath(stream, to: &texts)
+    private func write(_ kind: SpanText, _ name: HeaderName, of stream: HTTPStream, to texts: inout SpanTextWriter) {
+        if let value = stream.request.headers[name] { texts.append(kind, value) }
     }
-
-    private static let taggedHeaders: [(SpanText, HeaderName)] = [
-        (.requestID, .xRequestId), (.clientTraceID, .xClientTraceId), (.userAgent, .userAgent),
-        (.downstreamCluster, .xEnvoyDownstreamServiceCluster), (.scheme, .xForwardedProto),
-    ]
 
     /// With the query, and the client's where the route has another.
     private func writePath(_ stream: HTTPStream, to texts: inout SpanTextWriter) {
@@ -152,11 +169,11 @@ extension HTTPTracing {
 
     /// Of the listener's format, of the request, of the route, or the host.
     private func writeName(
-        _ context: CommandContext, _ stream: HTTPStream, _ trace: Stable<TraceState>, to texts: inout SpanTextWriter
+        _ stream: HTTPStream, _ trace: Stable<TraceState>, hasHead: Bool, to texts: inout SpanTextWriter
     ) {
         if let operation {
             var isWritten = false
-            withText(operation, context) { text in
+            withText(operation, CommandContext(stream)) { text in
                 guard !text.isEmpty else { return }
                 texts.append(.name, text)
                 isWritten = true
@@ -169,7 +186,7 @@ extension HTTPTracing {
         } else if route >= 0, let name = plan.routes[route]?.operation, !name.isEmpty {
             ByteSlice.withBytes(of: name) { texts.append(.name, $0) }
         } else {
-            texts.append(.name, context.info.hasHead ? stream.request.authority : .empty)
+            texts.append(.name, hasHead ? stream.request.authority : .empty)
         }
     }
 

@@ -20,6 +20,11 @@ package final class HTTPTracing {
     var lateSecond: UInt64 = 0
     var lateCount = 0
     private let formats: [TraceFormat]
+    private let usesW3C: Bool
+    private let usesSkyWalking: Bool
+    let listener: RouteText
+    /// Which spans are exported although they were not sampled.
+    let late: LateTracesConfiguration
     /// What SkyWalking is told of this proxy.
     private let service: RouteText
     private let instance: RouteText
@@ -40,9 +45,13 @@ package final class HTTPTracing {
         upstreamSpans = plan.configuration.upstreamSpans
         hasRoutes = !plan.routes.isEmpty
         formats = plan.configuration.propagation
+        listener = memory.store(plan.listener)
+        late = plan.configuration.late
         service = memory.store(plan.source.serviceName)
         instance = memory.store(plan.source.nodeID)
         datesIDs = formats.contains(.xray)
+        usesSkyWalking = formats.contains(.skyWalking)
+        usesW3C = formats.contains(.w3c)
         responseFields = plan.tags.reduce(into: NotedFields()) { $0.formUnion($1.format.responseFields) }
         trailerFields = plan.tags.reduce(into: NotedFields()) { $0.formUnion($1.format.trailerFields) }
         var system = SystemRandomNumberGenerator()
@@ -62,7 +71,10 @@ package final class HTTPTracing {
         let own = route.flatMap { $0.index < plan.routes.count ? $0.index : nil }
         trace.value.route = Int32(own ?? -1)
         let caller = plan.caller(of: stream.request.headers)
-        let chance = UInt32(random.next() % 1_000_000)
+        // Drawn for whom it decides about.
+        let isClients = stream.request.headers.contains(.xClientTraceId)
+        let needsChance = isClients || !stream.request.headers.contains(.xRequestId)
+        let chance = needsChance ? UInt32(random.next() % 1_000_000) : 0
         let question = plan.question(stream.request.headers, caller, origin, chance: chance)
         let sampling = (own.flatMap { plan.routes[$0]?.rates } ?? plan.rates).current
         let reason = plan.answer(question, sampling, stream.request, nowNs: worker.nowNs)
@@ -79,13 +91,17 @@ package final class HTTPTracing {
             trace.value.decoratedName = name
             stream.request.headers.remove(.xEnvoyDecoratorOperation)
         }
+        if let own, let route = plan.routes[own], route.propagatesOperation, !route.operation.isEmpty {
+            ByteSlice.withBytes(of: route.operation) { _ = stream.request.headers.set(.xEnvoyDecoratorOperation, $0) }
+            trace.value.tellsClient = origin != .outside
+        }
         // A state that belongs to another trace, or to none.
-        if formats.contains(.w3c), stream.request.headers.contains(.tracestate),
+        if usesW3C, stream.request.headers.contains(.tracestate),
             caller == nil || W3CTraceContext.extract(stream.request.headers) != caller
         {
             stream.request.headers.remove(.tracestate)
         }
-        if formats.contains(.skyWalking) {
+        if usesSkyWalking {
             trace.value.skyWalking = stream.request.headers[SkyWalkingContext.name] ?? .empty
         }
         inject(context, into: stream, trace, spanIndex: 0)
@@ -105,10 +121,13 @@ package final class HTTPTracing {
     private func inject(
         _ context: TraceContext, into stream: HTTPStream, _ trace: Stable<TraceState>, spanIndex: Int
     ) {
-        let segment = SkyWalkingSegment(
-            serverSpanID: trace.value.context.spanID, spanIndex: spanIndex, caller: trace.value.skyWalking,
-            service: service.bytes, instance: instance.bytes, endpoint: stream.request.path,
-            target: stream.request.authority)
+        var segment = SkyWalkingSegment()
+        if usesSkyWalking {
+            segment = SkyWalkingSegment(
+                serverSpanID: trace.value.context.spanID, spanIndex: spanIndex, caller: trace.value.skyWalking,
+                service: service.bytes, instance: instance.bytes, endpoint: stream.request.path,
+                target: stream.request.authority)
+        }
         for format in formats { format.inject(context, segment, into: &stream.request.headers) }
     }
 
@@ -144,6 +163,17 @@ package final class HTTPTracing {
     }
 
     // MARK: The response
+
+    /// The final head is about to leave for the client. The endpoint may have a name for the span of the try, which is
+    /// for this proxy alone; the client may be told one in turn.
+    func willSendHead(_ trace: Stable<TraceState>, _ headers: inout HeaderTable) {
+        if let name = headers[.xEnvoyDecoratorOperation] {
+            trace.value.tryName.set(name)
+            headers.remove(.xEnvoyDecoratorOperation)
+        }
+        guard trace.value.tellsClient, let route = plan.routes[Int(trace.value.route)] else { return }
+        ByteSlice.withBytes(of: route.operation) { _ = headers.set(.xEnvoyDecoratorOperation, $0) }
+    }
 
     /// The final head is on its way to the client.
     func responseHead(_ stream: HTTPStream, _ headers: borrowing HeaderTable) {

@@ -1,4 +1,4 @@
-internal import HTTP
+package import HTTP
 
 /// The records of finished exchanges, as a worker has left them in its ring.
 package struct SpanReader {
@@ -34,10 +34,6 @@ package struct SpanView {
         self.bytes = bytes
     }
 
-    private var textStart: Int {
-        MemoryLayout<SpanRecord>.stride + Int(record.tryCount) * MemoryLayout<TraceTry>.stride
-    }
-
     package var tries: [TraceTry] {
         (0..<Int(record.tryCount)).map { index in
             let offset = MemoryLayout<SpanRecord>.stride + index * MemoryLayout<TraceTry>.stride
@@ -46,16 +42,25 @@ package struct SpanView {
         }
     }
 
-    /// Every text in the order it was written. What is not UTF-8 is repaired.
-    package func forEachText(_ body: (SpanText, _ key: String, _ value: String) -> Void) {
-        var offset = textStart
-        for _ in 0..<record.textCount {
-            guard let kind = SpanText(rawValue: bytes[offset]) else { preconditionFailure("a known kind of text") }
-            let keyCount = Int(bytes[offset + 1])
-            let valueCount = Int(bytes[offset + 2]) | Int(bytes[offset + 3]) << 8
-            let key = bytes[(offset + 4)..<(offset + 4 + keyCount)]
-            let value = bytes[(offset + 4 + keyCount)..<(offset + 4 + keyCount + valueCount)]
-            body(kind, keyCount == 0 ? "" : key.text, value.text)
+    /// The bytes of a group of texts.
+    package subscript(group: SpanTextGroup) -> ByteSlice {
+        var start = MemoryLayout<SpanRecord>.stride + Int(record.tryCount) * MemoryLayout<TraceTry>.stride
+        for earlier in 0..<group.rawValue { start += Int(record.groupBytes[earlier]) }
+        return bytes[start..<(start + Int(record.groupBytes[group.rawValue]))]
+    }
+
+    /// Every text of a group in the order it was written.
+    package static func forEachText(
+        in group: ByteSlice, _ body: (SpanText, _ key: ByteSlice, _ value: ByteSlice) -> Void
+    ) {
+        var offset = 0
+        while offset < group.count {
+            guard let kind = SpanText(rawValue: group[offset]) else { preconditionFailure("a known kind of text") }
+            let keyCount = Int(group[offset + 1])
+            let valueCount = Int(group[offset + 2]) | Int(group[offset + 3]) << 8
+            let key = group[(offset + 4)..<(offset + 4 + keyCount)]
+            let value = group[(offset + 4 + keyCount)..<(offset + 4 + keyCount + valueCount)]
+            body(kind, key, value)
             offset += 4 + keyCount + valueCount
         }
     }

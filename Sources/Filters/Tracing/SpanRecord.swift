@@ -1,16 +1,15 @@
 internal import HTTP
 
-/// One exchange on its way from a worker to the exporters: a head of fixed size, the tries, and texts. Lies in one
-/// piece in the worker's ring.
+/// One exchange on its way from a worker to the exporters: a head of fixed size, the tries, and texts, group by group.
+/// Lies in one piece in the worker's ring.
 package struct SpanRecord: BitwiseCopyable, Sendable {
     /// Of the whole record.
     package var byteCount: UInt32 = 0
     package var tryCount: UInt16 = 0
-    package var textCount: UInt16 = 0
-    /// One bit an exporter.
-    package var exporters: UInt32 = 0
     /// 0 without a response.
     package var status: UInt16 = 0
+    /// One bit an exporter.
+    package var exporters: UInt32 = 0
     /// -1 where it was not gRPC.
     package var grpcStatus: Int16 = -1
     package var reason: UInt8 = 0
@@ -25,6 +24,9 @@ package struct SpanRecord: BitwiseCopyable, Sendable {
     package var requestBytes: UInt64 = 0
     package var responseBytes: UInt64 = 0
 
+    /// Bytes of each group of texts.
+    package var groupBytes: [4 of UInt16] = [0, 0, 0, 0]
+
     package init() {}
 
     /// The most that a record takes: head, tries, and texts that are cut to fit.
@@ -32,9 +34,11 @@ package struct SpanRecord: BitwiseCopyable, Sendable {
 }
 
 /// What a text of a record is. The raw values stand in the ring, which nobody outside of this process reads.
-package enum SpanText: UInt8, Sendable {
+package enum SpanText: UInt8, Sendable, CaseIterable {
     case name, requestID, clientTraceID, method, scheme, host, path, version, userAgent, downstreamCluster
     case peerAddress, upstreamCluster, route, listener, responseFlags
+    /// What the endpoint that answered calls what it did.
+    case tryName
     /// The `sw8` that the request came with.
     case skyWalking
     /// Of a try: the texts of this kind stand in the order of the tries.
@@ -43,10 +47,24 @@ package enum SpanText: UInt8, Sendable {
     case custom
 }
 
+/// Texts that stand together because they are likely to come again together, byte for byte: an exporter can keep what it
+/// made of them. In this order, all of them in every record.
+package enum SpanTextGroup: Int, Sendable, CaseIterable {
+    /// Where the exchange went: listener, route, cluster, endpoints, flags, method and version.
+    case way
+    /// Who asked: address, agent and cluster.
+    case client
+    /// What for: name, scheme, host and path.
+    case target
+    /// Ids, and what the configuration adds.
+    case own
+}
+
 /// Writes the texts of a record behind its head.
 struct SpanTextWriter {
     private(set) var out: ByteWriter
-    private(set) var count: UInt16 = 0
+    private(set) var groupBytes: [4 of UInt16] = [0, 0, 0, 0]
+    private var groupStart = 0
     private let bytesMax: Int
 
     init(_ out: ByteWriter, bytesMax: Int) {
@@ -54,17 +72,19 @@ struct SpanTextWriter {
         self.bytesMax = bytesMax
     }
 
+    /// What was appended since the last group makes up this one.
+    mutating func end(_ group: SpanTextGroup) {
+        groupBytes[group.rawValue] = UInt16(out.count - groupStart)
+        groupStart = out.count
+    }
+
     /// Leaves out what has no room.
     mutating func append(_ kind: SpanText, key: ByteSlice = .empty, _ value: ByteSlice, max: Int = 256) {
         let kept = value.prefix(max)
         guard out.count + 4 + key.count + kept.count <= bytesMax, key.count < 256 else { return }
-        out.append(kind.rawValue)
-        out.append(UInt8(key.count))
-        out.append(UInt8(truncatingIfNeeded: kept.count))
-        out.append(UInt8(truncatingIfNeeded: kept.count >> 8))
-        out.append(key)
+        out.append(text: UInt64(kind.rawValue) | UInt64(key.count) &<< 8 | UInt64(kept.count) &<< 16, count: 4)
+        if !key.isEmpty { out.append(key) }
         out.append(kept)
-        count += 1
     }
 
     mutating func append(_ kind: SpanText, utf8 text: String) {

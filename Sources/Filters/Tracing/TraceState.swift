@@ -21,6 +21,10 @@ struct TraceState {
     var decoratedName = ByteSlice.empty
     /// The `sw8` that the request came with.
     var skyWalking = ByteSlice.empty
+    /// What the endpoint that answered calls what it did.
+    var tryName = TraceName()
+    /// The client is told what the route calls it.
+    var tellsClient = false
 
     /// Everything but `tries`, of which `tryCount` says how many mean something.
     mutating func reset() {
@@ -33,6 +37,8 @@ struct TraceState {
         tryCount = 0
         decoratedName = .empty
         skyWalking = .empty
+        tryName.count = 0
+        tellsClient = false
     }
 
     /// The number of the current try, from 0; -1 without one.
@@ -65,4 +71,21 @@ package struct TraceTry: BitwiseCopyable, Sendable {
     package var status: UInt16 = 0
     /// No response came of it, or not all of it.
     package var failed = false
+}
+
+/// A name that outlives the head that it came in; longer ones are cut.
+struct TraceName {
+    private var bytes = InlineArray<128, UInt8>(repeating: 0)
+    fileprivate(set) var count = 0
+
+    var isEmpty: Bool { count == 0 }
+
+    mutating func set(_ name: ByteSlice) {
+        count = min(name.count, bytes.count)
+        for index in 0..<count { bytes[index] = name[index] }
+    }
+
+    func withBytes(_ body: (ByteSlice) -> Void) {
+        unsafe ByteSlice.withBytes(of: bytes.span.bytes) { body($0.prefix(count)) }
+    }
 }

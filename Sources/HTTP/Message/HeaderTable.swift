@@ -81,11 +81,7 @@ public struct HeaderTable: ~Copyable {
     @discardableResult
     public mutating func add(_ name: HeaderName, _ value: ByteSlice) -> Bool {
         guard let location = store(value) else { return false }
-        entries.append(
-            HeaderEntry(
-                name: Self.staticName, value: location, valueLength: UInt32(value.count), nameLength: 0,
-                knownName: name.rawValue, flags: []))
-        known.insert(name)
+        addStored(name, TextRange(location: location, length: UInt32(value.count)))
         return true
     }
 
@@ -127,6 +123,40 @@ public struct HeaderTable: ~Copyable {
             next = firstIndex(of: key, from: index + 1)
         }
         return true
+    }
+
+    /// `set` with a value that `body` writes where it stays, at most `room` bytes.
+    ///
+    /// For what the program spells itself, such as ids: nobody looks whether a field value may hold it.
+    @discardableResult
+    @inline(__always)
+    package mutating func set(_ name: HeaderName, room: Int, trusted body: (inout ByteWriter) -> Void) -> Bool {
+        guard let value = arena.write(room: room, body) else { return false }
+        guard let first = firstIndex(of: name) else {
+            addStored(name, value)
+            return true
+        }
+        setStored(value, at: first)
+        var next = firstIndex(of: name, from: first + 1)
+        while let index = next {
+            removeField(at: index)
+            next = firstIndex(of: name, from: index + 1)
+        }
+        return true
+    }
+
+    private mutating func addStored(_ name: HeaderName, _ value: TextRange) {
+        entries.append(
+            HeaderEntry(
+                name: Self.staticName, value: value.location, valueLength: value.length, nameLength: 0,
+                knownName: name.rawValue, flags: []))
+        known.insert(name)
+    }
+
+    private mutating func setStored(_ value: TextRange, at index: Int) {
+        entries[index].value = value.location
+        entries[index].valueLength = value.length
+        entries[index].flags.subtract([.canonical, .hopByHop])
     }
 
     /// Appends an element to a list-valued field: joins the last field of this name with `, `, or adds one.
@@ -190,9 +220,7 @@ public struct HeaderTable: ~Copyable {
     @discardableResult
     public mutating func replaceValue(at index: Int, with value: ByteSlice) -> Bool {
         guard let location = store(value) else { return false }
-        entries[index].value = location
-        entries[index].valueLength = UInt32(value.count)
-        entries[index].flags.subtract([.canonical, .hopByHop])
+        setStored(TextRange(location: location, length: UInt32(value.count)), at: index)
         return true
     }
 

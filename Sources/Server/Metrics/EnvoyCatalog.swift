@@ -155,6 +155,16 @@ struct EnvoyCatalog {
             family("upstream_rq_total", .counter) { responses($0.owner, firstCell: first) },
             family("upstream_rq_completed", .counter) { responses($0.owner, firstCell: first) },
             codeClasses("cluster", "upstream_rq", owners, firstCell: first),
+            MetricFamily(Self.name("cluster", "upstream_rq"), .counter, "", stat: "upstream_rq", owners) {
+                writer, item in
+                for (place, code) in ResponseCode.all.enumerated() {
+                    writer.sampleIfAny(
+                        item.owner, "envoy_response_code", "\(code)", dotted: "upstream_rq_\(code)",
+                        registry.sum(item.owner, ClusterStat.response(at: place)))
+                }
+            },
+            counter("upstream_rq_rx_reset", .resetsReceived),
+            counter("upstream_rq_tx_reset", .resetsSent),
             gauge("upstream_rq_active", .requestsActive),
             gauge("upstream_rq_pending_active", .pendingRequests),
             counter("upstream_rq_pending_overflow", .overflowed),
@@ -203,6 +213,7 @@ struct EnvoyCatalog {
             family("downstream_rq_completed", .counter) { responses($0.owner, firstCell: first) },
             codeClasses("http", "downstream_rq", owners, firstCell: first),
             family("downstream_rq_active", .gauge) { registry.sum($0.owner, HTTPStat.requestsActive) },
+            family("downstream_rq_rx_reset", .counter) { registry.sum($0.owner, HTTPStat.requestsReset) },
             family("downstream_rq_timeout", .counter) { registry.sum($0.owner, HTTPStat.requestBodyTimeouts) },
             family("downstream_rq_header_timeout", .counter) {
                 registry.sum($0.owner, HTTPStat.requestHeadTimeouts)

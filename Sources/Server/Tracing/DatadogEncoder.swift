@@ -1,122 +1,150 @@
+internal import Config
 internal import Filters
 
-/// What a Datadog agent takes at `/v0.4/traces`: an array of traces, each an array of the spans that this proxy has of
-/// it, in MessagePack (https://docs.datadoghq.com/tracing/guide/send_traces_to_agent_by_api/).
-struct DatadogEncoder: SpanEncoder {
+/// What a Datadog agent takes, in MessagePack: traces, each an array of the spans that this proxy has of it.
+///
+/// At `/v0.4/traces` a span is a map of its fields
+/// (https://docs.datadoghq.com/tracing/guide/send_traces_to_agent_by_api/); at `/v0.5/traces` it is an array of them in a
+/// fixed order, and every text stands once, in a table before the traces, and is a number everywhere else.
+final class DatadogEncoder: SpanEncoder {
     let contentType = "application/msgpack"
     private let source: SpanSource
+    private let version: DatadogVersion
     private var traces = MessagePack()
     private var traceCount = 0
+    private var table = DatadogTextTable()
     private(set) var count = 0
 
-    init(_ source: SpanSource) { self.source = source }
+    init(_ source: SpanSource, _ version: DatadogVersion) {
+        self.source = source
+        self.version = version
+    }
 
-    var byteCount: Int { traces.bytes.count }
+    var byteCount: Int { traces.bytes.count + table.byteCount }
 
-    mutating func append(_ exchange: ExchangeSpans) {
+    func append(_ view: SpanView) -> Int {
+        let exchange = ExchangeSpans(view)
         traceCount += 1
         count += exchange.spans.count
         traces.array(exchange.spans.count)
-        for span in exchange.spans { append(span, isFirst: span.kind == .server) }
+        for span in exchange.spans {
+            let meta = meta(of: span)
+            switch version {
+            case .v04: appendMap(span, meta)
+            case .v05: appendArray(span, meta)
+            }
+        }
+        return exchange.spans.count
     }
 
-    mutating func finish() -> EncodedSpans {
+    func finish() -> EncodedSpans {
         var body = MessagePack()
+        if version == .v05 {
+            body.array(2)
+            body.append(table.texts)
+        }
         body.array(traceCount)
+        body.append(traces)
         let encoded = EncodedSpans(
-            body: body.bytes + traces.bytes,
+            body: body.bytes,
             headers: [
                 ("x-datadog-trace-count", "\(traceCount)"), ("datadog-meta-lang", "swift"),
                 ("datadog-meta-tracer-version", RingwayVersion.current),
             ])
         traces = MessagePack()
+        table = DatadogTextTable()
         traceCount = 0
         count = 0
         return encoded
     }
 
-    private mutating func append(_ span: Span, isFirst: Bool) {
+    // MARK: Spans
+
+    private static let type = "web"
+    // What this proxy sends is to be kept: it decided already.
+    private static let priority = (key: "_sampling_priority_v1", value: 1.0)
+    private static let topLevel = "_dd.top_level"
+
+    private static func name(of span: Span) -> String {
+        span.kind == .server ? "ringway.request" : "ringway.try"
+    }
+
+    private static func topLevel(_ span: Span) -> Double { span.kind == .server ? 1 : 0 }
+
+    /// Each name once, in an order that does not change.
+    private func meta(of span: Span) -> [(key: String, value: String)] {
+        var meta = span.tags.map { ($0.key, $0.value.text) }
+        meta.append(("span.kind", span.kind == .server ? "server" : "client"))
+        meta.append(("node_id", source.nodeID))
+        // The upper half of an id of 128 bits, once in a trace's part.
+        if span.kind == .server, span.traceHigh != 0 { meta.append(("_dd.p.tid", span.traceHigh.hex16)) }
+        return Dictionary(meta) { first, _ in first }.sorted { $0.key < $1.key }
+    }
+
+    private func appendMap(_ span: Span, _ meta: [(key: String, value: String)]) {
         traces.map(12)
         traces.field("service", source.serviceName)
-        traces.field("name", span.kind == .server ? "ringway.request" : "ringway.try")
+        traces.field("name", Self.name(of: span))
         traces.field("resource", span.name)
-        traces.field("type", "web")
+        traces.field("type", Self.type)
         traces.field("trace_id", span.traceLow)
         traces.field("span_id", span.id)
         traces.field("parent_id", span.parentID)
         traces.field("start", span.startedNs)
         traces.field("duration", span.endedNs - span.startedNs)
         traces.field("error", span.isError ? 1 : 0)
-        var meta = span.tags.map { ($0.key, $0.value.text) }
-        meta.append(("span.kind", span.kind == .server ? "server" : "client"))
-        meta.append(("node_id", source.nodeID))
-        // The upper half of an id of 128 bits, once in a trace's part.
-        if isFirst, span.traceHigh != 0 { meta.append(("_dd.p.tid", span.traceHigh.hex16)) }
-        let unique = Dictionary(meta) { first, _ in first }.sorted { $0.key < $1.key }
         traces.text("meta")
-        traces.map(unique.count)
-        for (key, value) in unique { traces.field(key, value) }
+        traces.map(meta.count)
+        for (key, value) in meta { traces.field(key, value) }
         traces.text("metrics")
         traces.map(2)
-        // What this proxy sends is to be kept: it decided already.
-        traces.field("_sampling_priority_v1", number: 1)
-        traces.field("_dd.top_level", number: isFirst ? 1 : 0)
+        traces.field(Self.priority.key, number: Self.priority.value)
+        traces.field(Self.topLevel, number: Self.topLevel(span))
+    }
+
+    private func appendArray(_ span: Span, _ meta: [(key: String, value: String)]) {
+        traces.array(12)
+        for text in [source.serviceName, Self.name(of: span), span.name] { traces.number(table.number(of: text)) }
+        for number in [span.traceLow, span.id, span.parentID, span.startedNs, span.endedNs - span.startedNs] {
+            traces.number(number)
+        }
+        traces.number(span.isError ? UInt64(1) : 0)
+        traces.map(meta.count)
+        for (key, value) in meta {
+            traces.number(table.number(of: key))
+            traces.number(table.number(of: value))
+        }
+        traces.map(2)
+        traces.number(table.number(of: Self.priority.key))
+        traces.number(Self.priority.value)
+        traces.number(table.number(of: Self.topLevel))
+        traces.number(Self.topLevel(span))
+        traces.number(table.number(of: Self.type))
     }
 }
 
-/// Writes MessagePack (https://github.com/msgpack/msgpack/blob/master/spec.md), as much of it as is needed here.
-struct MessagePack {
-    private(set) var bytes: [UInt8] = []
+/// Texts in the order in which they were first asked for, the empty one first.
+private struct DatadogTextTable {
+    private var numbers: [String: UInt64] = ["": 0]
+    private var written = MessagePack()
 
-    mutating func array(_ count: Int) { header(count, short: 0x90, long: 0xDD) }
-    mutating func map(_ count: Int) { header(count, short: 0x80, long: 0xDF) }
+    init() { written.text("") }
 
-    mutating func text(_ text: String) {
-        let utf8 = Array(text.utf8)
-        if utf8.count < 32 {
-            bytes.append(0xA0 | UInt8(utf8.count))
-        } else {
-            bytes.append(0xDB)
-            append(UInt32(utf8.count))
-        }
-        bytes += utf8
+    var byteCount: Int { written.bytes.count }
+
+    /// All of them as an array.
+    var texts: MessagePack {
+        var texts = MessagePack()
+        texts.array(numbers.count)
+        texts.append(written)
+        return texts
     }
 
-    mutating func number(_ value: UInt64) {
-        guard value >= 128 else { return bytes.append(UInt8(value)) }
-        bytes.append(0xCF)
-        bytes += value.bigEndianBytes
-    }
-
-    mutating func number(_ value: Double) {
-        bytes.append(0xCB)
-        bytes += value.bitPattern.bigEndianBytes
-    }
-
-    mutating func field(_ key: String, _ value: String) {
-        text(key)
-        text(value)
-    }
-
-    mutating func field(_ key: String, _ value: UInt64) {
-        text(key)
-        number(value)
-    }
-
-    mutating func field(_ key: String, number value: Double) {
-        text(key)
-        number(value)
-    }
-
-    private mutating func header(_ count: Int, short: UInt8, long: UInt8) {
-        guard count >= 16 else { return bytes.append(short | UInt8(count)) }
-        bytes.append(long)
-        append(UInt32(count))
-    }
-
-    private mutating func append(_ value: UInt32) {
-        for shift in stride(from: 24, through: 0, by: -8) {
-            bytes.append(UInt8(truncatingIfNeeded: value >> UInt32(shift)))
-        }
+    mutating func number(of text: String) -> UInt64 {
+        if let number = numbers[text] { return number }
+        let number = UInt64(numbers.count)
+        numbers[text] = number
+        written.text(text)
+        return number
     }
 }

@@ -5,7 +5,7 @@ internal import TracingProtocols
 /// SkyWalking's trace segments, version 3, over gRPC: one stream of segments a request
 /// (https://github.com/apache/skywalking-data-collect-protocol). An exchange is a segment: its first span is the entry,
 /// each try an exit.
-struct SkyWalkingEncoder: SpanEncoder {
+final class SkyWalkingEncoder: SpanEncoder {
     let contentType = "application/grpc"
     private let source: SpanSource
     private var body: [UInt8] = []
@@ -18,8 +18,9 @@ struct SkyWalkingEncoder: SpanEncoder {
 
     var byteCount: Int { body.count }
 
-    mutating func append(_ exchange: ExchangeSpans) {
-        guard let server = exchange.spans.first else { return }
+    func append(_ view: SpanView) -> Int {
+        let exchange = ExchangeSpans(view)
+        guard let server = exchange.spans.first else { return 0 }
         var segment = Skywalking_V3_SegmentObject()
         let caller = exchange.skyWalking
         segment.traceID = caller?.traceID ?? server.traceHigh.hex16 + server.traceLow.hex16
@@ -31,11 +32,13 @@ struct SkyWalkingEncoder: SpanEncoder {
             if index == 0, let caller { object.refs = [Self.reference(caller)] }
             return object
         }
-        body += GRPCFrame.message(encoded(segment))
+        let message = encoded(segment)
+        body += GRPCFrame.prefix(of: message) + message
         count += exchange.spans.count
+        return exchange.spans.count
     }
 
-    mutating func finish() -> EncodedSpans {
+    func finish() -> EncodedSpans {
         defer {
             body = []
             count = 0

@@ -37,7 +37,7 @@ struct Span {
     /// `IP:PORT` of the other side; empty where it is not known.
     var peer: String
     /// Named and spelled as Envoy's.
-    var tags: [(key: String, value: Value)]
+    var tags: [SpanTags.Tag]
 }
 
 /// What an exchange left behind, as spans: the server's, and one for each try that was written down.
@@ -48,95 +48,30 @@ struct ExchangeSpans {
 
     init(_ view: SpanView) {
         let record = view.record
-        var texts = Texts()
-        view.forEachText { texts.take($0, $1, $2) }
-        var server = Span(
+        let texts = SpanTexts(SpanTextGroup.allCases.map { view[$0] })
+        let server = Span(
             kind: .server, traceHigh: record.traceHigh, traceLow: record.traceLow, id: record.spanID,
-            parentID: record.parentID, name: texts[.name] ?? "", startedNs: record.startedNs, endedNs: record.endedNs,
-            status: record.status, isError: record.isError, peer: texts[.peerAddress] ?? "", tags: [])
-        server.tags = Self.serverTags(record, texts)
-        if server.name.isEmpty { server.name = "ingress" }
+            parentID: record.parentID, name: SpanTags.name(texts), startedNs: record.startedNs,
+            endedNs: record.endedNs, status: record.status, isError: record.isError, peer: texts[.peerAddress] ?? "",
+            tags: SpanTags.client(texts) + SpanTags.target(texts) + SpanTags.way(texts) + SpanTags.result(record)
+                + SpanTags.sizes(record) + SpanTags.own(texts))
         let tries = view.tries
-        let clients = tries.indices.map { index in
-            Self.client(
-                tries[index], index, address: index < texts.addresses.count ? texts.addresses[index] : "", server, texts
-            )
+        let clients = tries.enumerated().map { index, attempt in
+            let address = index < texts.addresses.count ? texts.addresses[index] : ""
+            return Span(
+                kind: .client, traceHigh: server.traceHigh, traceLow: server.traceLow, id: attempt.spanID,
+                parentID: server.id, name: SpanTags.name(ofTryIn: texts, isLast: index == tries.count - 1),
+                startedNs: attempt.startedNs,
+                endedNs: max(attempt.endedNs, attempt.startedNs), status: attempt.status, isError: attempt.isError,
+                peer: address, tags: SpanTags.attempt(attempt, index, address: address, texts))
         }
         skyWalking = texts[.skyWalking].flatMap(SkyWalkingCaller.init)
         spans = [server] + clients
     }
+}
 
-    private struct Texts {
-        private var known: [SpanText: String] = [:]
-        private(set) var addresses: [String] = []
-        private(set) var custom: [(key: String, value: Span.Value)] = []
-
-        subscript(kind: SpanText) -> String? { known[kind] }
-
-        mutating func take(_ kind: SpanText, _ key: String, _ value: String) {
-            switch kind {
-            case .custom: custom.append((key, .text(value)))
-            case .upstreamAddress: addresses.append(value)
-            default: known[kind] = value
-            }
-        }
-
-        var url: String { "\(self[.scheme] ?? "http")://\(self[.host] ?? "")\(self[.path] ?? "")" }
-    }
-
-    private static func serverTags(_ record: SpanRecord, _ texts: Texts) -> [(key: String, value: Span.Value)] {
-        var tags: [(key: String, value: Span.Value)] = [("component", .text("proxy"))]
-        func add(_ key: String, _ kind: SpanText) {
-            if let text = texts[kind] { tags.append((key, .text(text))) }
-        }
-        add("guid:x-request-id", .requestID)
-        add("guid:x-client-trace-id", .clientTraceID)
-        if let method = texts[.method] {
-            tags.append(("http.url", .text(texts.url)))
-            tags.append(("http.method", .text(method)))
-        }
-        add("http.protocol", .version)
-        tags.append(("http.status_code", .number(UInt64(record.status))))
-        add("user_agent", .userAgent)
-        tags.append(("downstream_cluster", .text(texts[.downstreamCluster] ?? "-")))
-        add("peer.address", .peerAddress)
-        tags.append(("request_size", .number(record.requestBytes)))
-        tags.append(("response_size", .number(record.responseBytes)))
-        tags.append(("response_flags", .text(texts[.responseFlags] ?? "-")))
-        addUpstream(texts, address: texts.addresses.last ?? "", &tags)
-        add("listener", .listener)
-        add("route", .route)
-        if record.grpcStatus >= 0 { tags.append(("grpc.status_code", .number(UInt64(record.grpcStatus)))) }
-        if record.isError { tags.append(("error", .text("true"))) }
-        if record.reason == TraceReason.late.rawValue { tags.append(("sampling.late", .text("true"))) }
-        return tags + texts.custom
-    }
-
-    private static func addUpstream(
-        _ texts: Texts, address: String, _ tags: inout [(key: String, value: Span.Value)]
-    ) {
-        if let cluster = texts[.upstreamCluster] {
-            tags.append(("upstream_cluster", .text(cluster)))
-            tags.append(("upstream_cluster.name", .text(cluster)))
-        }
-        if !address.isEmpty { tags.append(("upstream_address", .text(address))) }
-    }
-
-    private static func client(
-        _ attempt: TraceTry, _ index: Int, address: String, _ server: Span, _ texts: Texts
-    ) -> Span {
-        let isError = attempt.failed || attempt.status >= 500
-        var tags: [(key: String, value: Span.Value)] = [("component", .text("proxy"))]
-        if attempt.status > 0 { tags.append(("http.status_code", .number(UInt64(attempt.status)))) }
-        addUpstream(texts, address: address, &tags)
-        if index > 0 { tags.append(("retry.count", .number(UInt64(index)))) }
-        if isError { tags.append(("error", .text("true"))) }
-        return Span(
-            kind: .client, traceHigh: server.traceHigh, traceLow: server.traceLow, id: attempt.spanID,
-            parentID: server.id, name: "router \(texts[.upstreamCluster] ?? "-") egress",
-            startedNs: attempt.startedNs, endedNs: max(attempt.endedNs, attempt.startedNs), status: attempt.status,
-            isError: isError, peer: address, tags: tags)
-    }
+extension TraceTry {
+    var isError: Bool { failed || status >= 500 }
 }
 
 extension UInt64 {

@@ -15,7 +15,7 @@ final class SpanCollector: TimerTask {
 
     /// How often the rings are looked at, while there is anything in them and otherwise.
     private static let busyNs: UInt64 = 20_000_000
-    private static let idleNs: UInt64 = 100_000_000
+    private static let idleNs: UInt64 = 50_000_000
     /// Of one ring, before it is another's turn.
     private static let passesMax = 4
 
@@ -109,9 +109,8 @@ final class SpanCollector: TimerTask {
     }
 
     private func give(_ view: SpanView) {
-        let wanted = exporters.filter { view.record.exporters & (1 << UInt32($0.plan.slot)) != 0 }
-        guard !wanted.isEmpty else { return }
-        let spans = ExchangeSpans(view)
-        for exporter in wanted { exporter.append(spans, nowNs: worker.nowNs) }
+        for exporter in exporters where view.record.exporters & (1 << UInt32(exporter.plan.slot)) != 0 {
+            exporter.append(view, nowNs: worker.nowNs)
+        }
     }
 }

@@ -11,14 +11,13 @@ internal import Upstream
 /// tried again after a pause that grows.
 final class SpanExporter: UpstreamRequest, SpanSink {
     private struct Batch {
-        var body: [UInt8]
-        var headers: [(name: String, value: String)]
+        var content: EncodedSpans
         var spans: Int
         var tries = 0
     }
 
     /// A request has so many spans at most, and about so many bytes.
-    private static let batchSpansMax = 512
+    private static let batchSpansMax = 1024
     private static let batchBytesMax = 512 << 10
     /// How long spans wait for others.
     private static let batchNs: UInt64 = 500_000_000
@@ -28,6 +27,7 @@ final class SpanExporter: UpstreamRequest, SpanSink {
     private static let timeoutNs: UInt64 = 10_000_000_000
     private static let pauseMinNs: UInt64 = 250_000_000
     private static let pauseMaxNs: UInt64 = 30_000_000_000
+    private static let sendNextTag = 1
     /// Pieces in which a body is given to the connection.
     private static let pieceBytes = 32 << 10
 
@@ -37,7 +37,7 @@ final class SpanExporter: UpstreamRequest, SpanSink {
     private let pool: HTTPConnectionPool
     private let collector: TraceCollector
     private let isGRPC: Bool
-    private var encoder: any SpanEncoder
+    private let encoder: any SpanEncoder
     /// When the first of the spans came that the encoder has.
     private var openedNs: UInt64 = 0
     private var waiting: [Batch] = []
@@ -78,10 +78,9 @@ final class SpanExporter: UpstreamRequest, SpanSink {
 
     // MARK: Spans
 
-    func append(_ exchange: ExchangeSpans, nowNs: UInt64) {
+    func append(_ exchange: SpanView, nowNs: UInt64) {
         if encoder.count == 0 { openedNs = nowNs }
-        encoder.append(exchange)
-        plan.stats.arrived(exchange.spans.count)
+        plan.stats.arrived(encoder.append(exchange))
         if encoder.count >= Self.batchSpansMax || encoder.byteCount >= Self.batchBytesMax { close() }
     }
 
@@ -90,6 +89,10 @@ final class SpanExporter: UpstreamRequest, SpanSink {
     /// - Parameter all: nothing waits for company any more
     func tick(nowNs: UInt64, all: Bool) {
         if encoder.count > 0, all || nowNs &- openedNs >= Self.batchNs { close() }
+        sendNext(nowNs: nowNs)
+    }
+
+    private func sendNext(nowNs: UInt64) {
         guard sending == nil, !waiting.isEmpty, nowNs >= nextTryNs else { return }
         sending = waiting.removeFirst()
         wasRepeated = false
@@ -98,10 +101,8 @@ final class SpanExporter: UpstreamRequest, SpanSink {
 
     private func close() {
         let spans = encoder.count
-        let encoded = encoder.finish()
-        waiting.append(Batch(body: encoded.body, headers: encoded.headers, spans: spans))
-        guard waiting.count > Self.batchesMax else { return }
-        plan.stats.drop(waiting.removeFirst().spans, .queueFull)
+        waiting.append(Batch(content: encoder.finish(), spans: spans))
+        if waiting.count > Self.batchesMax { plan.stats.drop(waiting.removeFirst().spans, .queueFull) }
     }
 
     /// Nobody wants its spans any more.
@@ -138,7 +139,7 @@ final class SpanExporter: UpstreamRequest, SpanSink {
         ByteSlice.withBytes(of: collector.host ?? pool.cluster.cluster.name) { _ = head.setAuthority($0) }
         ByteSlice.withBytes(of: encoder.contentType) { _ = head.headers.add(.contentType, $0) }
         ByteSlice.withBytes(of: "ringway/\(RingwayVersion.current)") { _ = head.headers.add(.userAgent, $0) }
-        for field in sending?.headers ?? [] {
+        for field in sending?.content.headers ?? [] {
             guard let key = HeaderKey(field.name) else { continue }
             ByteSlice.withBytes(of: field.value) { _ = head.headers.add(key, $0) }
         }
@@ -147,7 +148,7 @@ final class SpanExporter: UpstreamRequest, SpanSink {
             ByteSlice.withBytes(of: header.value) { _ = head.headers.set(key, $0) }
         }
         head.acceptsTrailers = isGRPC
-        head.setBodyLength(.exactly(UInt64(sending?.body.count ?? 0)))
+        head.setBodyLength(.exactly(UInt64(sending?.content.byteCount ?? 0)))
     }
 
     private enum Outcome {
@@ -166,6 +167,9 @@ final class SpanExporter: UpstreamRequest, SpanSink {
             plan.stats.requestSucceeded()
             plan.stats.left(batch.spans)
             pauseNs = Self.pauseMinNs
+            // What waits does not wait for the next look at the rings: a batch each would bound the rate. Not at once,
+            // because the connection is not free yet.
+            if !waiting.isEmpty { _ = worker.schedule(self, tag: Self.sendNextTag, afterNs: 0) }
         case .rejected:
             plan.stats.requestFailed()
             plan.stats.drop(batch.spans, .rejected)
@@ -203,13 +207,15 @@ final class SpanExporter: UpstreamRequest, SpanSink {
         isPending = false
         unsafe self.upstream = upstream
         guard let batch = sending else { return }
-        upstream.write(head, of: self, isComplete: batch.body.isEmpty, offersUpgrade: false)
-        ByteSlice.withBytes(of: batch.body) { body in
-            var start = 0
-            while start < body.count {
-                let end = min(start + Self.pieceBytes, body.count)
-                body[start..<end].withSpan { upstream.write(worker.copy($0), of: self) }
-                start = end
+        upstream.write(head, of: self, isComplete: batch.content.byteCount == 0, offersUpgrade: false)
+        for part in [batch.content.prefix, batch.content.body] {
+            ByteSlice.withBytes(of: part) { bytes in
+                var start = 0
+                while start < bytes.count {
+                    let end = min(start + Self.pieceBytes, bytes.count)
+                    bytes[start..<end].withSpan { upstream.write(worker.copy($0), of: self) }
+                    start = end
+                }
             }
         }
         upstream.end(self)
@@ -219,8 +225,7 @@ final class SpanExporter: UpstreamRequest, SpanSink {
         guard !head.status.isInformational else { return }
         status = head.status
         grpcStatus = head.headers[.grpcStatus]?.decimal.map(Int.init)
-        let offset = min(max(status.codeClass, 1), 5) - 1
-        pool.cluster.counters.add(to: StatCell(rawValue: ClusterStat.responses1xx.rawValue + offset))
+        pool.cluster.counters.countResponse(status)
         noteResult(isFailure: status.codeClass >= 5)
     }
 
@@ -268,6 +273,7 @@ final class SpanExporter: UpstreamRequest, SpanSink {
     }
 
     override func onTimer(_ tag: Int, on worker: Worker) {
+        if tag == Self.sendNextTag { return sendNext(nowNs: worker.nowNs) }
         timer = .none
         guard sending != nil else { return }
         pool.cluster.counters.add(to: ClusterStat.timeouts)

@@ -32,7 +32,8 @@ final class XRayExporter: SpanSink {
             && next.slot == plan.slot && source == self.source
     }
 
-    func append(_ exchange: ExchangeSpans, nowNs: UInt64) {
+    func append(_ view: SpanView, nowNs: UInt64) {
+        let exchange = ExchangeSpans(view)
         plan.stats.arrived(exchange.spans.count)
         let body = Self.header + XRaySegment(exchange, name: daemon.segmentName ?? source.serviceName).json.text.utf8
         guard body.count <= Self.bytesMax else { return plan.stats.drop(exchange.spans.count, .rejected) }

@@ -1,7 +1,7 @@
 internal import Filters
 
 /// Zipkin's v2 JSON: https://zipkin.io/zipkin-api/#/default/post_spans
-struct ZipkinJSONEncoder: SpanEncoder {
+final class ZipkinJSONEncoder: SpanEncoder {
     let contentType = "application/json"
     private let source: SpanSource
     private var body: [UInt8] = []
@@ -11,15 +11,17 @@ struct ZipkinJSONEncoder: SpanEncoder {
 
     var byteCount: Int { body.count }
 
-    mutating func append(_ exchange: ExchangeSpans) {
+    func append(_ view: SpanView) -> Int {
+        let exchange = ExchangeSpans(view)
         for span in exchange.spans {
             body.append(count == 0 ? UInt8(ascii: "[") : UInt8(ascii: ","))
             body.append(contentsOf: json(span).text.utf8)
             count += 1
         }
+        return exchange.spans.count
     }
 
-    mutating func finish() -> EncodedSpans {
+    func finish() -> EncodedSpans {
         defer {
             body = []
             count = 0

@@ -5,7 +5,7 @@ internal import SwiftProtobuf
 internal import TracingProtocols
 
 /// Zipkin's v2 spans in protobuf: `ListOfSpans` of zipkin.proto.
-struct ZipkinProtobufEncoder: SpanEncoder {
+final class ZipkinProtobufEncoder: SpanEncoder {
     let contentType = "application/x-protobuf"
     private let source: SpanSource
     private var list = Zipkin_Proto3_ListOfSpans()
@@ -15,14 +15,16 @@ struct ZipkinProtobufEncoder: SpanEncoder {
 
     var count: Int { list.spans.count }
 
-    mutating func append(_ exchange: ExchangeSpans) {
+    func append(_ view: SpanView) -> Int {
+        let exchange = ExchangeSpans(view)
         for span in exchange.spans {
             list.spans.append(message(span))
             byteCount += span.tags.reduce(64) { $0 + $1.key.utf8.count + $1.value.text.utf8.count + 8 }
         }
+        return exchange.spans.count
     }
 
-    mutating func finish() -> EncodedSpans {
+    func finish() -> EncodedSpans {
         defer {
             list = Zipkin_Proto3_ListOfSpans()
             byteCount = 0

@@ -136,9 +136,17 @@ package enum ClusterStat: Int, Sendable {
     case requestTime = 208
     /// One cell a status of gRPC, 0 to 16.
     case grpcResponses = 320
+    /// Requests that the endpoint broke off, and those that this process did.
+    case resetsReceived = 337
+    case resetsSent
+    /// One cell a `ResponseCode`.
+    case responseCodes
 
     package static let grpcStatusCount = 17
-    package static let cellCount = grpcResponses.rawValue + grpcStatusCount
+    package static let cellCount = responseCodes.rawValue + ResponseCode.count
+
+    /// - Parameter place: in `ResponseCode.all`
+    package static func response(at place: Int) -> StatCell { StatCell(rawValue: responseCodes.rawValue + place) }
 
     package static func grpc(status: Int) -> StatCell {
         StatCell(rawValue: grpcResponses.rawValue + min(status, grpcStatusCount - 1))

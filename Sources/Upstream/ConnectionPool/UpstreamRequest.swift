@@ -62,6 +62,14 @@ public enum UpstreamReset: Equatable, Sendable {
     /// The cluster is at a limit, or has no endpoint to try, or the process is out of descriptors.
     case overflow, noEndpoint, exhausted
 
+    /// The endpoint broke the request off.
+    package var isReset: Bool {
+        switch self {
+        case .closedBeforeResponse, .refused, .truncated: true
+        case .connectFailed, .protocolError, .tunnelClosed, .overflow, .noEndpoint, .exhausted: false
+        }
+    }
+
     /// The endpoint has not begun with the request.
     package var wasRefused: Bool { if case .refused = self { true } else { false } }
 

@@ -11,10 +11,24 @@ extension Operation {
             Operation("request-get-1KiB") { ask(filters: 0, routes: 1) },
             Operation("request-get-1KiB-5-filters") { ask(filters: 5, routes: 1) },
             Operation("request-get-1KiB-100-routes") { ask(filters: 0, routes: 100) },
+            Operation("request-get-1KiB-without-id") { ask(observed: Observation(id: false)) },
+            Operation("request-get-1KiB-recorded") { ask(observed: Observation(recorder: true)) },
+            Operation("request-get-1KiB-not-sampled") { ask(observed: Observation(sampling: .zero)) },
+            Operation("request-get-1KiB-traced") { ask(observed: Observation(sampling: .all)) },
         ]
     }
 
-    private static func ask(filters: Int, routes: Int) -> (Int) -> Void {
+    /// What is written down of each request.
+    private struct Observation {
+        var id = true
+        /// nil without tracing.
+        var sampling: Percent?
+        var recorder = false
+    }
+
+    private static func ask(
+        filters: Int = 0, routes: Int = 1, observed: Observation = Observation()
+    ) -> (Int) -> Void {
         let path = "/routes/\(routes / 2)/1024"
         let request = "GET \(path) HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: micro\r\nAccept: */*\r\n\r\n"
         let body = [UInt8](repeating: 0x78, count: 1024)
@@ -22,7 +36,8 @@ extension Operation {
             (0..<span.byteCount).map { unsafe span.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
         }
         let backend = MemoryBackend(request: Array(request.utf8), response: head + body)
-        let worker = proxy(on: backend, filters: filters, routes: routes)
+        let spans = SpanRings(workers: 1)
+        let worker = proxy(on: backend, filters: filters, routes: routes, observed: observed, spans)
         backend.connectClient()
         worker.turn()
         return { times in
@@ -30,6 +45,8 @@ extension Operation {
                 let before = backend.responseBytes
                 backend.sendRequest()
                 while backend.responseBytes - before < body.count { worker.turn() }
+                // The tracing thread's part, as far as the ring needs it.
+                spans.rings[0].consume(spans.rings[0].withReadable(\.count))
             }
             // The last turn of a request is the first of the next one; this one has none.
             worker.turn()
@@ -37,8 +54,11 @@ extension Operation {
     }
 
     /// A worker with one listener that forwards to one endpoint.
-    private static func proxy(on backend: MemoryBackend, filters: Int, routes: Int) -> Worker {
-        let configuration = HTTPConfiguration(forwarding: (0..<routes - 1).map { .prefix("/routes/\($0)/") })
+    private static func proxy(
+        on backend: MemoryBackend, filters: Int, routes: Int, observed: Observation, _ spans: SpanRings
+    ) -> Worker {
+        var configuration = HTTPConfiguration(forwarding: (0..<routes - 1).map { .prefix("/routes/\($0)/") })
+        configuration.requestID.isGenerated = observed.id
         let stats = StatsBlock()
         let registry = StatsRegistry(blocks: [stats])
         do {
@@ -64,7 +84,11 @@ extension Operation {
                 table: table, regexes: table.regexes(ofWorker: 0), pools: [pool], settings: settings, seed: 1)
             let chain = HTTPChain(
                 settings: settings, filters: (0..<filters).map { _ in PassingFilter() },
-                router: router, counters: counters, worker: worker)
+                router: router, counters: counters, worker: worker,
+                tracing: try observed.sampling.map {
+                    try tracing(sampling: $0, configuration, spans, registry).makeTracing(on: worker, registry)
+                },
+                recorder: observed.recorder ? FlightRecorder(capacity: 4096) : nil)
             _ = worker.addListener(
                 socket: MemoryBackend.listener, isShared: false, counters: counters, limit: nil,
                 chain: NetworkFilterChain([HTTPConnectionManagerFactory(chain: chain)]))
@@ -72,6 +96,29 @@ extension Operation {
         } catch {
             preconditionFailure("\(error)")
         }
+    }
+}
+
+extension Operation {
+    /// With one exporter, which takes everything.
+    private static func tracing(
+        sampling: Percent, _ http: HTTPConfiguration, _ spans: SpanRings, _ registry: StatsRegistry
+    ) throws -> HTTPTracingPlan {
+        let diagnostics = Diagnostics(file: "micro.yaml")
+        let plan = HTTPTracingPlan(
+            HTTPTracingConfiguration(sampling: TraceSampling(random: sampling)),
+            of: ListenerConfiguration(name: "l", address: .ip(.v4(0x7F00_0001), port: 1)), http,
+            source: SpanSource(serviceName: "micro", nodeID: "node"), exporters: 1, rings: spans,
+            stats: try registry.range(for: .init(.tracing, "l"), count: TracingStat.cellCount), diagnostics
+        ) { TraceRates($1) }
+        guard let plan else { preconditionFailure("\(diagnostics)") }
+        return plan
+    }
+}
+
+extension HTTPTracingPlan {
+    fileprivate func makeTracing(on worker: Worker, _ registry: StatsRegistry) -> HTTPTracing {
+        makeTracing(on: worker, counters: registry.scope(stats, worker: 0))
     }
 }
 

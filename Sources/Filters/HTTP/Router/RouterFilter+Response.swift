@@ -72,8 +72,7 @@ extension RouterFilter {
     // MARK: Counting
 
     func count(_ stream: HTTPStream, _ status: HTTPStatus) {
-        let offset = min(max(status.codeClass, 1), 5) - 1
-        stream.route.clusterCounters?.add(to: StatCell(rawValue: ClusterStat.responses1xx.rawValue + offset))
+        stream.route.clusterCounters?.countResponse(status)
     }
 
     private func count(_ stream: HTTPStream, grpcStatus: Int) {

@@ -63,8 +63,7 @@ extension RouterFilter {
         unsafe stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
         note(stream, isFailure: true)
         let endpoint = unsafe stream.route.upstream?.endpoint
-        unsafe stream.route.upstream?.cancel(stream)
-        unsafe stream.route.upstream = nil
+        if unsafe stream.route.upstream != nil { cancelUpstream(stream) }
         stream.route.isReady = false
         if retry.onReset, mayRetry(stream, retry) {
             if let endpoint { stream.route.exclude(endpoint) }

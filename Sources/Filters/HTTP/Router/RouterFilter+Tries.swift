@@ -35,6 +35,7 @@ extension RouterFilter {
     /// The try came to nothing.
     func reset(_ stream: HTTPStream, _ reason: UpstreamReset) {
         if reason.isFailureOfEndpoint { note(stream, isFailure: true) }
+        if reason.isReset { stream.route.clusterCounters?.add(to: ClusterStat.resetsReceived) }
         stream.trace { $0.tryEnds(stream, $1, failed: true) }
         if case .connectFailed(let failure) = reason { stream.hot.value.info.transportFailure = failure }
         let endpoint = unsafe stream.route.upstream?.endpoint
@@ -104,9 +105,15 @@ extension RouterFilter {
         }
         if stream.route.isPending || stream.route.isRetry { leavePool(stream) }
         stream.route.isPending = false
-        if unsafe stream.route.upstream != nil { unsafe stream.route.upstream?.cancel(stream) }
-        unsafe stream.route.upstream = nil
+        if unsafe stream.route.upstream != nil { cancelUpstream(stream) }
         stream.route.isReady = false
+    }
+
+    /// Breaks off the try that is under way.
+    func cancelUpstream(_ stream: HTTPStream) {
+        stream.route.clusterCounters?.add(to: ClusterStat.resetsSent)
+        unsafe stream.route.upstream?.cancel(stream)
+        unsafe stream.route.upstream = nil
     }
 
     private func leavePool(_ stream: HTTPStream) {

@@ -40,7 +40,7 @@ extension HeaderTable {
 
     /// Sets a field to what `body` writes, at most 128 bytes.
     mutating func set(_ name: HeaderName, _ body: (inout ByteWriter) -> Void) {
-        withTraceText(body) { text in set(name, text) }
+        set(name, room: 128, trusted: body)
     }
 
     mutating func set(_ key: HeaderKey, _ body: (inout ByteWriter) -> Void) {

@@ -18,12 +18,14 @@ enum W3CTraceContext {
     }
 
     static func inject(_ context: TraceContext, into headers: inout HeaderTable) {
-        headers.set(.traceparent) { writer in
-            writer.append("00-")
+        headers.set(.traceparent, room: byteCount) { writer in
+            // Text in numbers, the first letter lowest: "00-".
+            writer.append(text: 0x2D_3030, count: 3)
             writer.append(traceID: context)
             writer.append(dash)
             writer.append(hex16: context.spanID)
-            writer.append(context.isSampled ? "-01" : "-00")
+            // "-01", or "-00".
+            writer.append(text: context.isSampled ? 0x31_302D : 0x30_302D, count: 3)
         }
     }
 
