@@ -21,7 +21,7 @@ struct HTTP2FieldList: ~Copyable {
         unsafe text.deallocate()
     }
 
-    /// The library copies names and values, and makes names lower case.
+    /// The library copies values, and names that are not constant, which it makes lower case.
     @unsafe var base: UnsafePointer<nghttp2_nv> { unsafe UnsafePointer(fields) }
 
     /// Begins anew. What `write` writes for this block fits in `textBytes`: nothing moves meanwhile.
@@ -37,18 +37,20 @@ struct HTTP2FieldList: ~Copyable {
     /// The bytes of `field` stay where they are until the block was submitted.
     mutating func append(_ field: HTTP2Field) {
         if count == capacity { grow() }
-        let flags = field.isNeverIndexed ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE
+        var flags = NGHTTP2_NV_FLAG_NONE.rawValue
+        if field.isNeverIndexed { flags |= NGHTTP2_NV_FLAG_NO_INDEX.rawValue }
+        if field.isNameConstant { flags |= NGHTTP2_NV_FLAG_NO_COPY_NAME.rawValue }
         // The library does not write through these.
         let name = unsafe UnsafeMutablePointer(mutating: field.name.baseAddress.assumingMemoryBound(to: UInt8.self))
         let value = unsafe UnsafeMutablePointer(mutating: field.value.baseAddress.assumingMemoryBound(to: UInt8.self))
         unsafe (fields + count).initialize(
             to: nghttp2_nv(
                 name: name, value: value, namelen: field.name.count, valuelen: field.value.count,
-                flags: UInt8(truncatingIfNeeded: flags.rawValue)))
+                flags: UInt8(truncatingIfNeeded: flags)))
         count += 1
     }
 
-    mutating func append(_ name: StaticString, _ value: ByteSlice) { append(HTTP2Field(ByteSlice(name), value)) }
+    mutating func append(_ name: StaticString, _ value: ByteSlice) { append(HTTP2Field(name, value)) }
 
     /// Appends a field whose value is written by `write`.
     mutating func append(_ name: StaticString, _ write: (inout ByteWriter) -> Void) {

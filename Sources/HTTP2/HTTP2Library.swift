@@ -21,6 +21,9 @@ enum HTTP2Library {
         let settings = unsafe core.pointee.settings
         // Windows open when bodies have gone on, not when they came.
         unsafe nghttp2_option_set_no_auto_window_update(option, 1)
+        // The fields of responses, all but `date`, are the same again and again: two dozen are room enough for them in
+        // the compression table, of which each client has one here. Requests differ in more.
+        if unsafe core.pointee.isServer { unsafe nghttp2_option_set_max_deflate_dynamic_table_size(option, 1_024) }
         // What fields may say is judged in one place for both directions, by HTTP2FieldBlock.
         unsafe nghttp2_option_set_no_http_messaging(option, 1)
         // Streams that are over are of no use to anybody: there are no priorities by dependency.
@@ -33,11 +36,24 @@ enum HTTP2Library {
         unsafe nghttp2_option_set_stream_reset_rate_limit(option, 1 << 40, 1 << 40)
         unsafe nghttp2_option_set_max_continuations(option, settings.floods.continuationsMax + 1)
         var session: OpaquePointer?
+        var memory = unsafe memory(of: core)
         let result =
             unsafe core.pointee.isServer
-            ? nghttp2_session_server_new2(&session, callbacks, core, option)
-            : nghttp2_session_client_new2(&session, callbacks, core, option)
+            ? nghttp2_session_server_new3(&session, callbacks, core, option, &memory)
+            : nghttp2_session_client_new3(&session, callbacks, core, option, &memory)
         return result == 0 ? unsafe session : nil
+    }
+
+    @unsafe
+    private static func memory(of session: UnsafeMutablePointer<HTTP2SessionCore>) -> nghttp2_mem {
+        unsafe nghttp2_mem(
+            mem_user_data: session,
+            malloc: { size, userData in unsafe core(of: userData).pointee.allocate(size) },
+            free: { block, userData in
+                if let block = unsafe block { unsafe core(of: userData).pointee.release(block) }
+            },
+            calloc: { count, size, userData in unsafe core(of: userData).pointee.allocateZeroed(count, size) },
+            realloc: { block, size, userData in unsafe core(of: userData).pointee.reallocate(block, size) })
     }
 
     @unsafe

@@ -9,7 +9,8 @@ package enum HTTP2Piece: Equatable, Sendable {
 }
 
 /// What a session has written: frames, with the places where bodies go between them; and where it lists the fields of a
-/// block. Kept and used again, by all sessions of a worker in turn, so that none has memory for it of its own.
+/// block. Kept and used again, by all sessions of a worker in turn, so that none has memory for it of its own. They keep
+/// what they are written with, so it outlives them.
 @safe
 package final class HTTP2Output {
     package private(set) var pieces: [HTTP2Piece] = []
@@ -21,17 +22,23 @@ package final class HTTP2Output {
 
     /// The fields of the block that is about to be submitted, whichever session's it is.
     let list: UnsafeMutablePointer<HTTP2FieldList>
+    /// What the library allocates for all of them.
+    let memory: UnsafeMutablePointer<HTTP2Memory>
 
     package init() {
         unsafe start = .allocate(byteCount: 16_384, alignment: 16)
         unsafe list = .allocate(capacity: 1)
         unsafe list.initialize(to: HTTP2FieldList())
+        unsafe memory = .allocate(capacity: 1)
+        unsafe memory.initialize(to: HTTP2Memory())
     }
 
     deinit {
         unsafe start.deallocate()
         unsafe list.deinitialize(count: 1)
         unsafe list.deallocate()
+        unsafe memory.deinitialize(count: 1)
+        unsafe memory.deallocate()
     }
 
     package var isEmpty: Bool { pieces.isEmpty }

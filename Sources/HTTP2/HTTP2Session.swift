@@ -31,12 +31,16 @@ package final class HTTP2Session {
     }
 
     deinit {
-        unsafe nghttp2_session_del(core.pointee.library)
+        unsafe nghttp2_session_del(library)
+        unsafe core.pointee.releasePages()
         unsafe core.deinitialize(count: 1)
         unsafe core.deallocate()
     }
 
-    private var library: OpaquePointer? { unsafe core.pointee.library }
+    private var library: OpaquePointer? {
+        if unsafe core.pointee.isResting { unsafe core.pointee.wake() }
+        return unsafe core.pointee.library
+    }
 
     private func submitSettings(_ settings: HTTP2Settings, isServer: Bool) -> Bool {
         func entry(_ id: nghttp2_settings_id, _ value: UInt32) -> nghttp2_settings_entry {
@@ -273,6 +277,13 @@ package final class HTTP2Session {
     package var peerAllowsExtendedConnect: Bool {
         unsafe nghttp2_session_get_remote_settings(library, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1
     }
+
+    /// Gives back the memory that is not needed until the next call: for a session that nothing has happened to for a
+    /// while. The slots of earlier streams mean nothing any more. Without effect while there is a stream.
+    package func rest() { unsafe core.pointee.rest() }
+
+    /// Nothing has been asked of the session since it was told to rest.
+    package var isResting: Bool { unsafe core.pointee.isResting }
 
     // MARK: Sending messages
 

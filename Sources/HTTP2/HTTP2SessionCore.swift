@@ -15,6 +15,8 @@ struct HTTP2SessionCore: ~Copyable {
     var blockSlot: UInt32?
     /// Shared with the other sessions of the worker.
     private let workspace: HTTP2Output
+    /// nil without address space, and when the library has forgotten the session.
+    private var pages: HTTP2SessionPages?
     var trailers: [HTTP2PendingTrailers] = []
     var freeTrailers: [Int32] = []
 
@@ -60,6 +62,7 @@ struct HTTP2SessionCore: ~Copyable {
         walker = HTTP2FrameWalker(expectsPreface: isServer)
         windows = HTTP2WindowTuner(
             streamWindow: Int(settings.streamWindowBytes), growthMax: Int(settings.windowGrowthBytes))
+        pages = unsafe workspace.memory.pointee.pages.take()
     }
 
     /// A slot as the library carries it for us: zero means none.
@@ -79,6 +82,73 @@ struct HTTP2SessionCore: ~Copyable {
     var list: HTTP2FieldList {
         unsafeAddress { unsafe UnsafePointer(workspace.list) }
         nonmutating unsafeMutableAddress { unsafe workspace.list }
+    }
+
+    // MARK: Memory of the library
+
+    @unsafe
+    mutating func allocate(_ count: Int) -> UnsafeMutableRawPointer? {
+        // What is large and made with the session stays as long as it does.
+        if count > HTTP2Memory.smallMax, unsafe library == nil {
+            if let buffer = unsafe pages?.takeBuffer(count) { return unsafe buffer }
+            if let block = unsafe pages?.takeFirm(count) { return unsafe block }
+        }
+        return unsafe workspace.memory.pointee.allocate(count)
+    }
+
+    @unsafe
+    mutating func allocateZeroed(_ count: Int, _ size: Int) -> UnsafeMutableRawPointer? {
+        let (bytes, overflow) = count.multipliedReportingOverflow(by: size)
+        guard !overflow else { return nil }
+        if unsafe library == nil, let table = unsafe pages?.takeTable(bytes) { return unsafe table }
+        guard let block = unsafe allocate(bytes) else { return nil }
+        unsafe block.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+        return unsafe block
+    }
+
+    @unsafe
+    mutating func reallocate(_ old: UnsafeMutableRawPointer?, _ count: Int) -> UnsafeMutableRawPointer? {
+        guard let old = unsafe old else { return unsafe allocate(count) }
+        let readable = unsafe pages?.readable(from: old)
+        let room = unsafe readable ?? HTTP2Memory.room(of: old)
+        if readable == nil, count <= room { return unsafe old }
+        guard let block = unsafe allocate(count) else { return nil }
+        unsafe block.copyMemory(from: old, byteCount: min(room, count))
+        unsafe release(old)
+        return unsafe block
+    }
+
+    @unsafe
+    mutating func release(_ block: UnsafeMutableRawPointer) {
+        let isInPages = unsafe pages?.release(block) ?? false
+        if !isInPages { unsafe workspace.memory.pointee.release(block) }
+    }
+
+    /// The library has forgotten the session.
+    mutating func releasePages() {
+        guard let pages = pages.take() else { return }
+        unsafe workspace.memory.pointee.pages.giveBack(pages)
+    }
+
+    /// The library's memory is not there: `wake` comes before the next call of it.
+    private(set) var isResting = false
+
+    mutating func wake() {
+        pages?.wake()
+        isResting = false
+    }
+
+    /// Gives back what only a session with streams needs, and what the library does until it is called again.
+    mutating func rest() {
+        guard streams.inUse == 0, blockSlot == nil, eventsTaken == events.count else { return }
+        streams = HTTP2StreamTable()
+        block.rest()
+        trailers = []
+        freeTrailers = []
+        events = []
+        eventsTaken = 0
+        pages?.rest()
+        isResting = pages?.isResting ?? false
     }
 
     // MARK: Events

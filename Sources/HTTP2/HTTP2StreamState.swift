@@ -42,12 +42,12 @@ struct HTTP2StreamState {
 @safe
 struct HTTP2StreamTable: ~Copyable {
     private var states: UnsafeMutablePointer<HTTP2StreamState>
-    private var capacity = 4
+    private var capacity = 1
     private var count = 0
     private var free: [UInt32] = []
 
     init() {
-        unsafe states = .allocate(capacity: 4)
+        unsafe states = .allocate(capacity: 1)
     }
 
     deinit { unsafe states.deallocate() }  // states are trivial

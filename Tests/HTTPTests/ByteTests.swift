@@ -103,6 +103,21 @@ import Testing
         #expect(found == elements)
     }
 
+    @Test func noticesADifferenceWhereverItIs() {
+        for count in 0...40 {
+            let bytes = (0..<count).map { UInt8($0 + 1) }
+            ByteSlice.withBytes(of: bytes) { left in
+                ByteSlice.withBytes(of: Array(bytes)) { #expect(left == $0) }
+                ByteSlice.withBytes(of: bytes + [0]) { #expect(left != $0) }
+                for index in 0..<count {
+                    var other = bytes
+                    other[index] ^= 0x80
+                    ByteSlice.withBytes(of: other) { #expect(left != $0, "\(count) bytes, the one at \(index)") }
+                }
+            }
+        }
+    }
+
     @Test func comparesBytesAndCase() {
         let long = ByteSlice("abcdefghijklmnopq")
         #expect(long == "abcdefghijklmnopq")

@@ -65,6 +65,36 @@ class SignsOfLife(UpstreamCase):
         self.assertEqual(self.closes(proxy), 1)
 
 
+class Rest(HTTP2Case):
+    """Connections that nothing happens on give back memory, and nobody notices."""
+
+    COUNT = 400
+    FIELDS = [*GET, ("user-agent", "a client that says the same each time")]
+
+    def ask(self, connection: Connection, stream: int):
+        connection.send(connection.head(stream, self.FIELDS))
+        self.assertEqual(connection.answer(stream)[1], b"ok")
+
+    def test_many_connections_that_rest(self):
+        proxy = self.proxy(self.recording())
+        self.ask(self.connection(), 1)
+        before = proxy.resident_bytes()
+        connections = [self.connection() for _ in range(self.COUNT)]
+        for connection in connections:
+            self.ask(connection, 1)
+        # Sessions alone that do not rest have 10 KB, with what they write frames in 14 KB.
+        self.eventually(lambda: proxy.resident_bytes() - before < self.COUNT * 9_000)
+        # Both sides still agree on what was said before.
+        for connection in connections[::2]:
+            connection.send(PingFrame(0, b"a word  "))
+            while not (ping := connection.until(PingFrame)).flags:
+                pass
+            self.assertEqual(ping.opaque_data, b"a word  ")
+        for connection in connections:
+            self.ask(connection, 3)
+        self.assertEqual(self.metric(proxy, "ringway_http_requests_refused_total"), 0)
+
+
 class Resets(UpstreamCase):
     """The table in docs/http2.md."""
 

@@ -8,10 +8,10 @@ extension HTTP2ServerCodec {
     func take(_ event: HTTP2Event, _ data: borrowing Lease, at base: Int) {
         guard case .body(let stream, let offset, let length) = event else { return take(event) }
         let slot = Int(stream.slot)
-        guard let exchange = entries[slot]?.stream else { return session.consume(stream, length) }
-        entries[slot]?.lastActiveNs = worker.nowNs
-        entries[slot]?.unconsumed += length
-        if holdsNothing(slot), wantsBody(exchange, slot) {
+        guard let exchange = entries[slot].stream else { return session.consume(stream, length) }
+        entries[slot].lastActiveNs = worker.nowNs
+        entries[slot].unconsumed += length
+        if !entries[slot].isHeld, wantsBody(exchange, slot) {
             exchange.requestBody(worker.slice(data, offset: base + offset, count: length))
             giveBack(stream)
             return
@@ -19,7 +19,7 @@ extension HTTP2ServerCodec {
         data.withBytes { span in
             unsafe span.withUnsafeBytes { bytes in
                 let part = unsafe bytes[(base + offset)..<(base + offset + length)]
-                unsafe entries[slot]?.held.append(contentsOf: part)
+                unsafe hold(slot).bytes.append(contentsOf: part)
             }
         }
     }
@@ -32,7 +32,7 @@ extension HTTP2ServerCodec {
         case .end(let stream): requestEnded(stream)
         case .malformed(let stream, let error): refuse(stream, error)
         case .closed(let stream, let code): closed(stream, code)
-        case .drained(let stream): entries[Int(stream.slot)]?.stream?.clientBlocked(false)
+        case .drained(let stream): entries[Int(stream.slot)].stream?.clientBlocked(false)
         case .pong(.roundTrip): finishDrain()
         case .pong: break
         case .goAway, .settings: break
@@ -41,12 +41,11 @@ extension HTTP2ServerCodec {
 
     private func begin(_ stream: HTTP2Stream, endsStream: Bool) {
         let slot = Int(stream.slot)
-        while entries.count <= slot { entries.append(nil) }
         let newest = manager.currentChain()
         let exchange = newest.takeStream()
         exchange.begin(self)
         exchange.codecSlot = stream.slot
-        entries[slot] = Entry(stream: exchange, chain: newest, lastActiveNs: worker.nowNs)
+        keep(exchange, of: newest, at: slot)
         requestCount += 1
         cancelIdleTimer()
         if manager.hasServedEnough(requests: requestCount, newest.settings) { onDrain() }
@@ -55,7 +54,7 @@ extension HTTP2ServerCodec {
         case .failure(let error): refuse(stream, error)
         case .success(let bytes):
             exchange.keepHead(bytes)
-            entries[slot]?.isConnect = exchange.request.method == .connect || exchange.request.offersUpgrade
+            entries[slot].isConnect = exchange.request.method == .connect || exchange.request.offersUpgrade
             if exchange.request.isExtendedConnect { addWebSocketKey(&exchange.request, newest) }
             // What follows an extended CONNECT is no body but the other protocol, as behind an `Upgrade`.
             exchange.headArrived(isComplete: endsStream || exchange.request.isExtendedConnect)
@@ -71,33 +70,33 @@ extension HTTP2ServerCodec {
 
     private func takeTrailers(_ stream: HTTP2Stream) {
         let slot = Int(stream.slot)
-        guard let exchange = entries[slot]?.stream else { return }
+        guard let exchange = entries[slot].stream else { return }
         chain.trailers.reset()
         switch session.finishTrailers(stream, into: &chain.trailers) {
         case .failure(let error): refuse(stream, error)
         case .success:
-            if holdsNothing(slot), wantsBody(exchange, slot) {
+            if !entries[slot].isHeld, wantsBody(exchange, slot) {
                 exchange.requestTrailers(&chain.trailers)
             } else {
-                entries[slot]?.heldTrailers = HeldTrailers(chain.trailers.copy())
+                let held = hold(slot)
+                held.trailers = chain.trailers.copy()
+                held.hasTrailers = true
             }
         }
     }
 
     private func requestEnded(_ stream: HTTP2Stream) {
         let slot = Int(stream.slot)
-        guard let entry = entries[slot], let exchange = entry.stream, entry.isConnect || !exchange.requestEnded else {
-            return
-        }
-        if holdsNothing(slot), entries[slot]?.heldTrailers == nil, wantsBody(exchange, slot) {
+        guard let exchange = entries[slot].stream, entries[slot].isConnect || !exchange.requestEnded else { return }
+        if !entries[slot].isHeld, wantsBody(exchange, slot) {
             endRequest(exchange, slot)
         } else {
-            entries[slot]?.holdsEnd = true
+            hold(slot).isEnd = true
         }
     }
 
     func endRequest(_ exchange: HTTPStream, _ slot: Int) {
-        if entries[slot]?.isTunnel ?? false {
+        if entries[slot].isTunnel {
             unsafe exchange.route.upstream?.finishWriting(for: exchange)
         } else {
             exchange.requestEnd()
@@ -108,10 +107,10 @@ extension HTTP2ServerCodec {
     /// is told; what breaks the protocol ends the stream (RFC 9113 §8.1.1).
     private func refuse(_ stream: HTTP2Stream, _ error: HTTPMessageError) {
         let slot = Int(stream.slot)
-        guard slot < entries.count, let entry = entries[slot], let exchange = entry.stream else {
+        guard slot < entries.count, let exchange = entries[slot].stream else {
             return session.reset(stream, .protocolError)
         }
-        entry.chain.counters.add(to: HTTPStat.refused(error))
+        chain(at: slot)?.counters.add(to: HTTPStat.refused(error))
         exchange.hot.value.info.details = "http2.codec_error"
         if error.status != .badRequest, !exchange.responseStarted {
             exchange.respond(error.status, flag: .downstreamProtocolError, text: error.label)
@@ -124,20 +123,20 @@ extension HTTP2ServerCodec {
     private func closed(_ stream: HTTP2Stream, _ code: HTTP2ErrorCode) {
         let slot = Int(stream.slot)
         transport.drop(stream)
-        guard slot < entries.count, let entry = entries[slot] else { return }
-        entries[slot] = nil
-        if let exchange = entry.stream {
-            if entry.isTunnel {
+        guard slot < entries.count, entries[slot].isOpen else { return }
+        if let exchange = takeExchange(slot) {
+            if entries[slot].isTunnel {
                 unsafe exchange.route.upstream?.downstreamClosed(.remoteReset, of: exchange)
                 unsafe exchange.route.upstream = nil
             }
             end(exchange, at: slot, .downstreamRemoteReset)
         }
+        forget(slot)
         if session.streamCount == 0, phase == .serving { startIdleTimer() }
     }
 
     func end(_ exchange: HTTPStream, at slot: Int, _ flag: ResponseFlag) {
-        if entries.indices.contains(slot) { entries[slot]?.stream = nil }
+        _ = slot < entries.count ? takeExchange(slot) : nil
         if exchange.flag == .none { exchange.flag = flag }
         exchange.end()
     }
@@ -146,18 +145,16 @@ extension HTTP2ServerCodec {
 
     func wantsBody(_ exchange: HTTPStream, _ slot: Int) -> Bool {
         // Bytes behind CONNECT belong to the tunnel: before it is there they would be taken for something else.
-        guard let entry = entries[slot], !entry.isConnect || entry.isTunnel else { return false }
-        return exchange.wantsRequestBody
+        (!entries[slot].isConnect || entries[slot].isTunnel) && exchange.wantsRequestBody
     }
-
-    func holdsNothing(_ slot: Int) -> Bool { entries[slot]?.held.isEmpty ?? true }
 
     /// Opens the stream's window again as far as what came has gone on.
     func giveBack(_ stream: HTTP2Stream) {
         let slot = Int(stream.slot)
-        guard let entry = entries[slot], !entry.isBodyBlocked, entry.held.isEmpty, entry.unconsumed > 0 else { return }
-        entries[slot]?.unconsumed = 0
-        session.consume(stream, entry.unconsumed)
+        let count = entries[slot].unconsumed
+        guard !entries[slot].isBodyBlocked, !entries[slot].isHeld, count > 0 else { return }
+        entries[slot].unconsumed = 0
+        session.consume(stream, count)
         connection.requestFlush()
     }
 }

@@ -8,17 +8,18 @@ internal import Upstream
 /// What comes is handed on where it lies; what a stream does not want yet is copied and kept, bounded by the stream's
 /// window, so that one that stands still never stops the others. What goes is written at the end of the turn.
 final class HTTP2ServerCodec: ServerCodec {
-    /// What the codec knows of one stream, from its head until the session has closed it.
+    /// What the codec knows of one stream, from its head until the session has closed it. It is looked at for every
+    /// event, which counts no references: what it keeps is let go by hand, by `takeExchange` and `forget`.
+    @safe
     struct Entry {
-        /// The exchange; nil once it is over here, while the rest of its response is sent.
-        var stream: HTTPStream?
+        /// The session has not closed the stream.
+        var isOpen = false
+        /// The exchange, kept; nil once it is over here, while the rest of its response is sent.
+        fileprivate var exchange: Unmanaged<HTTPStream>?
         /// Keeps what the exchange was begun with.
-        var chain: HTTPChain
-        /// Came before it was wanted. At most a window.
-        var held: [UInt8] = []
-        var heldTrailers: HeldTrailers?
-        /// The request's end waits behind what is held.
-        var holdsEnd = false
+        fileprivate var chain: Unmanaged<HTTPChain>?
+        /// `held` has something of it.
+        var isHeld = false
         /// Received and not yet given back to the window.
         var unconsumed = 0
         var isBodyBlocked = false
@@ -28,12 +29,23 @@ final class HTTP2ServerCodec: ServerCodec {
         var isConnect = false
         var isTunnel = false
         var idleTimeoutNs: UInt64 = 0
-        var lastActiveNs: UInt64
+        var lastActiveNs: UInt64 = 0
+
+        var stream: HTTPStream? { unsafe exchange?.takeUnretainedValue() }
+
+        func isOf(_ stream: HTTPStream) -> Bool {
+            unsafe exchange?.toOpaque() == Unmanaged.passUnretained(stream).toOpaque()
+        }
     }
 
-    final class HeldTrailers {
-        var table: HeaderTable
-        init(_ table: consuming HeaderTable) { self.table = table }
+    /// What came of a request before it was wanted.
+    final class Held {
+        /// At most a window.
+        var bytes: [UInt8] = []
+        var trailers = HeaderTable(capacity: 1)
+        var hasTrailers = false
+        /// The request's end waits behind.
+        var isEnd = false
     }
 
     enum Phase { case serving, announced, draining, closing }
@@ -41,13 +53,18 @@ final class HTTP2ServerCodec: ServerCodec {
     let transport: HTTP2Transport
     var session: HTTP2Session { transport.session }
     let chain: HTTPChain
-    var entries: [Entry?] = []
+    var entries: [Entry] = []
+    /// By slot.
+    private var held: [Int: Held] = [:]
     var phase = Phase.serving
     var requestCount: UInt64 = 0
     private var refusedCount: UInt64 = 0
     private var isBlocked = false
     private lazy var timers = HTTP2ServerTimers(self)
     private var idleTimer = TaskTimer.none
+    private var idleDeadlineNs = UInt64.max
+    /// Since the last stream.
+    private var hasRested = false
     private var sweepTimer = TaskTimer.none
     private var goAwayTimer = TaskTimer.none
     private var keepAlive: HTTP2KeepAlive?
@@ -85,6 +102,8 @@ final class HTTP2ServerCodec: ServerCodec {
         }
         worker.discard(data)
         afterReceiving()
+        // A word between the sides, and no stream.
+        if hasRested, phase == .serving, !session.isResting, !hasStreams { awaitRest() }
     }
 
     /// Bytes that were received before it was known that they are HTTP/2.
@@ -97,7 +116,8 @@ final class HTTP2ServerCodec: ServerCodec {
     }
 
     override func onFlush() {
-        guard phase != .closing else { return }
+        // What rests has nothing to say: whatever is asked of it wakes it.
+        guard phase != .closing, !session.isResting else { return }
         defer { transport.settle() }
         guard !isBlocked else { return }
         flush()
@@ -149,17 +169,43 @@ final class HTTP2ServerCodec: ServerCodec {
 
     /// Signs of life keep no connection: what counts is the time without a request. A head that does not come to its
     /// end is no request yet.
-    func idleTimedOut() {
-        idleTimer = .none
-        guard phase != .closing, entries.allSatisfy({ $0 == nil }) else { return }
+    private func idleTimedOut() {
         session.terminate(.noError)
         close(.idleTimeout)
     }
 
+    private var hasStreams: Bool { entries.contains { $0.isOpen } }
+
     func startIdleTimer() {
+        guard idleTimer == .none else { return }
+        hasRested = false
         let ns = chain.settings.idleTimeoutNs
-        guard ns > 0, idleTimer == .none else { return }
-        idleTimer = worker.schedule(timers, tag: HTTP2ServerTimers.idle, afterNs: ns)
+        idleDeadlineNs = ns > 0 ? worker.nowNs + ns : .max
+        awaitRest()
+    }
+
+    /// How long after it was last of use a connection without streams gives back what it can do without: most of its
+    /// memory. Long enough that none does it between the requests of one page.
+    private static let restNs: UInt64 = 1_000_000_000
+
+    /// First the connection comes to rest, then its time is over.
+    private func awaitRest() {
+        worker.cancel(idleTimer)
+        let leftNs = idleDeadlineNs - min(worker.nowNs, idleDeadlineNs)
+        idleTimer = worker.schedule(timers, tag: HTTP2ServerTimers.idle, afterNs: min(leftNs, Self.restNs))
+    }
+
+    func idleTimerFired() {
+        idleTimer = .none
+        guard phase != .closing, !hasStreams else { return }
+        guard worker.nowNs < idleDeadlineNs else { return idleTimedOut() }
+        entries = []
+        transport.rest()
+        session.rest()
+        hasRested = true
+        guard idleDeadlineNs < .max else { return }
+        let leftNs = idleDeadlineNs - worker.nowNs
+        idleTimer = worker.schedule(timers, tag: HTTP2ServerTimers.idle, afterNs: leftNs)
     }
 
     func cancelIdleTimer() {
@@ -178,8 +224,8 @@ final class HTTP2ServerCodec: ServerCodec {
         connection.requestFlush()
     }
 
-    /// How long to wait for the round trip that ends with no stream on its way any more.
-    private static let goAwayNs: UInt64 = 1_000_000_000
+    /// How long to wait for the round trip that ends with no stream on its way any more, where its end is not heard of.
+    private static let goAwayNs: UInt64 = 5_000_000_000
 
     func finishDrain() {
         guard phase == .announced else { return }
@@ -196,8 +242,7 @@ final class HTTP2ServerCodec: ServerCodec {
         worker.cancel(goAwayTimer)
         keepAlive?.stop()
         for slot in entries.indices {
-            guard let stream = entries[slot]?.stream else { continue }
-            entries[slot]?.stream = nil
+            guard let stream = takeExchange(slot) else { continue }
             if stream.route.isTunnel {
                 unsafe stream.route.upstream?.downstreamClosed(reason, of: stream)
                 unsafe stream.route.upstream = nil
@@ -206,6 +251,7 @@ final class HTTP2ServerCodec: ServerCodec {
             }
             stream.end()
         }
+        for slot in entries.indices { forget(slot) }
         entries = []
         transport.dropAll()
         chain.counters.subtract(from: HTTPStat.http2Connections)
@@ -213,35 +259,83 @@ final class HTTP2ServerCodec: ServerCodec {
 
     func endStreams(_ flag: ResponseFlag) {
         for slot in entries.indices {
-            guard let stream = entries[slot]?.stream else { continue }
+            guard let stream = entries[slot].stream else { continue }
             end(stream, at: slot, flag)
         }
+    }
+
+    // MARK: Entries
+
+    /// Begins to keep `stream`, and what it was made of.
+    func keep(_ stream: HTTPStream, of chain: HTTPChain, at slot: Int) {
+        while entries.count <= slot { entries.append(Entry()) }
+        var entry = Entry()
+        entry.isOpen = true
+        unsafe entry.exchange = .passRetained(stream)
+        unsafe entry.chain = .passRetained(chain)
+        entry.lastActiveNs = worker.nowNs
+        entries[slot] = entry
+    }
+
+    /// The exchange, which is not kept any more; nil when it was over.
+    func takeExchange(_ slot: Int) -> HTTPStream? {
+        guard let stream = unsafe entries[slot].exchange else { return nil }
+        unsafe entries[slot].exchange = nil
+        return unsafe stream.takeRetainedValue()
+    }
+
+    /// The session has closed the stream, whose exchange was taken.
+    func forget(_ slot: Int) {
+        guard entries[slot].isOpen else { return }
+        dropHeld(slot)
+        unsafe entries[slot].chain?.release()
+        entries[slot] = Entry()
+    }
+
+    /// The chain that the exchange at `slot` was begun with; nil when there is none.
+    func chain(at slot: Int) -> HTTPChain? { unsafe entries[slot].chain?.takeUnretainedValue() }
+
+    /// Nothing is called on the exchange any more.
+    private func endExchange(_ slot: Int) { takeExchange(slot)?.end() }
+
+    private func dropHeld(_ slot: Int) {
+        guard entries[slot].isHeld else { return }
+        held[slot] = nil
+        entries[slot].isHeld = false
+    }
+
+    /// Where what comes too early is kept.
+    func hold(_ slot: Int) -> Held {
+        if let held = held[slot] { return held }
+        let new = Held()
+        held[slot] = new
+        entries[slot].isHeld = true
+        return new
     }
 
     // MARK: From streams: requests
 
     override func requestBodyWanted(by stream: HTTPStream) {
-        guard let slot = slot(of: stream), let entry = entries[slot], wantsBody(stream, slot) else { return }
-        if !entry.held.isEmpty {
-            entries[slot]?.held = []
-            ByteSlice.withBytes(of: entry.held) { $0.withSpan { stream.requestBody(worker.copy($0)) } }
-            guard entries[slot]?.stream === stream else { return }
+        guard let slot = slot(of: stream), entries[slot].isHeld, wantsBody(stream, slot), let held = held[slot] else {
+            return
+        }
+        self.held[slot] = nil
+        entries[slot].isHeld = false
+        if !held.bytes.isEmpty {
+            ByteSlice.withBytes(of: held.bytes) { $0.withSpan { stream.requestBody(worker.copy($0)) } }
+            guard self.slot(of: stream) == slot else { return }
             giveBack(HTTP2Stream(slot: stream.codecSlot))
         }
-        if let trailers = entry.heldTrailers {
-            entries[slot]?.heldTrailers = nil
-            stream.requestTrailers(&trailers.table)
-            guard entries[slot]?.stream === stream else { return }
+        if held.hasTrailers {
+            stream.requestTrailers(&held.trailers)
+            guard self.slot(of: stream) == slot else { return }
         }
-        if entry.holdsEnd {
-            entries[slot]?.holdsEnd = false
-            endRequest(stream, slot)
-        }
+        if held.isEnd { endRequest(stream, slot) }
     }
 
     override func blockRequestBody(_ isBlocked: Bool, of stream: HTTPStream) {
         guard let slot = slot(of: stream) else { return }
-        entries[slot]?.isBodyBlocked = isBlocked
+        entries[slot].isBodyBlocked = isBlocked
         if !isBlocked { giveBack(HTTP2Stream(slot: stream.codecSlot)) }
     }
 
@@ -249,7 +343,7 @@ final class HTTP2ServerCodec: ServerCodec {
 
     override func setIdleTimeout(ns: UInt64, of stream: HTTPStream) {
         guard let slot = slot(of: stream) else { return }
-        entries[slot]?.idleTimeoutNs = ns
+        entries[slot].idleTimeoutNs = ns
         if ns > 0, sweepTimer == .none { startSweep() }
     }
 
@@ -257,7 +351,7 @@ final class HTTP2ServerCodec: ServerCodec {
     /// and cancelled with every request.
     private func startSweep() {
         var shortestNs = UInt64.max
-        for entry in entries { if let ns = entry?.idleTimeoutNs, ns > 0 { shortestNs = min(shortestNs, ns) } }
+        for entry in entries where entry.idleTimeoutNs > 0 { shortestNs = min(shortestNs, entry.idleTimeoutNs) }
         guard shortestNs < .max else { return }
         let ns = min(max(shortestNs / 4, 10_000_000), 5_000_000_000)
         sweepTimer = worker.schedule(timers, tag: HTTP2ServerTimers.sweep, afterNs: ns)
@@ -265,19 +359,20 @@ final class HTTP2ServerCodec: ServerCodec {
 
     func sweep() {
         sweepTimer = .none
-        guard phase != .closing else { return }
+        guard phase != .closing, hasStreams else { return }
         for slot in entries.indices {
-            guard let entry = entries[slot], entry.idleTimeoutNs > 0,
+            let entry = entries[slot]
+            guard entry.isOpen, entry.idleTimeoutNs > 0,
                 worker.nowNs - max(entry.lastActiveNs, transport.lastSentNs(slot)) >= entry.idleTimeoutNs
             else { continue }
             if let exchange = entry.stream {
                 if exchange.idleTimedOut() { continue }
             } else {
                 // Its response is complete, but the client leaves it unread.
-                entry.chain.counters.add(to: HTTPStat.streamIdleTimeouts)
+                chain(at: slot)?.counters.add(to: HTTPStat.streamIdleTimeouts)
             }
             session.reset(HTTP2Stream(slot: UInt32(slot)), .cancel)
-            if let exchange = entries[slot]?.stream { end(exchange, at: slot, .streamIdleTimeout) }
+            if let exchange = entries[slot].stream { end(exchange, at: slot, .streamIdleTimeout) }
         }
         connection.requestFlush()
         startSweep()
@@ -286,7 +381,7 @@ final class HTTP2ServerCodec: ServerCodec {
     /// Where the stream is, as long as the client and we have not ended it.
     private func slot(of stream: HTTPStream) -> Int? {
         let slot = Int(stream.codecSlot)
-        return entries.indices.contains(slot) && entries[slot]?.stream === stream ? slot : nil
+        return slot < entries.count && entries[slot].isOf(stream) ? slot : nil
     }
 
     // MARK: From streams: responses
@@ -294,7 +389,7 @@ final class HTTP2ServerCodec: ServerCodec {
     /// The stream's place on the connection; nil when the client has gone.
     private func place(of stream: HTTPStream) -> HTTP2Stream? {
         guard let slot = slot(of: stream) else { return nil }
-        entries[slot]?.lastActiveNs = worker.nowNs
+        entries[slot].lastActiveNs = worker.nowNs
         return HTTP2Stream(slot: stream.codecSlot)
     }
 
@@ -312,7 +407,7 @@ final class HTTP2ServerCodec: ServerCodec {
             head.status = .ok
             head.headers.remove(.secWebsocketAccept)
         }
-        entries[Int(place.slot)]?.sendsBody = hasBody
+        entries[Int(place.slot)].sendsBody = hasBody
         session.sendResponse(place, head, hasBody: hasBody)
         connection.requestFlush()
     }
@@ -326,7 +421,7 @@ final class HTTP2ServerCodec: ServerCodec {
     }
 
     override func sendBody(_ data: consuming Lease, of stream: HTTPStream) {
-        guard let place = place(of: stream), entries[Int(place.slot)]?.sendsBody ?? false else {
+        guard let place = place(of: stream), entries[Int(place.slot)].sendsBody else {
             return worker.discard(data)
         }
         if transport.queue(data, on: place) { stream.clientBlocked(true) }
@@ -343,10 +438,9 @@ final class HTTP2ServerCodec: ServerCodec {
     override func sendEnd(of stream: HTTPStream) {
         guard let place = place(of: stream) else { return }
         session.endBody(place)
-        entries[Int(place.slot)]?.stream = nil
-        entries[Int(place.slot)]?.held = []
+        dropHeld(Int(place.slot))
         connection.requestFlush()
-        stream.end()
+        endExchange(Int(place.slot))
     }
 
     override func abort(_ stream: HTTPStream) {
@@ -354,16 +448,15 @@ final class HTTP2ServerCodec: ServerCodec {
         let isTimeout = stream.flag == .streamIdleTimeout || stream.flag == .upstreamRequestTimeout
         session.reset(place, isTimeout ? .cancel : HTTP2ErrorCode(stream.route.breakCause))
         transport.drop(place)
-        entries[Int(place.slot)]?.stream = nil
         connection.requestFlush()
-        stream.end()
+        endExchange(Int(place.slot))
     }
 
     // MARK: Tunnels
 
     override func startTunnel(_ stream: HTTPStream, to upstream: UpstreamConnection) {
         guard let place = place(of: stream) else { return }
-        entries[Int(place.slot)]?.isTunnel = true
+        entries[Int(place.slot)].isTunnel = true
         setIdleTimeout(ns: unsafe stream.route.route?.idleTimeoutNs ?? 0, of: stream)
         requestBodyWanted(by: stream)
     }
@@ -377,9 +470,8 @@ final class HTTP2ServerCodec: ServerCodec {
     override func tunnelClosed(_ stream: HTTPStream, _ reason: CloseReason) {
         guard let place = place(of: stream) else { return }
         if reason == .finished { session.endBody(place) } else { session.reset(place, .connectError) }
-        entries[Int(place.slot)]?.stream = nil
         connection.requestFlush()
-        stream.end()
+        endExchange(Int(place.slot))
     }
 }
 
@@ -400,7 +492,7 @@ final class HTTP2ServerTimers: TimerTask {
     override func onTimer(_ tag: Int, on worker: Worker) {
         switch tag {
         case Self.sweep: unsafe codec.sweep()
-        case Self.idle: unsafe codec.idleTimedOut()
+        case Self.idle: unsafe codec.idleTimerFired()
         default: unsafe codec.finishDrain()
         }
     }

@@ -2,13 +2,7 @@
 extension ByteSlice: Equatable {
     /// Same bytes, same case.
     public static func == (left: ByteSlice, right: ByteSlice) -> Bool {
-        guard left.count == right.count else { return false }
-        var offset = 0
-        while offset < left.count {
-            if left.word(at: offset) != right.word(at: offset) { return false }
-            offset &+= 8
-        }
-        return true
+        left.count == right.count && left.isSame(as: right)
     }
 
     public static func == (left: ByteSlice, right: StaticString) -> Bool { left == ByteSlice(right) }

@@ -110,6 +110,38 @@ public struct ByteSlice {
         }
     }
 
+    /// Whether `other`, which has as many bytes, has the same. Words at the end overlap, as they do in `copy`.
+    @inline(__always)
+    func isSame(as other: ByteSlice) -> Bool {
+        switch count {
+        case 8...:
+            var offset = 8
+            while offset &+ 8 < count {
+                // offset + 8 < count
+                let word = unsafe start.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+                if unsafe word != other.start.loadUnaligned(fromByteOffset: offset, as: UInt64.self) { return false }
+                offset &+= 8
+            }
+            return unsafe endsAreSame(UInt64.self, as: other)
+        case 4..<8: return unsafe endsAreSame(UInt32.self, as: other)
+        case 2..<4: return unsafe endsAreSame(UInt16.self, as: other)
+        case 1: return self[0] == other[0]
+        default: return true
+        }
+    }
+
+    /// Compares the first and the last bytes, as many as a `Word` holds, of which `count` is at least one.
+    @unsafe @inline(__always)
+    private func endsAreSame<Word: BitwiseCopyable & FixedWidthInteger>(_ type: Word.Type, as other: ByteSlice) -> Bool
+    {
+        let last = count &- MemoryLayout<Word>.size
+        let head = unsafe start.loadUnaligned(as: Word.self) ^ other.start.loadUnaligned(as: Word.self)
+        let tail =
+            unsafe start.loadUnaligned(fromByteOffset: last, as: Word.self)
+            ^ other.start.loadUnaligned(fromByteOffset: last, as: Word.self)
+        return head | tail == 0
+    }
+
     /// Copies the first and the last bytes, as many as a `Word` holds; `count` is one to two of those.
     @unsafe @inline(__always)
     private func copyEnds<Word: BitwiseCopyable>(_ type: Word.Type, to destination: UnsafeMutableRawPointer) {

@@ -74,9 +74,10 @@ extension HTTP2FieldBlock {
             return nil
         }
         guard pseudoHeaders.isSuperset(of: [.scheme, .path]) else { return .missingPseudoHeader }
-        if text(scheme).equalsIgnoringCase("https") {
+        let schemeText = text(scheme)
+        if schemeText.equalsIgnoringCase("https") {
             head.scheme = .https
-        } else if text(scheme).equalsIgnoringCase("http") {
+        } else if schemeText == "http" || schemeText.equalsIgnoringCase("http") {
             head.scheme = .http
         } else {
             return .unsupportedScheme

@@ -38,6 +38,15 @@ package struct HTTP2FieldBlock: ~Copyable {
 
     deinit { unsafe start?.deallocate() }
 
+    /// Gives back the memory of the block before, of which nothing is needed any more.
+    package mutating func rest() {
+        unsafe start?.deallocate()
+        unsafe start = nil
+        capacity = 0
+        count = 0
+        entries = HeaderEntryStorage(capacity: 1)
+    }
+
     /// Which pseudo-header fields have come.
     struct PseudoHeaders: OptionSet {
         let rawValue: UInt8
@@ -47,6 +56,23 @@ package struct HTTP2FieldBlock: ~Copyable {
         static let path = PseudoHeaders(rawValue: 8)
         static let connectProtocol = PseudoHeaders(rawValue: 16)
         static let status = PseudoHeaders(rawValue: 32)
+
+        init(rawValue: UInt8) { self.rawValue = rawValue }
+
+        /// The one that `name` spells; empty when none does.
+        init(_ name: ByteSlice) {
+            let candidate: (name: StaticString, field: PseudoHeaders)
+            switch name.count {
+            case 5: candidate = (":path", .path)
+            case 7 where name[1] == UInt8(ascii: "m"): candidate = (":method", .method)
+            case 7 where name[2] == UInt8(ascii: "c"): candidate = (":scheme", .scheme)
+            case 7: candidate = (":status", .status)
+            case 9: candidate = (":protocol", .connectProtocol)
+            case 10: candidate = (":authority", .authority)
+            default: candidate = ("", [])
+            }
+            self = name == candidate.name ? candidate.field : []
+        }
     }
 
     var pseudoHeaders: PseudoHeaders { seen }
@@ -102,28 +128,16 @@ package struct HTTP2FieldBlock: ~Copyable {
 
     private mutating func addPseudoHeader(_ name: ByteSlice, _ value: ByteSlice) -> HTTPMessageError? {
         guard entries.count == 0 else { return .latePseudoHeader }
-        let pseudoHeader: PseudoHeaders
+        let pseudoHeader = PseudoHeaders(name)
         let range = write(value)
-        if name == ":method" {
-            pseudoHeader = .method
-            method = range
-        } else if name == ":path" {
-            pseudoHeader = .path
-            path = range
-        } else if name == ":scheme" {
-            pseudoHeader = .scheme
-            scheme = range
-        } else if name == ":authority" {
-            pseudoHeader = .authority
-            authority = range
-        } else if name == ":status" {
-            pseudoHeader = .status
-            status = range
-        } else if name == ":protocol" {
-            pseudoHeader = .connectProtocol
-            connectProtocol = range
-        } else {
-            return .invalidPseudoHeader
+        switch pseudoHeader {
+        case .method: method = range
+        case .path: path = range
+        case .scheme: scheme = range
+        case .authority: authority = range
+        case .status: status = range
+        case .connectProtocol: connectProtocol = range
+        default: return .invalidPseudoHeader
         }
         return seen.insert(pseudoHeader).inserted ? nil : .invalidPseudoHeader
     }

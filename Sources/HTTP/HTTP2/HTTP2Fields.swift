@@ -5,11 +5,22 @@ package struct HTTP2Field {
     package let value: ByteSlice
     /// Must not enter the compression context (RFC 7541 §7.1.3).
     package let isNeverIndexed: Bool
+    /// The name is in lower case, and stays where it is as long as the program runs.
+    package let isNameConstant: Bool
 
     package init(_ name: ByteSlice, _ value: ByteSlice, isNeverIndexed: Bool = false) {
         self.name = name
         self.value = value
         self.isNeverIndexed = isNeverIndexed
+        isNameConstant = false
+    }
+
+    /// - Parameter name: in lower case
+    package init(_ name: StaticString, _ value: ByteSlice, isNeverIndexed: Bool = false) {
+        self.name = ByteSlice(name)
+        self.value = value
+        self.isNeverIndexed = isNeverIndexed
+        isNameConstant = true
     }
 }
 
@@ -27,9 +38,12 @@ extension HeaderTable {
             if omitted.contains(entry.knownName) || entry.knownName == HeaderName.host.rawValue { continue }
             if !entry.flags.isDisjoint(with: HeaderEntry.unforwardable) { continue }
             if let left, entry.knownName == left.rawValue { continue }
-            body(
-                HTTP2Field(
-                    name(of: entry), value(of: entry), isNeverIndexed: entry.flags.contains(.neverIndexed)))
+            let isNeverIndexed = entry.flags.contains(.neverIndexed)
+            if let known = HeaderName(rawValue: entry.knownName) {
+                body(HTTP2Field(known.text, value(of: entry), isNeverIndexed: isNeverIndexed))
+            } else {
+                body(HTTP2Field(name(of: entry), value(of: entry), isNeverIndexed: isNeverIndexed))
+            }
         }
     }
 }

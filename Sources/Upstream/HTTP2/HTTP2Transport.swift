@@ -68,6 +68,13 @@ package final class HTTP2Transport {
         queuedBytes = 0
     }
 
+    /// Forgets the slots of streams that are over. Nothing waits.
+    package func rest() {
+        guard queuedBytes == 0 else { return }
+        queues = []
+        sentNs = []
+    }
+
     /// Hands what the session has to say to `write`, in order.
     package func flush(_ write: (consuming Lease) -> Void) {
         guard session.wantsToWrite else { return }

@@ -7,22 +7,32 @@ internal import HTTP2
 /// Requests that come while the connection is being made wait here. Hooks of a request may cancel it or start another
 /// one, so after each of them the state is looked at again.
 final class HTTP2UpstreamConnection: UpstreamConnection {
-    /// What is known of one stream, until the session has closed it.
+    /// What is known of one stream, until the session has closed it. It is looked at for every event, which counts no
+    /// references: the request that it keeps is let go by hand, by `takeRequest`.
+    @safe
     private struct Entry {
+        /// The session has not closed the stream.
+        var isOpen = false
         /// nil once it is over for the one who asked.
-        var request: UpstreamRequest?
-        var method: HTTPMethod
+        fileprivate var kept: Unmanaged<UpstreamRequest>?
+        var method = HTTPMethod.other
         /// Our side of the stream is complete.
-        var requestEnded: Bool
+        var requestEnded = false
         var responseStarted = false
         var responseEnded = false
         var isTunnel = false
-        /// The other protocol was asked for by extended CONNECT, for one who knows of `Upgrade` only.
-        var upgrade: HTTP2Upgrade?
+        /// There is one in `upgrades`.
+        var isUpgrade = false
         /// Whoever gets the response does not take it: its window stays as it is.
         var isPaused = false
         /// Received and not yet given back to the window.
         var unconsumed = 0
+
+        var request: UpstreamRequest? { unsafe kept?.takeUnretainedValue() }
+
+        func isOf(_ request: UpstreamRequest) -> Bool {
+            unsafe kept?.toOpaque() == Unmanaged.passUnretained(request).toOpaque()
+        }
     }
 
     private let pool: HTTP2ConnectionPool
@@ -34,7 +44,9 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
     private var isLeaving = false
     /// Started before the connection was there.
     private var waiting: [UpstreamRequest] = []
-    private var entries: [Entry?] = []
+    private var entries: [Entry] = []
+    /// Other protocols that were asked for by extended CONNECT, for those who know of `Upgrade` only; by slot.
+    private var upgrades: [Int: HTTP2Upgrade] = [:]
     /// Requests that wait or have a stream.
     private(set) var requestCount = 0
     private var requestsStarted: UInt64 = 0
@@ -98,8 +110,20 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
     /// The slot of the request's stream, if it has one here.
     private func slot(of request: UpstreamRequest) -> Int? {
         let slot = Int(request.connectionSlot)
-        guard slot < entries.count, entries[slot]?.request === request else { return nil }
-        return slot
+        return slot < entries.count && entries[slot].isOf(request) ? slot : nil
+    }
+
+    /// The request, which is not kept any more; nil when it was over.
+    private func takeRequest(_ slot: Int) -> UpstreamRequest? {
+        guard let request = unsafe entries[slot].kept else { return nil }
+        unsafe entries[slot].kept = nil
+        return unsafe request.takeRetainedValue()
+    }
+
+    /// The session has closed the stream, whose request was taken.
+    private func forget(_ slot: Int) {
+        if entries[slot].isUpgrade { upgrades[slot] = nil }
+        entries[slot] = Entry()
     }
 
     override func write(
@@ -119,9 +143,17 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
             return connection.close(.localClose)
         }
         let slot = Int(stream.slot)
-        while entries.count <= slot { entries.append(nil) }
-        let method = isTunnel ? HTTPMethod.connect : head.method
-        entries[slot] = Entry(request: request, method: method, requestEnded: !hasBody, upgrade: upgrade)
+        while entries.count <= slot { entries.append(Entry()) }
+        var entry = Entry()
+        entry.isOpen = true
+        unsafe entry.kept = .passRetained(request)
+        entry.method = isTunnel ? .connect : head.method
+        entry.requestEnded = !hasBody
+        if let upgrade {
+            upgrades[slot] = upgrade
+            entry.isUpgrade = true
+        }
+        entries[slot] = entry
         request.connectionSlot = stream.slot
         connection.requestFlush()
     }
@@ -138,8 +170,8 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
     }
 
     override func end(_ request: UpstreamRequest) {
-        guard let slot = slot(of: request), !(entries[slot]?.requestEnded ?? true) else { return }
-        entries[slot]?.requestEnded = true
+        guard let slot = slot(of: request), !entries[slot].requestEnded else { return }
+        entries[slot].requestEnded = true
         session.endBody(HTTP2Stream(slot: UInt32(slot)))
         connection?.requestFlush()
     }
@@ -151,8 +183,7 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
     override func downstreamClosed(_ reason: CloseReason, of request: UpstreamRequest) {
         if reason == .finished {
             end(request)
-            guard let slot = slot(of: request) else { return }
-            entries[slot]?.request = nil
+            guard let slot = slot(of: request), takeRequest(slot) != nil else { return }
             requestIsOver()
         } else {
             abandon(request, .cancel)
@@ -166,7 +197,7 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         }
         guard let slot = slot(of: request) else { return }
         let stream = HTTP2Stream(slot: UInt32(slot))
-        entries[slot]?.request = nil
+        _ = takeRequest(slot)
         session.reset(stream, code)
         transport.drop(stream)
         connection?.requestFlush()
@@ -175,19 +206,20 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
 
     override func pauseReading(for request: UpstreamRequest) {
         guard let slot = slot(of: request) else { return }
-        entries[slot]?.isPaused = true
+        entries[slot].isPaused = true
     }
 
     override func resumeReading(for request: UpstreamRequest) {
         guard let slot = slot(of: request) else { return }
-        entries[slot]?.isPaused = false
+        entries[slot].isPaused = false
         giveBack(slot)
     }
 
     private func giveBack(_ slot: Int) {
-        guard let entry = entries[slot], !entry.isPaused, entry.unconsumed > 0 else { return }
-        entries[slot]?.unconsumed = 0
-        session.consume(HTTP2Stream(slot: UInt32(slot)), entry.unconsumed)
+        let count = entries[slot].unconsumed
+        guard !entries[slot].isPaused, count > 0 else { return }
+        entries[slot].unconsumed = 0
+        session.consume(HTTP2Stream(slot: UInt32(slot)), count)
         connection?.requestFlush()
     }
 
@@ -285,8 +317,8 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
     private func take(_ event: HTTP2Event, _ data: borrowing Lease, at base: Int) {
         guard case .body(let stream, let offset, let length) = event else { return take(event) }
         let slot = Int(stream.slot)
-        guard let request = entries[slot]?.request else { return session.consume(stream, length) }
-        entries[slot]?.unconsumed += length
+        guard let request = entries[slot].request else { return session.consume(stream, length) }
+        entries[slot].unconsumed += length
         request.onResponseBody(pool.worker.slice(data, offset: base + offset, count: length))
         giveBack(slot)
     }
@@ -299,7 +331,7 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         case .end(let stream): responseEnded(stream)
         case .malformed(let stream, _): refuse(stream)
         case .closed(let stream, let code): closed(stream, code)
-        case .drained(let stream): entries[Int(stream.slot)]?.request?.onUpstreamBlocked(false)
+        case .drained(let stream): entries[Int(stream.slot)].request?.onUpstreamBlocked(false)
         case .goAway: leave()
         case .settings:
             knowsSettings = true
@@ -311,22 +343,22 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
 
     private func takeHead(_ stream: HTTP2Stream, endsStream: Bool) {
         let slot = Int(stream.slot)
-        guard let entry = entries[slot], let request = entry.request else { return }
-        entries[slot]?.responseStarted = true
+        guard let request = entries[slot].request else { return }
+        entries[slot].responseStarted = true
         responseHead.reset()
-        switch session.finishResponse(stream, answering: entry.method, into: &responseHead) {
+        switch session.finishResponse(stream, answering: entries[slot].method, into: &responseHead) {
         case .failure: refuse(stream)
         case .success:
             if responseHead.switchesProtocol {
-                entries[slot]?.isTunnel = true
-                entry.upgrade?.translate(&responseHead)
+                entries[slot].isTunnel = true
+                if entries[slot].isUpgrade { upgrades[slot]?.translate(&responseHead) }
             }
             request.onResponseHead(&responseHead)
         }
     }
 
     private func takeTrailers(_ stream: HTTP2Stream) {
-        guard let request = entries[Int(stream.slot)]?.request else { return }
+        guard let request = entries[Int(stream.slot)].request else { return }
         trailers.reset()
         switch session.finishTrailers(stream, into: &trailers) {
         case .failure: refuse(stream)
@@ -336,14 +368,13 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
 
     private func responseEnded(_ stream: HTTP2Stream) {
         let slot = Int(stream.slot)
-        guard let entry = entries[slot], let request = entry.request else { return }
-        entries[slot]?.responseEnded = true
-        if entry.isTunnel {
-            request.onResponseEnd()
+        entries[slot].responseEnded = true
+        if entries[slot].isTunnel {
+            entries[slot].request?.onResponseEnd()
             return
         }
-        entries[slot]?.request = nil
-        if !entry.requestEnded {
+        guard let request = takeRequest(slot) else { return }
+        if !entries[slot].requestEnded {
             // RFC 9113 §8.1: answered before all of the request was heard, and nobody wants the rest.
             session.reset(stream, .noError)
             transport.drop(stream)
@@ -359,8 +390,7 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         session.reset(stream, .protocolError)
         transport.drop(stream)
         connection?.requestFlush()
-        guard let request = entries[slot]?.request else { return }
-        entries[slot]?.request = nil
+        guard let request = takeRequest(slot) else { return }
         requestIsOver()
         request.onReset(.protocolError)
     }
@@ -368,9 +398,11 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
     private func closed(_ stream: HTTP2Stream, _ code: HTTP2ErrorCode) {
         let slot = Int(stream.slot)
         transport.drop(stream)
-        guard slot < entries.count, let entry = entries[slot] else { return }
-        entries[slot] = nil
-        guard let request = entry.request else { return }
+        guard slot < entries.count, entries[slot].isOpen else { return }
+        let entry = entries[slot]
+        let request = takeRequest(slot)
+        forget(slot)
+        guard let request else { return }
         requestIsOver()
         request.onReset(reset(entry, code))
         pool.hasRoom()
@@ -402,8 +434,9 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         var lost: [(request: UpstreamRequest, reset: UpstreamReset)] = waiting.map {
             ($0, isConnected ? .closedBeforeResponse(wasReused: wasReused) : .connectFailed(reason))
         }
-        for case let entry? in entries {
-            guard let request = entry.request else { continue }
+        for slot in entries.indices {
+            guard let request = takeRequest(slot) else { continue }
+            let entry = entries[slot]
             let reset: UpstreamReset =
                 entry.isTunnel
                 ? .tunnelClosed(reason)
@@ -412,6 +445,7 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         }
         waiting = []
         entries = []
+        upgrades = [:]
         transport.dropAll()
         isLeaving = true
         for _ in lost { requestIsOver() }
