@@ -267,6 +267,9 @@ package final class HTTP2Session {
     /// The peer has said that it takes no more streams (GOAWAY, RFC 9113 §6.8).
     package var peerIsLeaving: Bool { unsafe core.pointee.goAwayReceived }
 
+    /// The peer that is leaving has taken some streams.
+    package var peerTookStreams: Bool { unsafe core.pointee.lastStreamTaken > 0 }
+
     /// Another request may be sent.
     package var takesRequests: Bool {
         guard failure == nil, !peerIsLeaving else { return false }

@@ -40,6 +40,8 @@ struct HTTP2SessionCore: ~Copyable {
     /// Streams refused because as many are open as may be.
     private(set) var streamsRefused: UInt64 = 0
     private(set) var goAwayReceived = false
+    /// The last stream that the peer has taken, once it has sent GOAWAY.
+    private(set) var lastStreamTaken: Int32 = 0
 
     private struct Meters {
         var resets = HTTP2RateMeter()
@@ -266,6 +268,7 @@ struct HTTP2SessionCore: ~Copyable {
         case NGHTTP2_PRIORITY_UPDATE.rawValue: unsafe priorityUpdated(frame)
         case NGHTTP2_GOAWAY.rawValue:
             goAwayReceived = true
+            lastStreamTaken = unsafe frame.pointee.goaway.last_stream_id
             emit(.goAway(HTTP2ErrorCode(rawValue: unsafe frame.pointee.goaway.error_code)))
         default: break
         }

@@ -70,8 +70,8 @@ class Programs(HTTP2Case):
         (self.folder / "www" / "small").write_bytes(b"x" * 100)
         url = f"http://127.0.0.1:{self.port}/http2/small"
         answer = subprocess.run(
-            ["h2load", "-n", "2000", "-c", "4", "-m", "20", url], capture_output=True, timeout=60, check=True, text=True)
-        self.assertIn("2000 succeeded, 0 failed, 0 errored", answer.stdout)
+            ["h2load", "-n", "6000", "-c", "8", "-m", "20", url], capture_output=True, timeout=60, check=True, text=True)
+        self.assertIn("6000 succeeded, 0 failed, 0 errored", answer.stdout)
 
 
 class Encrypted(HTTP2Case):

@@ -51,8 +51,8 @@ public enum UpstreamReset: Equatable, Sendable {
     case closedBeforeResponse(wasReused: Bool)
     /// The endpoint has not begun to process the request, and says so (RFC 9113 §8.7): it can be sent again whatever
     /// it asks for.
-    /// - `isLeaving`: because the connection ends (GOAWAY, RFC 9113 §6.8), not because the endpoint has too much to do.
-    case refused(isLeaving: Bool)
+    /// - `tookOthers`: the endpoint ends a connection (GOAWAY, RFC 9113 §6.8) on which it did process requests.
+    case refused(tookOthers: Bool)
     /// The endpoint ended the response before its end, and why: `.truncated` where it just closed the connection.
     case truncated(StreamReset)
     /// The endpoint did not speak HTTP.

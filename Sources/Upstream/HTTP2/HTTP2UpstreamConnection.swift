@@ -27,6 +27,8 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         var isPaused = false
         /// Received and not yet given back to the window.
         var unconsumed = 0
+        /// How many requests were written before.
+        var order: UInt64 = 0
 
         var request: UpstreamRequest? { unsafe kept?.takeUnretainedValue() }
 
@@ -47,9 +49,12 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
     private var entries: [Entry] = []
     /// Other protocols that were asked for by extended CONNECT, for those who know of `Upgrade` only; by slot.
     private var upgrades: [Int: HTTP2Upgrade] = [:]
+    /// Requests that the endpoint has left out with GOAWAY, until the end of a batch of events.
+    private var leftOut: [(order: UInt64, request: UpstreamRequest)] = []
     /// Requests that wait or have a stream.
     private(set) var requestCount = 0
     private var requestsStarted: UInt64 = 0
+    private var requestsWritten: UInt64 = 0
     private var responseHead: ResponseHead
     private var trailers = HeaderTable(capacity: 16)
     private var startedNs: UInt64 = 0
@@ -149,6 +154,8 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         unsafe entry.kept = .passRetained(request)
         entry.method = isTunnel ? .connect : head.method
         entry.requestEnded = !hasBody
+        entry.order = requestsWritten
+        requestsWritten += 1
         if let upgrade {
             upgrades[slot] = upgrade
             entry.isUpgrade = true
@@ -194,6 +201,10 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         if let index = waiting.firstIndex(where: { $0 === request }) {
             waiting.remove(at: index)
             return requestIsOver()
+        }
+        if let index = leftOut.firstIndex(where: { $0.request === request }) {
+            leftOut.remove(at: index)
+            return
         }
         guard let slot = slot(of: request) else { return }
         let stream = HTTP2Stream(slot: UInt32(slot))
@@ -283,6 +294,7 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
             let chunk = bytes[offset..<bytes.count]
             let length = session.receive(chunk, nowNs: connection.worker.nowNs)
             while let event = session.nextEvent() { take(event, data, at: offset) }
+            sendElsewhere()
             if session.failure != nil { break }
             offset += length
         }
@@ -296,6 +308,7 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         guard !isBlocked else { return }
         transport.flush { connection.write($0) }
         while let event = session.nextEvent() { take(event) }
+        sendElsewhere()
         finishTurn(connection)
     }
 
@@ -404,14 +417,28 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         forget(slot)
         guard let request else { return }
         requestIsOver()
-        request.onReset(reset(entry, code))
+        let reset = reset(entry, code)
+        if reset.wasRefused, session.peerIsLeaving {
+            leftOut.append((entry.order, request))
+        } else {
+            request.onReset(reset)
+            pool.hasRoom()
+        }
+    }
+
+    /// Those whom the endpoint has left out go elsewhere in the order in which they came; the library closes their streams
+    /// in any order. Where each connection takes only some of many, nobody is always among the last.
+    private func sendElsewhere() {
+        guard !leftOut.isEmpty else { return }
+        leftOut.sort { $0.order > $1.order }
+        while let next = leftOut.popLast() { next.request.onReset(.refused(tookOthers: session.peerTookStreams)) }
         pool.hasRoom()
     }
 
     private func reset(_ entry: Entry, _ code: HTTP2ErrorCode) -> UpstreamReset {
         if entry.isTunnel { return .tunnelClosed(entry.responseEnded && code == .noError ? .finished : .remoteReset) }
         // RFC 9113 §8.7: nothing of it was processed.
-        if code == .refusedStream, !entry.responseStarted { return .refused(isLeaving: session.peerIsLeaving) }
+        if code == .refusedStream, !entry.responseStarted { return .refused(tookOthers: session.peerTookStreams) }
         return entry.responseStarted
             ? .truncated(StreamReset(passingOn: code)) : .closedBeforeResponse(wasReused: false)
     }
@@ -430,6 +457,11 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
     override func onClose(_ connection: Connection, _ reason: CloseReason) {
         self.connection = nil
         keepAlive?.stop()
+        if session.peerIsLeaving {
+            // Asked for what it would send, the library says which requests the endpoint has never seen.
+            transport.flush { pool.discard($0) }
+            while let event = session.nextEvent() { take(event) }
+        }
         let wasReused = requestsStarted > 1
         var lost: [(request: UpstreamRequest, reset: UpstreamReset)] = waiting.map {
             ($0, isConnected ? .closedBeforeResponse(wasReused: wasReused) : .connectFailed(reason))
@@ -451,5 +483,6 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         for _ in lost { requestIsOver() }
         pool.forget(self, reason)
         for (request, reset) in lost { request.onReset(reset) }
+        sendElsewhere()
     }
 }

@@ -4,11 +4,11 @@ internal import Upstream
 
 /// Whether a request is sent once more, and when.
 extension RouterFilter {
-    /// Endpoints that have too much to do may refuse a request so often before it fails.
+    /// Endpoints may refuse a request so often before it fails.
     static let refusalsMax = 3
-    /// Connections may end under a request so often before it fails: where each of them takes a few dozen requests and
-    /// more than that are under way, the same one may be among the last several times.
-    static let connectionsLeftMax = 10
+    /// Unless they took others on that connection. Where each connection takes a few dozen requests and many more are
+    /// under way, the same one may be left out again and again; each time some others are not.
+    static let leftOutMax = 100
     /// Bytes of a body that are kept for another try.
     static let keptBodyMax = 65_536
 

@@ -58,8 +58,8 @@ extension RouterFilter {
             attempt(stream, fresh: true)
             return
         }
-        if case .refused(let isLeaving) = reason, mayRepeat(stream, isProcessed: false),
-            stream.route.refusals < (isLeaving ? Self.connectionsLeftMax : Self.refusalsMax)
+        if case .refused(let tookOthers) = reason, mayRepeat(stream, isProcessed: false),
+            stream.route.refusals < (tookOthers ? Self.leftOutMax : Self.refusalsMax)
         {
             stream.route.refusals += 1
             attempt(stream, fresh: true)
