@@ -37,11 +37,12 @@ EXIT_SLOWER = 1
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 when nothing became slower, 1 when something did."""
     options = _parse(arguments)
+    chosen = workloads.select(workloads.all_workloads(), options.only.split(","))  # before builds that take minutes
     system.raise_descriptor_limit()
     with contextlib.ExitStack() as stack:
         base = options.base_binary or _build_commit(options.base, stack)
         head = options.ringway or _build(tools.REPOSITORY)
-        results, interrupted = _measure(base, head, options)
+        results, interrupted = _measure(base, head, chosen, options)
     slower = _print_verdicts(results, options.threshold)
     if interrupted:
         return 130
@@ -86,7 +87,9 @@ def _build(tree: Path) -> Path:
     return tree / ".build/release/ringway"
 
 
-def _measure(base: Path, head: Path, options: argparse.Namespace) -> tuple[Results, bool]:
+def _measure(
+    base: Path, head: Path, chosen: list[workloads.Workload], options: argparse.Namespace
+) -> tuple[Results, bool]:
     peers: list[Peer] = [
         Ringway(base.resolve(), "base", f"base ({options.base})"),
         Ringway(head.resolve(), "head", "this tree"),
@@ -95,7 +98,6 @@ def _measure(base: Path, head: Path, options: argparse.Namespace) -> tuple[Resul
         if why := peer.missing():
             raise SystemExit(f"compare: {why}")
     names = tuple(peer.name for peer in peers)
-    chosen = workloads.select(workloads.all_workloads(), options.only.split(","))
     chosen = [replace(workload, peers=names) for workload in chosen]
     plan = Plan(chosen, peers, options.runs, WARM_UP_S, options.window)
     folder = tools.RESULTS / time.strftime("compare-%Y-%m-%d-%H%M%S")
