@@ -221,6 +221,19 @@ class WhatWentWrong(LogCase):
         read_to_end(client)
         self.assertEqual([line["code"] for line in self.objects(1)], [400])
 
+    def test_an_answer_that_breaks_off(self):
+        def script(sock):
+            sock.recv(65536)
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+
+        self.proxy(self.logs(), script)
+        with contextlib.suppress(ConnectionResetError):
+            self.get()
+        self.assertEqual(
+            self.objects(1),
+            [{"code": 200, "flags": "UC", "method": "GET",
+              "details": "upstream_reset_after_response_started{connection_termination}"}])
+
     def test_a_client_that_is_gone(self):
         def script(sock):
             sock.recv(65536)

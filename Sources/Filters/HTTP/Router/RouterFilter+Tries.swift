@@ -49,6 +49,7 @@ extension RouterFilter {
         }
         if stream.hot.value.hasResponse {
             if case .truncated(let cause) = reason { stream.route.breakCause = cause }
+            stream.hot.value.info.details = "upstream_reset_after_response_started{connection_termination}"
             stream.respond(.badGateway, flag: .upstreamConnectionTermination, text: "the upstream's answer broke off\n")
             return
         }
