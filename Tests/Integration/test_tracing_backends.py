@@ -193,6 +193,23 @@ class OTLP(TracingCase):
         self.eventually(lambda: zipkin.requests and otlp.requests)
         self.assertEqual(zipkin.zipkin_spans[0]["id"], otlp.otlp_spans[0].span_id.hex())
 
+    def test_a_listener_says_who_gets_its_spans_and_an_exporter_where_they_go(self):
+        wanted, other = self.collector(), self.collector()
+        where = {"cluster": "o", "path": "/tenant/v1/traces?key=a", "host": "collector.example:4318"}
+        proxy = self.proxy(
+            {"exporters": ["mine"]}, [{"zipkin": {"cluster": "z"}}, {"name": "mine", "otlp": where}],
+            [cluster("z", other.port), cluster("o", wanted.port)])
+        self.get()
+        self.eventually(lambda: wanted.requests)
+        path, headers, body = wanted.requests[0]
+        self.assertEqual((path, headers["host"]), (where["path"], where["host"]))
+        self.assertEqual(headers["content-type"], "application/x-protobuf")
+        resource = ExportTraceServiceRequest.FromString(body).resource_spans[0].resource
+        names = {attribute.key: attribute.value.string_value for attribute in resource.attributes}
+        self.assertEqual(names, {"service.name": "edge", "service.instance.id": socket.gethostname()})
+        self.assertEqual(proxy.stop(), 0)
+        self.assertEqual(other.requests, [])
+
 
 class Datadog(TracingCase):
     """Against the agent that Datadog tests its tracers with, which checks what it gets."""

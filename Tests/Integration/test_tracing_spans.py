@@ -110,6 +110,14 @@ class Spans(TracingCase):
         self.eventually(lambda: open(path).read())
         self.assertEqual(open(path).read(), f"{span['traceId']} {span['id']}\n")
 
+    def test_long_paths_are_cut(self):
+        collector = self.collector()
+        self.zipkin(collector)
+        self.get("/" + "a" * 250 + "?query=1")
+        self.get("/" + "b" * 400 + "?query=1")
+        urls = [span["tags"]["http.url"].removeprefix("http://a.example") for span in self.spans(collector, 2)]
+        self.assertEqual(urls, ["/" + "a" * 250 + "?quer", "/" + "b" * 255])
+
     def test_tags_come_from_everywhere(self):
         collector = self.collector()
         policies = [{"name": "everybody", "match": {"methods": ["GET"]}}]
