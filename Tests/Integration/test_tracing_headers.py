@@ -145,22 +145,27 @@ class Propagation(TracingCase):
 
 
 class Tree(TracingCase):
+    def calling(self, port: int):
+        """A service that calls another one at `port` and hands on the trace, as instrumented services do."""
+        own = ("x-request-id", "traceparent", "b3", "x-b3", "x-datadog", "x-amzn", "ot-tracer")
+
+        def script(sock):
+            data = b""
+            while b"\r\n\r\n" not in data:
+                data += sock.recv(65536)
+            lines = data.decode().split("\r\n\r\n")[0].split("\r\n")[1:]
+            fields = dict(line.split(": ", 1) for line in lines)
+            self.get("/inner", port=port, **{
+                name.replace("-", "_"): value for name, value in fields.items() if name.lower().startswith(own)})
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+        return script
+
     def test_edge_sidecar_service_sidecar_make_one_tree(self):
         """edge → sidecar → service, which calls through another sidecar, as each hop tells the next."""
         collector = self.collector()
         service = Service()
         ports = [free_port(), free_port(), free_port()]
-
-        def middle(sock):
-            """A service that calls another one and hands on the trace, as instrumented services do."""
-            data = b""
-            while b"\r\n\r\n" not in data:
-                data += sock.recv(65536)
-            fields = dict(
-                line.split(": ", 1) for line in data.decode().split("\r\n\r\n")[0].split("\r\n")[1:])
-            kept = {k.replace("-", "_"): v for k, v in fields.items() if k in ("traceparent", "x-request-id")}
-            self.get("/inner", port=ports[2], **kept)
-            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
         def start(index, target, name, **http):
             config = document(
@@ -175,7 +180,7 @@ class Tree(TracingCase):
             self.started("run", str(path))
 
         start(2, self.peer(service), "outgoing")
-        start(1, self.peer(middle), "incoming")
+        start(1, self.peer(self.calling(ports[2])), "incoming")
         start(0, ports[1], "edge", use_remote_address=True)
         self.get("/", port=ports[0])
         spans = self.spans(collector, 6)
@@ -201,24 +206,13 @@ class Tree(TracingCase):
         collector = self.collector()
         ports = {name: free_port() for name in ("edge", "incoming", "outgoing")}
 
-        def middle(sock):
-            data = b""
-            while b"\r\n\r\n" not in data:
-                data += sock.recv(65536)
-            lines = data.decode().split("\r\n\r\n")[0].split("\r\n")[1:]
-            fields = dict(line.split(": ", 1) for line in lines)
-            self.get("/inner", port=ports["outgoing"], **{
-                name.replace("-", "_"): value for name, value in fields.items()
-                if name.lower().startswith(("traceparent", "b3", "x-b3", "x-datadog", "x-amzn", "ot-tracer"))})
-            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-
         targets = {"edge": "incoming", "incoming": "middle", "outgoing": "service"}
         tracing = {"upstream_spans": True, "propagation": [format]}
         self.ringway(document(
             [{"name": name, "address": f"127.0.0.1:{port}", "http": {
                 "routes": [{"match": {}, "cluster": targets[name]}], "tracing": tracing}}
              for name, port in ports.items()],
-            [cluster("incoming", ports["incoming"]), cluster("middle", self.peer(middle)),
+            [cluster("incoming", ports["incoming"]), cluster("middle", self.peer(self.calling(ports["outgoing"]))),
              cluster("service", self.peer(Service())), cluster("tracer", collector.port)],
             tracing={"exporters": [{"zipkin": {"cluster": "tracer"}}]}))
         self.get("/", port=ports["edge"])
