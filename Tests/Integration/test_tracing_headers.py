@@ -35,6 +35,16 @@ class Propagation(TracingCase):
             self.assertRegex(request["traceparent"], "^00-[0-9a-f]{32}-[0-9a-f]{16}-01$")
             self.assertNotIn("tracestate", request)
 
+    def test_without_formats_nobody_is_told(self):
+        collector = self.collector()
+        self.zipkin(collector, {"propagation": []})
+        self.get(traceparent=TRACEPARENT, tracestate="a=b")
+        self.get()
+        self.assertEqual(
+            [(request.get("traceparent"), request.get("tracestate")) for request in self.service.requests],
+            [(TRACEPARENT, "a=b"), (None, None)])
+        self.assertNotIn(TRACEPARENT[3:35], [span["traceId"] for span in self.spans(collector, 2)])
+
     def test_every_format_comes_in(self):
         """And in the order that is configured, whatever else is there."""
         fields = {
