@@ -15,7 +15,8 @@ struct TracingPage {
             return .object([
                 ("listener", .string(key.listener)), ("route", key.route.map { .string($0) } ?? .null),
                 ("sampling", .string("\(sampling.random)")), ("client_sampling", .string("\(sampling.client)")),
-                ("overall_sampling", .string("\(sampling.overall)")), ("changed", .bool(sampling != configured)),
+                ("overall_sampling", .string("\(sampling.overall)")),
+                ("changed", .bool(sampling != configured.sampling)),
             ])
         }
         let exporters = snapshot.tracing.exporters.map { exporter -> JSON in
