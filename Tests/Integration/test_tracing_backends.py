@@ -302,6 +302,13 @@ class SkyWalking(TracingCase):
             (told.trace_id, told.segment_id, told.span_id, told.service),
             ("a.57.1", segment.traceSegmentId, "1", "edge"))
         self.assertEqual(len(segments[1].spans[0].refs), 0)
+        # What the next proxy makes of it joins the same tree, below the try.
+        self.get("/next", sw8=self.service.requests[0]["sw8"])
+        self.eventually(lambda: len(segments) == 3)
+        reference = segments[2].spans[0].refs[0]
+        self.assertEqual(
+            (segments[2].traceId, reference.parentTraceSegmentId, reference.parentSpanId, reference.parentService),
+            ("a.57.1", segment.traceSegmentId, 1, "edge"))
 
     def test_its_header_counts_for_the_trace_that_goes_on(self):
         segments = self.collected(["w3c", "skywalking"])

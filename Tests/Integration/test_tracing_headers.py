@@ -207,7 +207,7 @@ class Tree(TracingCase):
 
     def test_the_tree_grows_in_every_format(self):
         """The same hops as listeners of one process, each telling the next in one format only."""
-        # SkyWalking's header names segments, which only SkyWalking joins: see its exporter.
+        # SkyWalking joins by segments, which its header names: see its exporter.
         for format in ["w3c", "b3", "b3_single", "datadog", "xray", "opentracing"]:
             with self.subTest(format):
                 self.check_tree(format)

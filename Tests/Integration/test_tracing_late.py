@@ -7,7 +7,7 @@ from concurrent import futures
 
 import grpc
 from hyperframe.frame import RstStreamFrame
-from support import cluster, document, free_port, reset
+from support import cluster, document, free_port, read_exactly, reset
 from support.http2 import GET, Connection
 from support.peers import sink
 from support.tracing import Service, TracingCase
@@ -52,6 +52,14 @@ def slow(sock):
     sock.recv(65536)
     time.sleep(0.05)
     sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+def switching(sock):
+    """Agrees to become a tunnel, and is one until its end."""
+    sock.recv(65536)
+    sock.sendall(b"HTTP/1.1 101 Switching\r\nUpgrade: thing\r\nConnection: Upgrade\r\n\r\n")
+    while sock.recv(65536):
+        pass
 
 
 class Late(TracingCase):
@@ -120,6 +128,21 @@ class Late(TracingCase):
         tags = self.by_path(collector)
         self.assertEqual(list(tags), ["slow"])
         self.assertEqual((tags["slow"]["sampling.late"], tags["slow"].get("error")), ("true", None))
+
+    def test_tunnels_that_last_are_not_slow(self):
+        collector = self.collector()
+        self.late(
+            collector, {"slow_threshold": "1s"}, [cluster("tunnel", self.peer(switching))],
+            routes=[{"match": {"path": "/tunnel"}, "cluster": "tunnel", "upgrade": ["thing"]},
+                    {"match": {}, "respond": {"status": 500}}])
+        client = self.connect(self.port)
+        client.sendall(b"GET /tunnel HTTP/1.1\r\nHost: a\r\nUpgrade: thing\r\nConnection: Upgrade\r\n\r\n")
+        self.assertIn(b" 101 ", read_exactly(client, 13))
+        time.sleep(1.1)
+        client.close()
+        self.get("/error")
+        self.eventually(lambda: self.by_path(collector))
+        self.assertEqual(list(self.by_path(collector)), ["error"])
 
     def test_clients_that_leave_are_no_errors(self):
         collector = self.collector()

@@ -34,7 +34,9 @@ extension HTTPTracing {
 
     /// Exported because of how it went, within the rate.
     private func isLate(_ stream: HTTPStream, isError: Bool) -> Bool {
-        let isSlow = late.slowThreshold.map { worker.nowNs &- stream.hot.value.startedNs >= $0.nanoseconds } ?? false
+        // A tunnel may last for days; what can be slow is its beginning.
+        let endNs = stream.route.isTunnel ? stream.hot.value.info.upstreamHeadNs : worker.nowNs
+        let isSlow = late.slowThreshold.map { endNs &- stream.hot.value.startedNs >= $0.nanoseconds } ?? false
         guard isSlow || isError && late.errors else { return false }
         let second = worker.nowNs / 1_000_000_000
         if second != lateSecond {

@@ -30,6 +30,8 @@ package final class HTTPTracingPlan: Sendable {
     let rules: TraceRules?
     let operation: CommandFormat?
     let tags: [Tag]
+    /// Whose decisions may stand without a trace.
+    private let readsB3: Bool
     let rings: SpanRings
     package let stats: StatsRegistry.Range
 
@@ -51,6 +53,7 @@ package final class HTTPTracingPlan: Sendable {
         self.rings = rings
         self.stats = stats
         packsReason = http.requestID.packsTraceReason
+        readsB3 = configuration.propagation.contains { $0 == .b3 || $0 == .b3Single }
         self.rates = rates(nil)
         // Numbered as in the route table: in the order of the file.
         var routes = http.hosts.flatMap(\.routes).map { route in
@@ -100,8 +103,7 @@ package final class HTTPTracingPlan: Sendable {
 
     /// What a caller decided about a trace that it does not name, or nobody can read.
     func decision(of headers: borrowing HeaderTable) -> TraceContext.Sampled {
-        configuration.propagation.contains { $0 == .b3 || $0 == .b3Single }
-            ? B3TraceContext.decision(headers) : .undecided
+        readsB3 ? B3TraceContext.decision(headers) : .undecided
     }
 
     /// What the decision about a request rests on, once its headers are in order.
