@@ -151,6 +151,8 @@ class Decisions(TracingCase):
         self.assertEqual(self.flags(), ["00", "01", "00", "01", "00", "00"])
         self.assertEqual(proxy.admin("/tracing?listener=nobody&sampling=1%25", "POST").status, 404)
         self.assertEqual(proxy.admin("/tracing?listener=edge&sampling=many", "POST").status, 400)
+        refused = proxy.admin("/tracing?listener=edge&sampling=1%25&overall=1%25", "POST")
+        self.assertEqual((refused.status, refused.text), (400, "unknown parameter overall\n"))
         shown = json.loads(proxy.admin("/tracing", "GET").body)
         self.assertEqual(
             [(entry["route"], entry["sampling"], entry["changed"]) for entry in shown["sampling"]][:2],
