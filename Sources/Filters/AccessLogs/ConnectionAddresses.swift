@@ -30,10 +30,13 @@ final class ConnectionAddresses {
 
     /// nil when the peer was gone before it could be asked for.
     let remote: Address?
+    /// Of `remote`, by itself: without the rest of it there is less to count.
+    let remoteText: [UInt8]?
     let local: Address?
 
     init(remote: Address?, local: Address?) {
         self.remote = remote
+        remoteText = remote?.text
         self.local = local
     }
 

@@ -73,7 +73,7 @@ extension HTTPTracing {
             offset += MemoryLayout<TraceTry>.stride
         }
         let room = SpanRecord.bytesMax - offset
-        var texts = SpanTextWriter(unsafe ByteWriter(start: place.memory + offset, capacity: room), bytesMax: room)
+        var texts = unsafe SpanTextWriter(start: place.memory + offset, bytesMax: room)
         writeTexts(of: stream, trace, to: &texts)
         // The next record begins aligned.
         let count = (offset + texts.out.count + 7) & ~7
@@ -85,10 +85,16 @@ extension HTTPTracing {
 
     private func writeTexts(of stream: HTTPStream, _ trace: Stable<TraceState>, to texts: inout SpanTextWriter) {
         let hasHead = stream.hot.value.info.hasHead
-        writeWay(of: stream, trace, hasHead: hasHead, to: &texts)
+        let way = SpanWayMemory.Way(stream, trace)
+        if let way, let known = ways.texts(of: way) {
+            texts.append(group: known)
+        } else {
+            writeWay(of: stream, trace, hasHead: hasHead, to: &texts)
+            if let way { ways.keep(texts.openGroup, of: way) }
+        }
         texts.end(.way)
-        if let remote = stream.codec?.manager.addresses?.remote {
-            ByteSlice.withBytes(of: remote.text) { texts.append(.peerAddress, $0) }
+        if let remote = stream.codec?.manager.addresses?.remoteText {
+            ByteSlice.withBytes(of: remote) { texts.append(.peerAddress, $0) }
         }
         if hasHead {
             write(.userAgent, .userAgent, of: stream, to: &texts)

@@ -100,13 +100,16 @@ package final class HTTPTracingPlan: Sendable {
 
     /// What the decision about a request rests on, once its headers are in order.
     ///
-    /// - Parameter chance: 0 to 999,999, drawn for this request
+    /// - Parameters:
+    ///   - chance: 0 to 999,999, drawn for this request
+    ///   - readsID: false where the number of the request's id makes no difference
     func question(
-        _ headers: borrowing HeaderTable, _ caller: TraceContext?, _ origin: RequestOrigin, chance: UInt32
+        _ headers: borrowing HeaderTable, _ caller: TraceContext?, _ origin: RequestOrigin, chance: UInt32,
+        readsID: Bool = true
     ) -> TraceQuestion {
         var question = TraceQuestion(pivot: chance, chance: chance)
         let id = headers[.xRequestId]
-        if let id {
+        if readsID, let id {
             question.pivot = (packsReason ? TraceRequestID.packedPivot(of: id) : nil) ?? TraceRequestID.pivot(of: id)
         }
         question.hasClientID = headers.contains(.xClientTraceId)
@@ -118,6 +121,11 @@ package final class HTTPTracingPlan: Sendable {
             question.caller = caller.isSampled ? .yes(.parent) : .no
         }
         return question
+    }
+
+    /// Whether of two requests that are alike one may be traced and the other not.
+    func isByChance(_ sampling: TraceSampling) -> Bool {
+        rules != nil || sampling.random.isPartial || sampling.overall.isPartial
     }
 
     /// The answer, where a manifest may have a say.
@@ -169,6 +177,11 @@ package final class HTTPTracingPlan: Sendable {
     }
 }
 
+extension Percent {
+    /// Neither none nor all.
+    fileprivate var isPartial: Bool { partsPerMillion > 0 && partsPerMillion < 1_000_000 }
+}
+
 /// Who the spans of this process are of.
 package struct SpanSource: Sendable, Equatable {
     package let serviceName: String
@@ -189,7 +202,7 @@ package final class SpanRings: Sendable {
     /// Bytes of a ring. At 450 bytes a span and 60,000 spans a second, 27 MB/s, it holds what comes in 300 ms.
     private static let ringBytes = 8 << 20
     /// So much may come while the tracing thread waits for its turn, four times what comes between two looks.
-    private static let restartBytes = 2 << 20
+    private static let restartBytes = 384 << 10
 
     package init(workers: Int) {
         rings = (0..<workers).map { _ in ByteRing(capacity: Self.ringBytes, restartBytes: Self.restartBytes) }
