@@ -93,8 +93,11 @@ extension HTTPTracing {
             if let way { ways.keep(texts.openGroup, of: way) }
         }
         texts.end(.way)
-        if let remote = stream.codec?.manager.addresses?.remoteText {
-            ByteSlice.withBytes(of: remote) { texts.append(.peerAddress, $0) }
+        stream.withCodec { codec in
+            codec.withManager { manager in
+                guard let remote = manager.addresses?.remoteText else { return }
+                ByteSlice.withBytes(of: remote) { texts.append(.peerAddress, $0) }
+            }
         }
         if hasHead {
             write(.userAgent, .userAgent, of: stream, to: &texts)

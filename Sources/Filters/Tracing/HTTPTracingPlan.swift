@@ -92,8 +92,9 @@ package final class HTTPTracingPlan: Sendable {
 
     /// Where a request stands, as the first format says that it has.
     func caller(of headers: borrowing HeaderTable) -> TraceContext? {
-        for format in configuration.propagation {
-            if let context = format.extract(headers) { return context }
+        // By index, because an array is counted while it is iterated.
+        for index in configuration.propagation.indices {
+            if let context = configuration.propagation[index].extract(headers) { return context }
         }
         return nil
     }
@@ -201,11 +202,16 @@ package final class SpanRings: Sendable {
 
     /// Bytes of a ring. At 450 bytes a span and 60,000 spans a second, 27 MB/s, it holds what comes in 300 ms.
     private static let ringBytes = 8 << 20
-    /// So much may come while the tracing thread waits for its turn, four times what comes between two looks.
-    private static let restartBytes = 384 << 10
+    /// So much may come before the tracing thread looks for the first time, 75 ms at that rate. As long as it looks
+    /// often, a ring takes less: then both sides stay within a CPU's caches.
+    private static let restartBytes = 2 << 20
+    private static let steadyRestartBytes = 256 << 10
 
     package init(workers: Int) {
-        rings = (0..<workers).map { _ in ByteRing(capacity: Self.ringBytes, restartBytes: Self.restartBytes) }
+        rings = (0..<workers).map { _ in
+            ByteRing(
+                capacity: Self.ringBytes, restartBytes: Self.restartBytes, steadyRestartBytes: Self.steadyRestartBytes)
+        }
     }
 
     deinit { for ring in rings { ring.destroy() } }

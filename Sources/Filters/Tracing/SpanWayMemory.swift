@@ -22,8 +22,8 @@ final class SpanWayMemory {
             guard stream.hot.value.flag == .none, stream.hot.value.info.hasHead, trace.value.tryCount == 0,
                 trace.value.tryName.isEmpty, stream.request.method != .other
             else { return nil }
-            unsafe route = stream.route.route.map(ObjectIdentifier.init)
-            unsafe pool = stream.route.pool.map(ObjectIdentifier.init)
+            route = stream.route.routeID
+            pool = stream.route.poolID
             endpoint = stream.hot.value.info.endpoint
             method = stream.request.method
             version = stream.request.version
@@ -41,28 +41,41 @@ final class SpanWayMemory {
     private static let slotCount = 32
     private static let slotBytes = 512
 
-    private var ways = [Way?](repeating: nil, count: slotCount)
-    private var counts = [Int](repeating: 0, count: slotCount)
+    private struct Entry {
+        var way: Way?
+        /// Of its texts.
+        var byteCount = 0
+    }
+
+    // Not arrays, which are counted for each look at them.
+    private let entries: UnsafeMutablePointer<Entry>
     /// 16 KiB; pages get memory when they are first written.
     private let texts: UnsafeMutableRawPointer
 
-    init() { unsafe texts = .allocate(byteCount: Self.slotCount * Self.slotBytes, alignment: 64) }
+    init() {
+        unsafe entries = .allocate(capacity: Self.slotCount)
+        unsafe entries.initialize(repeating: Entry(), count: Self.slotCount)
+        unsafe texts = .allocate(byteCount: Self.slotCount * Self.slotBytes, alignment: 64)
+    }
 
-    deinit { unsafe texts.deallocate() }
+    deinit {
+        unsafe entries.deallocate()
+        unsafe texts.deallocate()
+    }
 
     /// The texts of a way; nil when it is not known, or not any more.
     func texts(of way: Way) -> ByteSlice? {
         let slot = way.slot
-        guard ways[slot] == way else { return nil }
-        return unsafe ByteSlice(start: texts + slot &* Self.slotBytes, count: counts[slot])  // kept below
+        let entry = unsafe entries[slot]  // the slot is one of them
+        guard entry.way == way else { return nil }
+        return unsafe ByteSlice(start: texts + slot &* Self.slotBytes, count: entry.byteCount)  // kept below
     }
 
     /// Keeps the texts of a way, unless they are too long.
     func keep(_ bytes: ByteSlice, of way: Way) {
         guard bytes.count <= Self.slotBytes else { return }
         let slot = way.slot
-        ways[slot] = way
-        counts[slot] = bytes.count
+        unsafe entries[slot] = Entry(way: way, byteCount: bytes.count)
         bytes.withSpan { span in
             unsafe span.withUnsafeBytes { source in
                 guard let base = source.baseAddress else { return }

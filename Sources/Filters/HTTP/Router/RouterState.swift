@@ -9,6 +9,8 @@ struct RouterState {
     unowned(unsafe) var pool: HTTPConnectionPool?
     // Of route and pool, at hand: each look at an uncounted object counts it for as long as it takes.
     var clusterCounters: StatsScope?
+    var routeID: ObjectIdentifier?
+    var poolID: ObjectIdentifier?
     var detectsOutliers = false
     /// Where the route counts; 0 for nowhere.
     var routeCell: UInt32 = 0
