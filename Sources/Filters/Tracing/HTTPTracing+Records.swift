@@ -10,9 +10,11 @@ extension HTTPTracing {
         guard trace.value.isDecided, !trace.value.isLeftOut, plan.exporters != 0 else { return }
         let flag = stream.hot.value.flag
         let status = stream.hot.value.responseStarted ? stream.hot.value.status.rawValue : 0
-        let isError = status == 0 || status >= 500 || trace.value.grpcStatus > 0
+        let grpcStatus = stream.hot.value.info.grpcStatus.map(Int16.init) ?? -1
+        let brokeOff = stream.hot.value.responseStarted && !stream.hot.value.isLocalResponse && flag.endsResponses
+        let isError = status == 0 || status >= 500 || grpcStatus > 0 || brokeOff
         if trace.value.reason == .notTraced {
-            guard isLate(stream, isError: isError && flag != .downstreamConnectionTermination) else { return }
+            guard isLate(stream, isError: isError && !flag.isClientsDoing) else { return }
             trace.value.reason = .late
             counters.add(to: TracingStat.late)
         }
@@ -25,14 +27,16 @@ extension HTTPTracing {
         var record = SpanRecord()
         record.status = status
         record.isError = isError
-        record.grpcStatus = trace.value.grpcStatus
+        record.grpcStatus = grpcStatus
         record.reason = trace.value.reason.rawValue
         ring.publish(write(&record, of: stream, trace, at: place), at: place)
     }
 
     /// Exported because of how it went, within the rate.
     private func isLate(_ stream: HTTPStream, isError: Bool) -> Bool {
-        let isSlow = late.slowThreshold.map { worker.nowNs &- stream.hot.value.startedNs >= $0.nanoseconds } ?? false
+        // A tunnel may last for days; what can be slow is its beginning.
+        let endNs = stream.route.isTunnel ? stream.hot.value.info.upstreamHeadNs : worker.nowNs
+        let isSlow = late.slowThreshold.map { endNs &- stream.hot.value.startedNs >= $0.nanoseconds } ?? false
         guard isSlow || isError && late.errors else { return false }
         let second = worker.nowNs / 1_000_000_000
         if second != lateSecond {
@@ -95,8 +99,7 @@ extension HTTPTracing {
         texts.end(.way)
         stream.withCodec { codec in
             codec.withManager { manager in
-                guard let remote = manager.addresses?.remoteText else { return }
-                ByteSlice.withBytes(of: remote) { texts.append(.peerAddress, $0) }
+                if let remote = manager.addresses?.remote { texts.append(.peerAddress, remote.text) }
             }
         }
         if hasHead {
@@ -115,11 +118,13 @@ extension HTTPTracing {
             write(.requestID, .xRequestId, of: stream, to: &texts)
             write(.clientTraceID, .xClientTraceId, of: stream, to: &texts)
         }
+        if hasHead, GRPC.isRequest(stream.request) { writeGRPC(stream, to: &texts) }
         if !trace.value.skyWalking.isEmpty { texts.append(.skyWalking, trace.value.skyWalking, max: 2048) }
         if !tags.isEmpty {
             let context = CommandContext(stream)
             for tag in tags {
                 withText(tag.writer, context) { value in
+                    guard !value.isEmpty else { return }
                     ByteSlice.withBytes(of: tag.name) { texts.append(.custom, key: $0, value, max: 1024) }
                 }
             }
@@ -131,20 +136,36 @@ extension HTTPTracing {
         of stream: HTTPStream, _ trace: Stable<TraceState>, hasHead: Bool, to texts: inout SpanTextWriter
     ) {
         texts.append(.listener, listener.bytes)
-        if let name = unsafe stream.route.route?.name { texts.append(.route, utf8: name) }
+        if !stream.route.routeName.isEmpty { texts.append(.route, stream.route.routeName) }
         let flag = stream.hot.value.flag
         if flag != .none { texts.append(.responseFlags, ByteSlice(flag.label)) }
-        if let cluster = unsafe stream.route.pool?.cluster.cluster {
-            texts.append(.upstreamCluster, utf8: cluster.name)
+        if let names = stream.route.clusterNames {
+            texts.append(.upstreamCluster, names.cluster)
+            // Also without an endpoint, so that the texts keep the order of the tries.
             for index in 0..<trace.value.tryCount {
-                writeAddress(of: trace.value.tries[index].endpoint, in: cluster, to: &texts)
+                texts.append(.upstreamAddress, names.endpoint(Int(trace.value.tries[index].endpoint)) ?? .empty)
             }
-            if trace.value.tryCount == 0 { writeAddress(of: stream.hot.value.info.endpoint, in: cluster, to: &texts) }
+            if trace.value.tryCount == 0 {
+                texts.append(.upstreamAddress, names.endpoint(Int(stream.hot.value.info.endpoint)) ?? .empty)
+            }
         }
         if !trace.value.tryName.isEmpty { trace.value.tryName.withBytes { texts.append(.tryName, $0) } }
         if hasHead {
             texts.append(.method, stream.request.methodText)
             texts.append(.version, ByteSlice(stream.request.version.text))
+        }
+    }
+
+    /// What Envoy tells of a gRPC request besides, under its names.
+    private func writeGRPC(_ stream: HTTPStream, to texts: inout SpanTextWriter) {
+        texts.append(.custom, key: ByteSlice("grpc.path"), stream.request.path)
+        texts.append(.custom, key: ByteSlice("grpc.authority"), stream.request.authority)
+        let fields: [2 of (StaticString, HeaderName)] = [
+            ("grpc.content_type", .contentType), ("grpc.timeout", .grpcTimeout),
+        ]
+        for index in fields.indices {
+            guard let value = stream.request.headers[fields[index].1] else { continue }
+            texts.append(.custom, key: ByteSlice(fields[index].0), value)
         }
     }
 
@@ -168,12 +189,6 @@ extension HTTPTracing {
             out.append(query.prefix(bytesMax - out.count))
             texts.append(.path, unsafe ByteSlice(start: start, count: out.count), max: bytesMax)  // written just now
         }
-    }
-
-    private func writeAddress(of endpoint: Int32, in cluster: Cluster, to texts: inout SpanTextWriter) {
-        let isKnown = cluster.endpoints.indices.contains(Int(endpoint))
-        // Also without one, so that the texts keep the order of the tries.
-        texts.append(.upstreamAddress, utf8: isKnown ? cluster.endpoints[Int(endpoint)].name : "")
     }
 
     /// Of the listener's format, of the request, of the route, or the host.
@@ -207,6 +222,24 @@ extension HTTPTracing {
             // What has no room is not written at all.
             guard out.fits else { return }
             body(unsafe ByteSlice(start: start, count: out.count))  // written just now
+        }
+    }
+}
+
+extension ResponseFlag {
+    /// The client went away, or said what nobody understands: no failure of the services behind.
+    fileprivate var isClientsDoing: Bool {
+        switch self {
+        case .downstreamConnectionTermination, .downstreamRemoteReset, .downstreamProtocolError: true
+        default: false
+        }
+    }
+
+    /// Of a response that had begun: it is not whole, and that is not the client's doing.
+    fileprivate var endsResponses: Bool {
+        switch self {
+        case .upstreamConnectionTermination, .upstreamRequestTimeout, .streamIdleTimeout, .durationTimeout: true
+        default: false
         }
     }
 }

@@ -104,11 +104,4 @@ struct SpanTextWriter {
         if !key.isEmpty { out.append(key) }
         out.append(kept)
     }
-
-    mutating func append(_ kind: SpanText, utf8 text: String) {
-        _ = unsafe text.utf8.withContiguousStorageIfAvailable { buffer in
-            guard let start = buffer.baseAddress else { return }
-            append(kind, unsafe ByteSlice(start: start, count: buffer.count))  // the string outlives the call
-        }
-    }
 }

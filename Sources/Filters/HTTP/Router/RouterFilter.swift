@@ -48,6 +48,7 @@ package final class RouterFilter {
         table.withRoute(at: index) { route in
             unsafe stream.route.route = route
             stream.route.routeID = ObjectIdentifier(route)
+            stream.route.routeName = route.nameText.bytes
             stream.route.hasResponseEdits = !route.responseHeaders.isEmpty
             if index < routeCells.count { stream.count(for: routeCells[index]) }
             if let cluster = route.onlyCluster {
@@ -104,6 +105,7 @@ package final class RouterFilter {
         unsafe stream.route.pool = pool
         stream.route.poolID = ObjectIdentifier(pool)
         stream.route.clusterCounters = pool.cluster.counters
+        stream.route.clusterNames = pool.cluster.cluster.names
         stream.route.detectsOutliers = pool.cluster.detectsOutliers
         stream.route.timeoutNs = route.timeoutNs
         stream.route.perTryTimeoutNs = route.perTryTimeoutNs

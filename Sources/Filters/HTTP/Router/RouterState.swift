@@ -11,6 +11,9 @@ struct RouterState {
     var clusterCounters: StatsScope?
     var routeID: ObjectIdentifier?
     var poolID: ObjectIdentifier?
+    var clusterNames: ClusterNames?
+    /// Empty without one.
+    var routeName = ByteSlice.empty
     var detectsOutliers = false
     /// Where the route counts; 0 for nowhere.
     var routeCell: UInt32 = 0
