@@ -36,16 +36,35 @@ def cpu_ns(pid: int) -> int:
         return 0
 
 
-def thread_cpu_ns(pids: list[int]) -> dict[int, int]:
-    """Of each thread that lives, by its id; the scheduler's own count (proc(5), schedstat)."""
-    found: dict[int, int] = {}
+@dataclass(frozen=True)
+class ThreadTimes:
+    """Of a thread since it began, by the scheduler's own count (proc(5), schedstat)."""
+
+    ran_ns: int
+    # Ready to run, and somebody else had the CPU.
+    waited_ns: int
+
+
+def thread_times(pids: list[int]) -> dict[int, ThreadTimes]:
+    """Of each thread that lives, by its id."""
+    found: dict[int, ThreadTimes] = {}
     for pid in pids:
         with contextlib.suppress(OSError):
             for task in Path(f"/proc/{pid}/task").iterdir():
                 fields = _read(pid, f"task/{task.name}/schedstat").split()
                 if fields:
-                    found[int(task.name)] = int(fields[0])
+                    found[int(task.name)] = ThreadTimes(int(fields[0]), int(fields[1]))
     return found
+
+
+def spent_by_thread(before: dict[int, ThreadTimes], after: dict[int, ThreadTimes]) -> list[ThreadTimes]:
+    """Between two readings."""
+    none = ThreadTimes(0, 0)
+    return [
+        ThreadTimes(now.ran_ns - then.ran_ns, now.waited_ns - then.waited_ns)
+        for thread, now in after.items()
+        for then in [before.get(thread, none)]
+    ]
 
 
 def resident_bytes(pids: list[int]) -> int:

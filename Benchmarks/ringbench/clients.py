@@ -11,6 +11,7 @@ each second until then, and prints what it saw.
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import re
 import resource
@@ -137,11 +138,15 @@ def scrape(port: int) -> dict:
     count = 0
     while True:
         ended = bool(select.select([sys.stdin], [], [], 1 if count else 0)[0])
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=TIMEOUT_S) as answer:
-            text = answer.read().decode()
+        # As Prometheus asks.
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Accept-Encoding": "gzip"})
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            page = answer.read()
         count += 1
         if ended:
-            dropped = _SPANS_DROPPED.findall(text)
+            if answer.headers["Content-Encoding"] == "gzip":
+                page = gzip.decompress(page)
+            dropped = _SPANS_DROPPED.findall(page.decode())
             return {"scrapes": count, "spans_dropped": sum(map(float, dropped))}
 
 

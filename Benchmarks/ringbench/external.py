@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from . import system, tools
-from .accounting import Usage, cpu_ns, resident_bytes, thread_cpu_ns
+from .accounting import Usage, cpu_ns, resident_bytes, spent_by_thread, thread_times
 from .certificates import CIPHER, GROUP, certificate
 from .run import LoadFailed, Run, read_sample
 
@@ -115,11 +115,11 @@ def balance(run: Run) -> dict:
     with _backend(run):
         idle = resident_bytes(run.proxy.pids)
         for _ in range(BALANCE_SETS):
-            before = thread_cpu_ns(run.proxy.pids)
+            before = thread_times(run.proxy.pids)
             with _process(run, command) as client:
                 total.update(read_h2load(client.communicate(timeout=LOAD_TIMEOUT_S)[0].decode()))
-            after = thread_cpu_ns(run.proxy.pids)
-            used = sorted(after[thread] - before.get(thread, 0) for thread in after)[-run.setup.workers :]
+            after = thread_times(run.proxy.pids)
+            used = sorted(times.ran_ns for times in spent_by_thread(before, after))[-run.setup.workers :]
             factors.append(max(used) * len(used) / max(1, sum(used)))
         loaded = resident_bytes(run.proxy.pids)
     more = {"imbalance": sum(factors) / len(factors), "imbalances": factors, "window_ns": round(1e9 * run.window_s)}
@@ -233,8 +233,8 @@ def scraper(run: Run) -> Iterator[dict]:
     if not run.peer.is_scraped:
         yield seen
         return
-    # Behind what is measured in the queue for their CPU: what counts is what the proxy does for it.
-    command = ["nice", "-n", "19", *_clients(["scrape", str(run.setup.admin_port)])]
+    # On another machine as a rule, so it takes no time from what is measured: what counts is what the proxy does for it.
+    command = ["chrt", "--idle", "0", *_clients(["scrape", str(run.setup.admin_port)])]
     with _process(run, command, stdin=subprocess.PIPE) as reader:
         yield seen
         output, problems = reader.communicate(timeout=START_TIMEOUT_S)

@@ -207,6 +207,8 @@ def _columns(
         columns.append(("CPU us/request", other(_cpu_us_per_request, ".2f")))
     if any(peer.is_collected for peer in results.peers_of(workload)):
         columns.append(("spans dropped", other(lambda raw: raw.get("spans_dropped"), ",.0f")))
+    if any(peer.is_scraped for peer in results.peers_of(workload)):
+        columns.append(("worker waits", other(_waited, ".1%")))
     if workload.load.get("flood"):
         columns.append(("handshakes/s", other(lambda raw: raw["handshakes"] / raw["window_ns"] * 1e9, ",.0f")))
     columns.append(("RSS idle → loaded MiB", lambda peer: _resident(results, name, peer)))
@@ -216,6 +218,13 @@ def _columns(
         )
         columns.append(("load CPU busy", lambda peer: _load_busy(results, name, peer)))
     return columns
+
+
+def _waited(raw: dict) -> float | None:
+    """The share of its time in which the busiest thread was ready and another one had its CPU."""
+    if "busiest_ran_ns" not in raw:
+        return None
+    return raw["busiest_waited_ns"] / max(1, raw["busiest_ran_ns"] + raw["busiest_waited_ns"])
 
 
 def _growth(results: Results) -> str:

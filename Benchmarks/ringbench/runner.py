@@ -17,6 +17,7 @@ from statistics import median
 
 from . import external, system
 from . import peers as peers_module
+from .accounting import spent_by_thread, thread_times
 from .drivers import DRIVERS
 from .peers import Direct, Peer, ProxyFailed, Setup
 from .plan import Plan, Sample
@@ -161,8 +162,12 @@ class Runner:
                         peers_module.running(peer, run.setup, cpus.proxy) as proxy,
                         external.scraper(run) as seen,
                     ):
+                        before = thread_times(proxy.pids)
                         raw = DRIVERS[workload.driver](replace(run, proxy=proxy))
-                    raw |= seen
+                        spent = spent_by_thread(before, thread_times(proxy.pids))
+                    # The thread that ran most: the worker, where there is one.
+                    busiest = max(spent, key=lambda times: times.ran_ns)
+                    raw |= seen | {"busiest_ran_ns": busiest.ran_ns, "busiest_waited_ns": busiest.waited_ns}
             except (ProxyFailed, LoadFailed, OSError) as problem:
                 why = " ".join(str(problem).split())
                 return Sample(workload.name, peer.name, round_number, None, why, cpus.shared, {})

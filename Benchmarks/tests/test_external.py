@@ -68,6 +68,20 @@ class Accounts(unittest.TestCase):
         touched = bytearray(b"x" * (32 << 20))
         self.assertGreater(accounting.resident_bytes([os.getpid()]) - before, len(touched) // 2)
 
+    def test_threads_are_told_by_what_they_did_between_two_readings(self):
+        times = accounting.ThreadTimes
+        before = {1: times(5, 1), 2: times(100, 10)}
+        after = {1: times(25, 4), 2: times(101, 10), 3: times(7, 0)}
+        self.assertEqual(accounting.spent_by_thread(before, after), [times(20, 3), times(1, 0), times(7, 0)])
+
+    def test_a_thread_that_ran_has_run(self):
+        before = accounting.thread_times([os.getpid()])
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+        spent = accounting.spent_by_thread(before, accounting.thread_times([os.getpid()]))
+        self.assertGreaterEqual(max(times.ran_ns for times in spent), 10**7)
+
 
 class Configurations(unittest.TestCase):
     def test_protocols_are_configured_only_where_they_are_asked_for(self):

@@ -88,6 +88,11 @@ int rw_pipe(int ends[2], int capacity) {
 
 void rw_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
+int rw_run_when_idle(void) {
+  struct sched_param none = {0};
+  return sched_setscheduler(0, SCHED_IDLE, &none) < 0 ? -errno : 0;
+}
+
 int rw_pin_thread(int cpu) {
   cpu_set_t set;
   CPU_ZERO(&set);

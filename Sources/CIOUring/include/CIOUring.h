@@ -160,6 +160,9 @@ ssize_t rw_splice(int from, int to, size_t count, int more);
 /// A non-blocking, close-on-exec pipe of about `capacity` bytes; returns its real capacity or a negative errno.
 int rw_pipe(int ends[2], int capacity);
 int rw_pin_thread(int cpu);
+/// Lets the calling thread run only where no other wants to (SCHED_IDLE); 0 or a negative errno. There may be no way
+/// back without privileges.
+int rw_run_when_idle(void);
 /// Names the calling thread, for `top -H` and debuggers; at most 15 bytes are kept.
 void rw_name_thread(const char *name);
 /// The CPUs this process may run on, ascending. Returns how many there are (at most `limit` are written).

@@ -52,74 +52,15 @@ private final class AdminResponder: HTTPResponder {
             case .whole(let response):
                 mailbox.send { _ in waiting.take(ticket)?.respond(response) }
             case .later(let make):
-                control.scrapes.async {
+                control.scrapes.brisk.async {
                     let response = make()
                     mailbox.send { _ in waiting.take(ticket)?.respond(response) }
                 }
             case .exposition(let head, let exposition):
-                let scrape = Scrape(exposition, queue: control.scrapes, mailbox: mailbox, waiting: waiting)
-                control.scrapes.async { scrape.begin(head, ticket) }
+                Scrape(exposition, queues: control.scrapes, mailbox: mailbox, waiting: waiting).begin(head, ticket)
             }
         }
     }
-}
-
-/// Brings an exposition to its client: parts are made on the queue of scrapes and sent on the worker, each when the
-/// client has taken most of what came before.
-private final class Scrape: HTTPBodySource, @unchecked Sendable {
-    private let exposition: Exposition
-    private let queue: ControlQueue
-    private let mailbox: Mailbox
-    private let waiting: WaitingExchanges
-
-    init(_ exposition: Exposition, queue: ControlQueue, mailbox: Mailbox, waiting: WaitingExchanges) {
-        self.exposition = exposition
-        self.queue = queue
-        self.mailbox = mailbox
-        self.waiting = waiting
-    }
-
-    /// Makes the first part, on the queue. What fits in it is an answer like any other.
-    func begin(_ head: LocalResponse, _ ticket: UInt64) {
-        var head = head
-        let part = exposition.nextPart()
-        head.body = part.bytes
-        mailbox.send { [self, head] _ in
-            guard let exchange = waiting.take(ticket) else { return }
-            if part.isLast { exchange.respond(head) } else { exchange.respond(head, then: self) }
-        }
-    }
-
-    func makePart(for exchange: HTTPExchange) {
-        guard let ticket = waiting.add(exchange) else {
-            // Beyond the bound: the client learns from the missing end that this is not all.
-            exchange.abort()
-            return
-        }
-        queue.async { [self] in
-            let part = exposition.nextPart()
-            mailbox.send { [waiting] _ in waiting.take(ticket)?.send(part.bytes, isLast: part.isLast) }
-        }
-    }
-
-    func cancel() {}
-}
-
-/// Exchanges whose answers are being made. Touched on the worker's thread only; other threads hold a number.
-private final class WaitingExchanges: @unchecked Sendable {
-    private static let countMax = 256
-    private var exchanges: [UInt64: HTTPExchange] = [:]
-    private var next: UInt64 = 0
-
-    /// nil when as many wait as may.
-    func add(_ exchange: HTTPExchange) -> UInt64? {
-        guard exchanges.count < Self.countMax else { return nil }
-        next += 1
-        exchanges[next] = exchange
-        return next
-    }
-
-    func take(_ ticket: UInt64) -> HTTPExchange? { exchanges.removeValue(forKey: ticket) }
 }
 
 /// What the admin interface wants to know of a request.

@@ -19,8 +19,8 @@ package final class Control: @unchecked Sendable {
     let serving = ServingState()
     package let log: Logger
     let queue: ControlQueue
-    /// Where scrapes are written, so that nothing else waits for them. It runs when nothing else wants to.
-    let scrapes: ControlQueue
+    /// Where scrapes are written, so that nothing else waits for them.
+    let scrapes: ScrapeQueues
     private let workers: [WorkerThread]
     /// By worker; empty when no requests are remembered.
     let recorders: [FlightRecorder]
@@ -57,8 +57,8 @@ package final class Control: @unchecked Sendable {
     ) throws(SystemLack) {
         self.log = log
         self.end = end
-        queue = try ControlQueue()
-        scrapes = try ControlQueue(niceness: 5)
+        queue = try ControlQueue("control")
+        scrapes = try ScrapeQueues()
         self.overrides = overrides
         let cpus = ProcessorShare.allowedCPUs()
         let count =

@@ -21,13 +21,15 @@ final class ControlQueue: @unchecked Sendable {
     private var entries: [Entry] = []
     private var thread = pthread_t()
 
-    private let niceness: Int32
+    private let name: String
+    private let standing: ThreadStanding
 
     /// Starts the thread, which lives as long as the process.
     ///
-    /// - Parameter niceness: how much the thread leaves the CPU to others, 0 to 19
-    init(niceness: Int32 = 0) throws(SystemLack) {
-        self.niceness = niceness
+    /// - Parameter name: of the thread, for `top -H`; at most 15 bytes
+    init(_ name: String, standing: ThreadStanding = .usual) throws(SystemLack) {
+        self.name = name
+        self.standing = standing
         unsafe mutex.initialize(to: pthread_mutex_t())
         unsafe pthread_mutex_init(mutex, nil)
         unsafe changed.initialize(to: pthread_cond_t())
@@ -67,8 +69,7 @@ final class ControlQueue: @unchecked Sendable {
     }
 
     private func run() -> Never {
-        // Of this thread alone, on Linux. Without it everything works as well.
-        if niceness > 0 { _ = setpriority(Int32(PRIO_PROCESS.rawValue), 0, niceness) }
+        standing.apply(name: name)
         while true { takeNext()() }
     }
 

@@ -16,7 +16,7 @@ final class KeyLogs: Sendable {
     /// Where the secrets of sessions go for `file`; nil after reporting why that cannot be.
     func log(to file: FileReference, _ diagnostics: Diagnostics) -> TLSKeyLog? {
         let opened = state.withLock { state -> (queue: ControlQueue, descriptor: Int32)? in
-            if state.queue == nil { state.queue = try? ControlQueue() }
+            if state.queue == nil { state.queue = try? ControlQueue("key-log") }
             guard let queue = state.queue else { return nil }
             if let known = state.descriptors[file.path] { return (queue, known) }
             // Whoever reads it can read the traffic.
