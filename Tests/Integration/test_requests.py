@@ -73,6 +73,18 @@ class Requests(StatsCase):
         self.assertEqual((down["cluster"], down["endpoint"]), ("down", nobody["endpoints"][0]))
         self.assertIn("connection_failure", down["details"])
 
+    def test_a_request_that_is_none_has_no_method(self):
+        self.edge()
+        client = self.connect(self.port)
+        client.sendall(b"NONSENSE\r\n\r\n")
+        self.assertIn(b" 400 ", client.recv(65536))
+        client.close()
+        self.eventually_equal(lambda: len(self.requests()), 1)
+        (request,) = self.requests("&flag=DPE")
+        self.assertEqual((request["status"], request["details"]), (400, "invalid_request_line"))
+        self.assertEqual([request[key] for key in ("method", "host", "path", "protocol")], [None] * 4)
+        self.assertRegex(self.proxy.admin("/requests").text, r"^\S+Z 400 DPE - - - duration=")
+
     def test_filters_leave_what_was_asked_for(self):
         self.edge()
         self.get("/a", 3)

@@ -475,3 +475,49 @@ class ManySeries(StatsCase):
         self.assertEqual(self.proxy.configure(json.dumps(config)).status, 200)
         after = {dict(labels)["cluster"] for labels in self.proxy.metrics().all("ringway_cluster_connections_total")}
         self.assertEqual(names, after)
+
+    def test_listeners_routes_and_filters_fold_as_well(self):
+        """What is asked at the last listener counts in sums, before and after a reload that moves it about."""
+        port = free_port()
+
+        def config(listeners: int, routes: int) -> str:
+            def http_listener(number: int) -> dict:
+                address = port if number == listeners - 1 else free_port()
+                return {"name": f"l-{number}" if number < listeners - 1 else "last", "address": f"127.0.0.1:{address}",
+                        "http": {"filters": [{"rbac": {"action": "allow", "policies": [{"name": "all"}]}}], "routes": [
+                            {"name": f"r-{route}", "match": {"path": f"/{route}"}, "respond": {"status": 200}}
+                            for route in range(routes)]}}
+
+            return document(
+                [http_listener(number) for number in range(listeners)],
+                [cluster(f"c-{number}", "127.0.0.1:1") for number in range(20)], stats={"max_series": 10_000})
+
+        self.port = port
+        self.proxy = self.ringway(config(60, 60))
+
+        def ask(count: int):
+            for number in range(count):
+                client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+                client.request("GET", f"/{number % 60}")
+                self.assertEqual(client.getresponse().status, 200)
+                client.close()
+
+        def sums() -> list:
+            own, envoy = self.proxy.metrics(), Metrics(self.scrape("/stats/prometheus").text)
+            self.assertLessEqual(len(own.samples), 10_000)
+            self.assertLessEqual(len(envoy.samples), 10_000)
+            self.assertGreater(own("ringway_stats_folded_owners"), 0)
+            return [
+                own.sum("ringway_http_requests_total"), own.sum("ringway_route_requests_total"),
+                own.sum("ringway_http_request_duration_seconds_count"),
+                own.sum("ringway_http_filter_events_total", filter="rbac", event="allowed"),
+                envoy.sum("envoy_http_downstream_rq_total"), own.sum("ringway_cluster_endpoints"),
+            ]
+
+        ask(120)
+        self.eventually_equal(sums, [120, 120, 120, 120, 120, 20])
+        self.assertTrue(self.proxy.metrics().all("ringway_route_requests_total", route="(overflow)"))
+        # Half of the listeners and some of the routes are gone; the last one goes on as it was.
+        self.assertEqual(self.proxy.configure(config(50, 90)).status, 200)
+        ask(60)
+        self.eventually_equal(sums, [180, 180, 180, 180, 180, 20])

@@ -261,7 +261,7 @@ struct NativeCatalog {
 
     private var workers: [MetricFamily] {
         let loop = MetricFamily(
-            "ringway_worker_loop_seconds_total", .counter, "Time of the worker's loop, working or waiting.",
+            "ringway_worker_loop_seconds_total", .counter, "Time of the worker by whether it used a CPU.",
             plan.workers
         ) { [registry] writer, item in
             let block = registry.blocks[item.members[0]]
