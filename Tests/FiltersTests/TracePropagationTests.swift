@@ -1,6 +1,7 @@
 import Config
 import HTTP
 import Testing
+import Upstream
 
 @testable import Filters
 
@@ -134,6 +135,23 @@ private let b3 = TraceContext(
         ])
 }
 
+@Test func b3DecidesWithoutATrace() {
+    func decision(_ fields: (name: String, value: String)...) -> TraceContext.Sampled {
+        var table = HeaderTable(capacity: 4)
+        for (name, value) in fields { ByteSlice.withBytes(of: value) { _ = table.add(HeaderKey(name)!, $0) } }
+        return B3TraceContext.decision(table)
+    }
+    for (value, sampled) in [
+        ("1", TraceContext.Sampled.yes), ("0", .no), ("d", .debug), ("x", .undecided), ("", .undecided),
+    ] {
+        #expect(decision(("b3", value)) == sampled)
+    }
+    #expect(decision(("x-b3-sampled", "true")) == .yes)
+    #expect(decision(("x-b3-sampled", "1"), ("x-b3-flags", "1")) == .debug)
+    #expect(decision(("x-b3-sampled", "1"), ("x-b3-sampled", "0")) == .undecided)
+    #expect(decision() == .undecided)
+}
+
 // MARK: Datadog, X-Ray, OpenTracing
 
 @Test func datadogsIdsHave64Or128Bits() {
@@ -155,6 +173,20 @@ private let b3 = TraceContext(
         ])
 }
 
+@Test func datadogsTagsStayWithTheirTrace() {
+    func tags(_ before: String, _ context: TraceContext) -> String? {
+        var table = HeaderTable(capacity: 4)
+        ByteSlice.withBytes(of: before) { _ = table.add(HeaderKey("x-datadog-tags")!, $0) }
+        TraceFormat.datadog.inject(context, into: &table)
+        return table[HeaderKey("x-datadog-tags")!]?.text
+    }
+    let own = "_dd.p.dm=-1,_dd.p.tid=4bf92f3577b34da6"
+    #expect(tags(own, context(.yes)) == own)
+    #expect(tags("_dd.p.dm=-1", context(.yes, high: 0)) == "_dd.p.dm=-1")
+    #expect(tags("_dd.p.tid=0000000000000001", context(.yes)) == "_dd.p.tid=4bf92f3577b34da6")
+    #expect(tags(own, context(.yes, high: 0)) == nil)
+}
+
 /// The example of AWS's documentation.
 @Test func xrayHasTheTimeInItsIds() {
     let text = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
@@ -173,7 +205,17 @@ private let b3 = TraceContext(
         "ot-tracer-traceid: 4bf92f3577b34da6a3ce929d0e0e4736",
     ]
     #expect(extracted(.openTracing, fields[0], fields[1], fields[2]) == context(.yes))
-    #expect(injected(.openTracing, context(.yes)) == fields)
+    // The format has room for 64 bits, and some tracers leave out zeros in front.
+    let short = ["ot-tracer-sampled: true", fields[1], "ot-tracer-traceid: a3ce929d0e0e4736"]
+    #expect(injected(.openTracing, context(.yes)) == short)
+    #expect(extracted(.openTracing, short[0], short[1], short[2]) == context(.yes, high: 0))
+    #expect(
+        extracted(.openTracing, "ot-tracer-spanid: b", "ot-tracer-traceid: a")
+            == context(.undecided, high: 0, low: 10, span: 11))
+    #expect(extracted(.openTracing, "ot-tracer-spanid: 0", "ot-tracer-traceid: a") == nil)
+    #expect(
+        extracted(.openTracing, "ot-tracer-spanid: b", "ot-tracer-traceid: \(String(repeating: "1", count: 33))") == nil
+    )
     #expect(extracted(.openTracing, fields[2]) == nil)
 }
 
@@ -193,7 +235,12 @@ private let sw8 = "1-TRACEID-SEGMENTID-3-U0VSVklDRQ==-SU5TVEFOQ0U=-RU5EUE9JTlQ=-
     let other = sw8.replacing("NGJmOTJmMzU3N2IzNGRhNmEzY2U5MjlkMGUwZTQ3MzY=", with: "YS41Ny4x")
     #expect(extracted(.skyWalking, "sw8: \(other)") == extracted(.skyWalking, "sw8: \(other)"))
     #expect(extracted(.skyWalking, "sw8: \(other)")?.traceLow != low)
-    for value in ["", "1", "1-2-3-4-5-6-7", "2" + sw8.dropFirst(), sw8.replacing("-3-", with: "-x-"), "1-?-?-1----"] {
+    let refused = [
+        "", "1", "1-2-3-4-5-6-7", "2" + sw8.dropFirst(), sw8.replacing("-3-", with: "-x-"), "1-?-?-1----",
+        // What its exporter could not read is no caller either.
+        sw8.replacing("-3-", with: "-2147483648-"), sw8.replacing("SU5TVEFOQ0U=", with: "?"), sw8 + "-more",
+    ]
+    for value in refused {
         #expect(extracted(.skyWalking, "sw8: \(value)") == nil)
     }
     for length in 0..<sw8.utf8.count { _ = extracted(.skyWalking, "sw8: \(sw8.prefix(length))") }
@@ -213,4 +260,59 @@ private let sw8 = "1-TRACEID-SEGMENTID-3-U0VSVklDRQ==-SU5TVEFOQ0U=-RU5EUE9JTlQ=-
     #expect(parts.dropFirst(3) == ["2", "ZWRnZQ==", "bg==", "L3BhdGg=", "d2ViOjgw"])
     let segment = "4bf92f3577b34da6a3ce929d0e0e473600f067aa0ba902b7"
     #expect(ByteSlice.withBytes(of: parts[2]) { Base64.decode($0) } == Array(segment.utf8))
+}
+
+// MARK: All
+
+/// Whatever bytes come: what is read has ids, and reads the same where it was written again.
+@Test func everyContextSurvivesItsOwnFormat() {
+    let values = [
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "b3": "80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1-05e3ac9a4f6e3b90",
+        "x-b3-traceid": "80f198ee56343ba8", "x-b3-spanid": "e457b5a2e4d86bd1", "x-b3-sampled": "1", "x-b3-flags": "1",
+        "x-datadog-trace-id": "1234567890123456789", "x-datadog-parent-id": "42", "x-datadog-sampling-priority": "-1",
+        "x-datadog-tags": "_dd.p.dm=-1,_dd.p.tid=4bf92f3577b34da6", "sw8": sw8,
+        "x-amzn-trace-id": "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+        "ot-tracer-traceid": "a3ce929d0e0e4736", "ot-tracer-spanid": "f067aa0ba902b7", "ot-tracer-sampled": "true",
+    ].mapValues { Array($0.utf8) }
+    var random = SplitMix64(seed: 7)
+    for _ in 0..<20_000 {
+        var table = HeaderTable(capacity: 16)
+        for (name, value) in values where Bool.random(using: &random) {
+            let bytes = mutated(value, &random)
+            ByteSlice.withBytes(of: bytes) { _ = table.add(HeaderKey(name)!, $0) }
+        }
+        for format in TraceFormat.allCases {
+            guard var found = format.extract(table) else { continue }
+            #expect(found.traceHigh | found.traceLow != 0)
+            // SkyWalking's span is known by a hash, OpenTracing's ids are cut, and who knows no parent makes none up.
+            guard format != .skyWalking, found.spanID != 0 else { continue }
+            if format == .openTracing { found.traceHigh = 0 }
+            guard found.traceLow != 0, found.sampled != .undecided else { continue }
+            var written = HeaderTable(capacity: 16)
+            format.inject(found, into: &written)
+            var again = format.extract(written)
+            if format == .datadog || format == .xray || format == .w3c || format == .openTracing {
+                found.parentID = 0
+            }
+            if found.sampled == .debug, again?.sampled == .yes { again?.sampled = .debug }
+            #expect(again == found, "\(format)")
+        }
+    }
+}
+
+/// A few bytes changed, left out, or doubled, as a field may hold them.
+private func mutated(_ value: [UInt8], _ random: inout SplitMix64) -> [UInt8] {
+    var bytes = value
+    for _ in 0..<Int.random(in: 0...3, using: &random) {
+        let index = Int.random(in: 0...bytes.count, using: &random)
+        switch Int.random(in: 0...3, using: &random) {
+        case 0: bytes.insert(UInt8.random(in: 0x20...0x7E, using: &random), at: index)
+        case 1: bytes.removeSubrange(index...)
+        case 2 where index < bytes.count:
+            bytes[index] = Array("0123456789abcdefF-;=,".utf8).randomElement(using: &random)!
+        default: bytes.insert(contentsOf: bytes.prefix(1_000), at: index)
+        }
+    }
+    return bytes
 }

@@ -198,13 +198,21 @@ extension ConfigurationDecoder {
 
 extension ConfigFormat where Value == String {
     fileprivate static var serviceName: ConfigFormat { name(bytesMax: ConfigLimits.serviceNameBytesMax) }
-    fileprivate static var tagName: ConfigFormat { name(bytesMax: ConfigLimits.traceTagNameBytesMax) }
+    fileprivate static var tagName: ConfigFormat {
+        let bytesMax = ConfigLimits.traceTagNameBytesMax
+        return name(
+            bytesMax: bytesMax, "1 to \(bytesMax) bytes of text without control characters, not what every span has",
+            except: TraceTagConfiguration.namesInUse)
+    }
 
-    private static func name(bytesMax: Int) -> ConfigFormat {
-        text("1 to \(bytesMax) bytes of text without control characters") { text throws(ConfigProblem) in
-            guard (1...bytesMax).contains(text.utf8.count), text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else {
-                throw ConfigProblem()
-            }
+    private static func name(
+        bytesMax: Int, _ expectation: String? = nil, except taken: Set<String> = []
+    ) -> ConfigFormat {
+        let expectation = expectation ?? "1 to \(bytesMax) bytes of text without control characters"
+        return text(expectation) { text throws(ConfigProblem) in
+            guard (1...bytesMax).contains(text.utf8.count), text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }),
+                !taken.contains(text)
+            else { throw ConfigProblem() }
             return text
         }
     }

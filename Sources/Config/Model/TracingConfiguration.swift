@@ -215,6 +215,15 @@ package struct TraceTagConfiguration: Sendable, Equatable {
     package var name: String
     package var value: PlacedText
 
+    /// Spans have these anyway, and no backend takes a name twice.
+    package static let namesInUse: Set<String> = [
+        "component", "guid:x-request-id", "guid:x-client-trace-id", "http.url", "http.method", "http.protocol",
+        "http.status_code", "user_agent", "downstream_cluster", "peer.address", "upstream_cluster",
+        "upstream_cluster.name", "upstream_address", "request_size", "response_size", "response_flags", "grpc.path",
+        "grpc.authority", "grpc.content_type", "grpc.timeout", "grpc.status_code", "error", "listener", "route",
+        "retry.count", "node_id", "sampling.late",
+    ]
+
     package init(name: String, value: PlacedText) {
         self.name = name
         self.value = value
@@ -243,13 +252,6 @@ package struct RouteTracingConfiguration: Sendable, Equatable {
         self.overall = overall
         self.operation = operation
         self.propagatesOperation = propagatesOperation
-    }
-
-    /// What holds for the route, where the listener has `sampling`.
-    package func sampling(over sampling: TraceSampling) -> TraceSampling {
-        TraceSampling(
-            random: random ?? sampling.random, client: client ?? sampling.client,
-            overall: overall ?? sampling.overall)
     }
 }
 

@@ -143,8 +143,9 @@ public final class HTTPStream: UpstreamRequest {
         let count = requestHead.value.headers.indices.count
         var small = RequestHead(headersMax: max(count, 1))
         guard requestHead.value.copy(to: &small) else { return }
+        let texts = headMemory.shrink(keeping: trace?.value.decoratedName ?? .empty, trace?.value.skyWalking ?? .empty)
+        if let trace { (trace.value.decoratedName, trace.value.skyWalking) = texts }
         requestHead.value = small
-        headMemory.shrink()
         hot.value.isShrunk = true
     }
 
@@ -225,7 +226,7 @@ public final class HTTPStream: UpstreamRequest {
     }
     public override func onResponseTrailers(_ fields: inout HeaderTable) {
         router.responseTrailers(self, fields)
-        if let tracing, let trace { tracing.responseTrailers(self, trace, fields) }
+        tracing?.responseTrailers(self, fields)
         pass(&fields, .response, from: 0)
     }
     public override func onResponseEnd() { router.responseEnd(self) }

@@ -12,11 +12,13 @@ final class HeadMemory {
 
     deinit { unsafe start.deallocate() }
 
-    /// Nothing is in it any more, and nothing will be.
-    func shrink() {
-        unsafe start.deallocate()
-        capacity = 1
+    /// Nothing is in it any more but copies of two texts that may have been, and nothing else will be.
+    func shrink(keeping first: ByteSlice, _ second: ByteSlice) -> (ByteSlice, ByteSlice) {
+        let before = unsafe start
+        capacity = max(first.count + second.count, 1)
         unsafe start = .allocate(byteCount: capacity, alignment: 1)
+        defer { unsafe before.deallocate() }
+        return (write(first, at: 0), write(second, at: first.count))
     }
 
     /// A copy of `bytes`, good until the next one.
@@ -26,12 +28,18 @@ final class HeadMemory {
             capacity = max(bytes.count, 1024)
             unsafe start = .allocate(byteCount: capacity, alignment: 1)
         }
+        return write(bytes, at: 0)
+    }
+
+    /// There has to be room.
+    private func write(_ bytes: ByteSlice, at offset: Int) -> ByteSlice {
+        let target = unsafe start + offset
         bytes.withSpan { span in
             unsafe span.withUnsafeBytes { source in
                 guard let base = source.baseAddress else { return }
-                unsafe start.copyMemory(from: base, byteCount: source.count)
+                unsafe target.copyMemory(from: base, byteCount: source.count)
             }
         }
-        return unsafe ByteSlice(start: start, count: bytes.count)  // copied just now
+        return unsafe ByteSlice(start: target, count: bytes.count)  // copied just now
     }
 }

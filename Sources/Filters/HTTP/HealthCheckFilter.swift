@@ -39,7 +39,7 @@ public final class HealthCheckFilter: HTTPFilter, ConfigurableHTTPFilter {
 
     public override func onRequestHeaders(_ stream: HTTPStream) -> Status {
         guard stream.request.method == .get || stream.request.method == .head, isCheck(stream) else { return .proceed }
-        stream.trace { $1.value.isLeftOut = true }
+        stream.trace { $0.leaveOut($1) }
         if isProcessServing {
             count(Event.ok)
             return .respond(Self.healthy, .none)

@@ -10,9 +10,11 @@ extension HTTPTracing {
         guard trace.value.isDecided, !trace.value.isLeftOut, plan.exporters != 0 else { return }
         let flag = stream.hot.value.flag
         let status = stream.hot.value.responseStarted ? stream.hot.value.status.rawValue : 0
-        let isError = status == 0 || status >= 500 || trace.value.grpcStatus > 0
+        let grpcStatus = stream.hot.value.info.grpcStatus.map(Int16.init) ?? -1
+        let brokeOff = stream.hot.value.responseStarted && !stream.hot.value.isLocalResponse && flag.endsResponses
+        let isError = status == 0 || status >= 500 || grpcStatus > 0 || brokeOff
         if trace.value.reason == .notTraced {
-            guard isLate(stream, isError: isError && flag != .downstreamConnectionTermination) else { return }
+            guard isLate(stream, isError: isError && !flag.isClientsDoing) else { return }
             trace.value.reason = .late
             counters.add(to: TracingStat.late)
         }
@@ -25,14 +27,16 @@ extension HTTPTracing {
         var record = SpanRecord()
         record.status = status
         record.isError = isError
-        record.grpcStatus = trace.value.grpcStatus
+        record.grpcStatus = grpcStatus
         record.reason = trace.value.reason.rawValue
         ring.publish(write(&record, of: stream, trace, at: place), at: place)
     }
 
     /// Exported because of how it went, within the rate.
     private func isLate(_ stream: HTTPStream, isError: Bool) -> Bool {
-        let isSlow = late.slowThreshold.map { worker.nowNs &- stream.hot.value.startedNs >= $0.nanoseconds } ?? false
+        // A tunnel may last for days; what can be slow is its beginning.
+        let endNs = stream.route.isTunnel ? stream.hot.value.info.upstreamHeadNs : worker.nowNs
+        let isSlow = late.slowThreshold.map { endNs &- stream.hot.value.startedNs >= $0.nanoseconds } ?? false
         guard isSlow || isError && late.errors else { return false }
         let second = worker.nowNs / 1_000_000_000
         if second != lateSecond {
@@ -106,11 +110,13 @@ extension HTTPTracing {
             write(.requestID, .xRequestId, of: stream, to: &texts)
             write(.clientTraceID, .xClientTraceId, of: stream, to: &texts)
         }
+        if hasHead, GRPC.isRequest(stream.request) { writeGRPC(stream, to: &texts) }
         if !trace.value.skyWalking.isEmpty { texts.append(.skyWalking, trace.value.skyWalking, max: 2048) }
         if !tags.isEmpty {
             let context = CommandContext(stream)
             for tag in tags {
                 withText(tag.writer, context) { value in
+                    guard !value.isEmpty else { return }
                     ByteSlice.withBytes(of: tag.name) { texts.append(.custom, key: $0, value, max: 1024) }
                 }
             }
@@ -136,6 +142,19 @@ extension HTTPTracing {
         if hasHead {
             texts.append(.method, stream.request.methodText)
             texts.append(.version, ByteSlice(stream.request.version.text))
+        }
+    }
+
+    /// What Envoy tells of a gRPC request besides, under its names.
+    private func writeGRPC(_ stream: HTTPStream, to texts: inout SpanTextWriter) {
+        texts.append(.custom, key: ByteSlice("grpc.path"), stream.request.path)
+        texts.append(.custom, key: ByteSlice("grpc.authority"), stream.request.authority)
+        let fields: [2 of (StaticString, HeaderName)] = [
+            ("grpc.content_type", .contentType), ("grpc.timeout", .grpcTimeout),
+        ]
+        for index in fields.indices {
+            guard let value = stream.request.headers[fields[index].1] else { continue }
+            texts.append(.custom, key: ByteSlice(fields[index].0), value)
         }
     }
 
@@ -198,6 +217,24 @@ extension HTTPTracing {
             // What has no room is not written at all.
             guard out.fits else { return }
             body(unsafe ByteSlice(start: start, count: out.count))  // written just now
+        }
+    }
+}
+
+extension ResponseFlag {
+    /// The client went away, or said what nobody understands: no failure of the services behind.
+    fileprivate var isClientsDoing: Bool {
+        switch self {
+        case .downstreamConnectionTermination, .downstreamRemoteReset, .downstreamProtocolError: true
+        default: false
+        }
+    }
+
+    /// Of a response that had begun: it is not whole, and that is not the client's doing.
+    fileprivate var endsResponses: Bool {
+        switch self {
+        case .upstreamConnectionTermination, .upstreamRequestTimeout, .streamIdleTimeout, .durationTimeout: true
+        default: false
         }
     }
 }

@@ -31,6 +31,8 @@ package final class HTTPTracing {
     private let memory = RouteMemory()
     /// X-Ray's ids begin with the time.
     private let datesIDs: Bool
+    /// Nobody could be told more than 64 bits of an id.
+    private let hasShortIDs: Bool
     private var random: SplitMix64
     private let responseFields: NotedFields
     private let trailerFields: NotedFields
@@ -50,6 +52,7 @@ package final class HTTPTracing {
         service = memory.store(plan.source.serviceName)
         instance = memory.store(plan.source.nodeID)
         datesIDs = formats.contains(.xray)
+        hasShortIDs = formats == [.openTracing]
         usesSkyWalking = formats.contains(.skyWalking)
         usesW3C = formats.contains(.w3c)
         responseFields = plan.tags.reduce(into: NotedFields()) { $0.formUnion($1.format.responseFields) }
@@ -71,11 +74,12 @@ package final class HTTPTracing {
         let own = route.flatMap { $0.index < plan.routes.count ? $0.index : nil }
         trace.value.route = Int32(own ?? -1)
         let caller = plan.caller(of: stream.request.headers)
+        let decided = caller?.sampled ?? plan.decision(of: stream.request.headers)
         // Drawn for whom it decides about.
         let isClients = stream.request.headers.contains(.xClientTraceId)
         let needsChance = isClients || !stream.request.headers.contains(.xRequestId)
         let chance = needsChance ? UInt32(random.next() % 1_000_000) : 0
-        let question = plan.question(stream.request.headers, caller, origin, chance: chance)
+        let question = plan.question(stream.request.headers, decided, origin, chance: chance)
         let sampling = (own.flatMap { plan.routes[$0]?.rates } ?? plan.rates).current
         let reason = plan.answer(question, sampling, stream.request, nowNs: worker.nowNs)
         trace.value.isDecided = true
@@ -85,7 +89,8 @@ package final class HTTPTracing {
         var context = caller ?? newTrace(stream)
         context.parentID = context.spanID
         context.spanID = newID()
-        if reason == .notTraced { context.sampled = .no } else if context.sampled != .debug { context.sampled = .yes }
+        let isDebug = decided == .debug && origin != .outside
+        context.sampled = reason == .notTraced ? .no : isDebug ? .debug : .yes
         trace.value.context = context
         if let name = stream.request.headers[.xEnvoyDecoratorOperation] {
             trace.value.decoratedName = name
@@ -93,7 +98,8 @@ package final class HTTPTracing {
         }
         if let own, let route = plan.routes[own], route.propagatesOperation, !route.operation.isEmpty {
             ByteSlice.withBytes(of: route.operation) { _ = stream.request.headers.set(.xEnvoyDecoratorOperation, $0) }
-            trace.value.tellsClient = origin != .outside
+            // A client that has a name for it knows better, and one from outside is told nothing.
+            trace.value.tellsClient = origin != .outside && trace.value.decoratedName.isEmpty
         }
         // A state that belongs to another trace, or to none.
         if usesW3C, stream.request.headers.contains(.tracestate),
@@ -101,13 +107,17 @@ package final class HTTPTracing {
         {
             stream.request.headers.remove(.tracestate)
         }
-        if usesSkyWalking {
+        // What SkyWalking's header says of another trace than the one that goes on is nobody's caller here.
+        if usesSkyWalking, let caller, let told = SkyWalkingContext.extract(stream.request.headers),
+            (told.traceHigh, told.traceLow) == (caller.traceHigh, caller.traceLow)
+        {
             trace.value.skyWalking = stream.request.headers[SkyWalkingContext.name] ?? .empty
         }
         inject(context, into: stream, trace, spanIndex: 0)
     }
 
     private func newTrace(_ stream: HTTPStream) -> TraceContext {
+        if hasShortIDs { return TraceContext(traceHigh: 0, traceLow: newID(), spanID: 0) }
         var high = random.next()
         if datesIDs {
             let seconds = clock.epochNs(of: worker.nowNs, nowNs: worker.nowNs) / 1_000_000_000
@@ -131,6 +141,12 @@ package final class HTTPTracing {
         for format in formats { format.inject(context, segment, into: &stream.request.headers) }
     }
 
+    /// It is a health check, which leaves no span however it ends.
+    func leaveOut(_ trace: Stable<TraceState>) {
+        trace.value.isLeftOut = true
+        counters.add(to: TracingStat.healthCheck)
+    }
+
     // MARK: Tries
 
     /// The router is about to try an endpoint.
@@ -152,7 +168,6 @@ package final class HTTPTracing {
 
     /// The endpoint that is tried has begun to answer.
     func upstreamResponse(_ stream: HTTPStream, _ trace: Stable<TraceState>, _ head: borrowing ResponseHead) {
-        if let status = GRPC.status(in: head.headers) { trace.value.grpcStatus = Int16(status) }
         let current = trace.value.currentTry
         if current >= 0 { trace.value.tries[current].status = head.status.rawValue }
     }
@@ -180,8 +195,7 @@ package final class HTTPTracing {
         if !responseFields.isEmpty { stream.note(.response, responseFields, of: headers) }
     }
 
-    func responseTrailers(_ stream: HTTPStream, _ trace: Stable<TraceState>, _ fields: borrowing HeaderTable) {
-        if let status = GRPC.status(in: fields) { trace.value.grpcStatus = Int16(status) }
+    func responseTrailers(_ stream: HTTPStream, _ fields: borrowing HeaderTable) {
         if !trailerFields.isEmpty { stream.note(.trailer, trailerFields, of: fields) }
     }
 }

@@ -30,6 +30,8 @@ package final class HTTPTracingPlan: Sendable {
     let rules: TraceRules?
     let operation: CommandFormat?
     let tags: [Tag]
+    /// Whose decisions may stand without a trace.
+    private let readsB3: Bool
     let rings: SpanRings
     package let stats: StatsRegistry.Range
 
@@ -41,7 +43,7 @@ package final class HTTPTracingPlan: Sendable {
     package init?(
         _ configuration: HTTPTracingConfiguration, of listener: ListenerConfiguration, _ http: HTTPConfiguration,
         source: SpanSource, exporters: UInt32, rings: SpanRings, stats: StatsRegistry.Range, _ diagnostics: Diagnostics,
-        rates: (RouteConfiguration?, TraceSampling) -> TraceRates
+        rates: (RouteConfiguration?) -> TraceRates
     ) {
         let before = diagnostics.reportCount
         self.configuration = configuration
@@ -51,13 +53,14 @@ package final class HTTPTracingPlan: Sendable {
         self.rings = rings
         self.stats = stats
         packsReason = http.requestID.packsTraceReason
-        self.rates = rates(nil, configuration.sampling)
+        readsB3 = configuration.propagation.contains { $0 == .b3 || $0 == .b3Single }
+        self.rates = rates(nil)
         // Numbered as in the route table: in the order of the file.
         var routes = http.hosts.flatMap(\.routes).map { route in
             route.tracing.map {
                 Route(
-                    rates: rates(route, $0.sampling(over: configuration.sampling)),
-                    operation: Array(($0.operation ?? "").utf8), propagatesOperation: $0.propagatesOperation)
+                    rates: rates(route), operation: Array(($0.operation ?? "").utf8),
+                    propagatesOperation: $0.propagatesOperation)
             }
         }
         while case .some(.none) = routes.last { routes.removeLast() }
@@ -98,11 +101,18 @@ package final class HTTPTracingPlan: Sendable {
         return nil
     }
 
+    /// What a caller decided about a trace that it does not name, or nobody can read.
+    func decision(of headers: borrowing HeaderTable) -> TraceContext.Sampled {
+        readsB3 ? B3TraceContext.decision(headers) : .undecided
+    }
+
     /// What the decision about a request rests on, once its headers are in order.
     ///
-    /// - Parameter chance: 0 to 999,999, drawn for this request
+    /// - Parameters:
+    ///   - decided: what the headers of the trace say, whoever sent them
+    ///   - chance: 0 to 999,999, drawn for this request
     func question(
-        _ headers: borrowing HeaderTable, _ caller: TraceContext?, _ origin: RequestOrigin, chance: UInt32
+        _ headers: borrowing HeaderTable, _ decided: TraceContext.Sampled, _ origin: RequestOrigin, chance: UInt32
     ) -> TraceQuestion {
         var question = TraceQuestion(pivot: chance, chance: chance)
         let id = headers[.xRequestId]
@@ -114,8 +124,8 @@ package final class HTTPTracingPlan: Sendable {
         question.isForced = headers.contains(.xEnvoyForceTrace)
         if packsReason, let known = id.flatMap(TraceRequestID.packedReason), known != .notTraced {
             question.caller = .yes(known)
-        } else if origin != .outside, let caller, caller.sampled != .undecided {
-            question.caller = caller.isSampled ? .yes(.parent) : .no
+        } else if origin != .outside, decided != .undecided {
+            question.caller = decided == .no ? .no : .yes(.parent)
         }
         return question
     }
@@ -141,7 +151,8 @@ package final class HTTPTracingPlan: Sendable {
     ///   - isEdge: clients of the listener are strangers
     package func explain(_ headers: borrowing HeaderTable, route: Int, isEdge: Bool) -> String {
         let sampling = ((route < routes.count ? routes[route] : nil)?.rates ?? rates).current
-        var question = question(headers, caller(of: headers), isEdge ? .outside : .behindProxy, chance: 0)
+        let decided = caller(of: headers)?.sampled ?? decision(of: headers)
+        var question = question(headers, decided, isEdge ? .outside : .behindProxy, chance: 0)
         let replacesID = isEdge || !headers.contains(.xRequestId)
         // Only an internal client may force a trace, and nobody knows here who asks.
         question.isForced = false
@@ -209,8 +220,10 @@ package enum TracingStat: Int, Sendable {
     case dropped
     /// Late ones beyond the rate.
     case lateOverLimit
+    /// Health checks that this proxy answered itself, which were decided about like all others before.
+    case healthCheck
 
-    package static let cellCount = 9
+    package static let cellCount = 10
 
     package init(_ reason: TraceReason) {
         self =

@@ -12,12 +12,11 @@ struct TraceState {
     var isDecided = false
     /// Whatever happens, nothing is exported.
     var isLeftOut = false
-    var grpcStatus: Int16 = -1
     /// In the settings of the listener; -1 for a route that has none of its own.
     var route: Int32 = -1
     private(set) var tryCount = 0
     var tries = InlineArray<16, TraceTry>(repeating: TraceTry())
-    /// The head's bytes stay where they are until the next exchange.
+    /// This and the next stay where they are until the next exchange, in the head's bytes or where a tunnel keeps them.
     var decoratedName = ByteSlice.empty
     /// The `sw8` that the request came with.
     var skyWalking = ByteSlice.empty
@@ -32,7 +31,6 @@ struct TraceState {
         reason = .notTraced
         isDecided = false
         isLeftOut = false
-        grpcStatus = -1
         route = -1
         tryCount = 0
         decoratedName = .empty

@@ -15,7 +15,8 @@ struct TracingPage {
             return .object([
                 ("listener", .string(key.listener)), ("route", key.route.map { .string($0) } ?? .null),
                 ("sampling", .string("\(sampling.random)")), ("client_sampling", .string("\(sampling.client)")),
-                ("overall_sampling", .string("\(sampling.overall)")), ("changed", .bool(sampling != configured)),
+                ("overall_sampling", .string("\(sampling.overall)")),
+                ("changed", .bool(sampling != configured.sampling)),
             ])
         }
         let exporters = snapshot.tracing.exporters.map { exporter -> JSON in
@@ -33,13 +34,21 @@ struct TracingPage {
         return .json(.object([("sampling", .array(listeners)), ("exporters", .array(exporters))]))
     }
 
+    private static var shares: [(name: String, path: WritableKeyPath<TraceSamplingChange, Percent?>)] {
+        [("sampling", \.random), ("client_sampling", \.client), ("overall_sampling", \.overall)]
+    }
+
     func change(_ query: [String: String]) -> LocalResponse {
+        // Whoever misspells a brake should not drive on.
+        let known = Set(["listener", "route", "reset"] + Self.shares.map(\.name))
+        if let unknown = query.keys.filter({ !known.contains($0) }).min() {
+            return LocalResponse(.badRequest, text: "unknown parameter \(unknown)\n")
+        }
         guard let listener = query["listener"] else {
             return LocalResponse(.badRequest, text: "listener= is missing\n")
         }
         let key = TracingHub.RateKey(listener: listener, route: query["route"])
-        let known = SnapshotCompiler.samplings(of: snapshot.configuration).map(\.0)
-        guard known.contains(key) else {
+        guard SnapshotCompiler.samplings(of: snapshot.configuration).contains(where: { $0.0 == key }) else {
             let what = key.route.map { "no route \($0) of \(listener)" } ?? "no listener \(listener)"
             return LocalResponse(.notFound, text: "\(what) has `tracing` of its own\n")
         }
@@ -48,11 +57,8 @@ struct TracingPage {
             return show()
         }
         var change = TraceSamplingChange()
-        let names: [(String, WritableKeyPath<TraceSamplingChange, Percent?>)] = [
-            ("sampling", \.random), ("client_sampling", \.client), ("overall_sampling", \.overall),
-        ]
         var isEmpty = true
-        for (name, path) in names {
+        for (name, path) in Self.shares {
             guard let text = query[name] else { continue }
             do throws(ConfigProblem) {
                 change[keyPath: path] = try Percent(parsing: text)

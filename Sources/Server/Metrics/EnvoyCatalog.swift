@@ -15,7 +15,9 @@ struct EnvoyCatalog {
     private var registry: StatsRegistry { inputs.registry }
 
     var families: [MetricFamily] {
-        clusters + clustersOfHTTP + connectionManagers + listeners + listenerWorkers + tcpProxies + server
+        clusters + clustersOfHTTP + connectionManagers
+            + TracingMetrics(registry: registry, snapshot: inputs.snapshot, plan: inputs.plan).envoyFamilies
+            + listeners + listenerWorkers + tcpProxies + server
     }
 
     private typealias Value<Member: Sendable> = (Owned<Member>) -> UInt64

@@ -10,26 +10,51 @@ struct TracingMetrics {
 
     var families: [MetricFamily] { listeners + exporters }
 
-    private var listeners: [MetricFamily] {
-        // Labelled as the listener, counted where its tracing does.
-        let traced = plan.listeners.compactMap { item -> Owned<StatsRegistry.Range>? in
+    /// Labelled as the listener, counted where its tracing does.
+    private var traced: [Owned<StatsRegistry.Range>] {
+        plan.listeners.compactMap { item -> Owned<StatsRegistry.Range>? in
             let ranges = item.members.compactMap { listener in
                 // Chains of one listener count together.
                 listener.httpPlans.lazy.compactMap { $0.tracing?.stats }.first
             }
             return ranges.isEmpty ? nil : Owned(owner: item.owner, name: item.name, members: ranges)
         }
+    }
+
+    /// Envoy's `http.PREFIX.tracing.*`. It knows no callers that decided in the headers of a trace: what they want traced
+    /// is sampled, and late traces were none when it was decided.
+    var envoyFamilies: [MetricFamily] {
+        let owners = traced.map {
+            Owned(
+                owner: $0.owner.renamed(["envoy_http_conn_manager_prefix": $0.name], dotted: "http.\($0.name)"),
+                name: $0.name, members: $0.members)
+        }
+        let stats: [(String, [TracingStat])] = [
+            ("random_sampling", [.sampled, .parent]), ("service_forced", [.serviceForced]),
+            ("client_enabled", [.clientForced]), ("not_traceable", [.notTraced]), ("health_check", [.healthCheck]),
+        ]
+        return stats.map { name, cells in
+            MetricFamily("envoy_http_tracing_\(name)", .counter, "", stat: "tracing.\(name)", owners) { writer, item in
+                writer.sample(item.owner, cells.reduce(0) { $0 &+ count($1, in: item) })
+            }
+        }
+    }
+
+    private func count(_ stat: TracingStat, in item: Owned<StatsRegistry.Range>) -> UInt64 {
+        item.members.reduce(0) { $0 &+ registry.sum($1, stat) }
+    }
+
+    private var listeners: [MetricFamily] {
+        let traced = traced
         let decisions: [(String, TracingStat)] = [
             ("not_traced", .notTraced), ("sampled", .sampled), ("service_forced", .serviceForced),
             ("client_forced", .clientForced), ("parent", .parent), ("late", .late),
+            ("health_check", .healthCheck),
         ]
         let drops: [(String, TracingStat)] = [("full", .dropped), ("late_limit", .lateOverLimit)]
         func family(_ name: String, _ help: String, _ stats: [(reason: String, stat: TracingStat)]) -> MetricFamily {
-            MetricFamily(name, .counter, help, traced) { [registry] writer, item in
-                for (reason, stat) in stats {
-                    let count = item.members.reduce(0) { $0 &+ registry.sum($1, stat) }
-                    writer.sample(item.owner, "reason", reason, count)
-                }
+            MetricFamily(name, .counter, help, traced) { writer, item in
+                for (reason, stat) in stats { writer.sample(item.owner, "reason", reason, count(stat, in: item)) }
             }
         }
         return [

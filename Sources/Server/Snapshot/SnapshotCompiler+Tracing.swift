@@ -41,8 +41,10 @@ extension SnapshotCompiler {
                 configuration, of: listener, http, source: plan.source,
                 exporters: wanted.reduce(0) { $0 | 1 << UInt32($1.slot) },
                 rings: tracing.rings, stats: stats, diagnostics
-            ) { route, sampling in
-                tracing.rates(of: Self.rateKey(listener, chain, route), sampling)
+            ) { route in
+                tracing.rates(
+                    of: Self.rateKey(listener, chain, route),
+                    ConfiguredSampling(configuration.sampling, of: route?.tracing))
             }
         } catch {
             reportFull(listener.origin, diagnostics)
@@ -60,14 +62,16 @@ extension SnapshotCompiler {
     }
 
     /// The shares that a configuration has, by where they hold.
-    static func samplings(of configuration: Configuration) -> [(TracingHub.RateKey, TraceSampling)] {
+    static func samplings(of configuration: Configuration) -> [(TracingHub.RateKey, ConfiguredSampling)] {
         let chains = configuration.listeners.flatMap { listener in listener.chains.map { (listener, $0) } }
-        return chains.flatMap { listener, chain -> [(TracingHub.RateKey, TraceSampling)] in
+        return chains.flatMap { listener, chain -> [(TracingHub.RateKey, ConfiguredSampling)] in
             guard case .http(let http) = chain.proxy, let tracing = http.tracing else { return [] }
             let routes = http.hosts.flatMap(\.routes).compactMap { route in
-                route.tracing.map { (rateKey(listener, chain, route), $0.sampling(over: tracing.sampling)) }
+                route.tracing.map {
+                    (rateKey(listener, chain, route), ConfiguredSampling(tracing.sampling, of: $0))
+                }
             }
-            return [(rateKey(listener, chain, nil), tracing.sampling)] + routes
+            return [(rateKey(listener, chain, nil), ConfiguredSampling(tracing.sampling))] + routes
         }
     }
 }

@@ -14,7 +14,7 @@ package final class TracingHub: Sendable {
 
     private struct Entry {
         let key: RateKey
-        let configured: TraceSampling
+        let configured: ConfiguredSampling
         let rates: TraceRates
     }
 
@@ -23,6 +23,13 @@ package final class TracingHub: Sendable {
         var stats: [String: SpanExporterStats] = [:]
         var rates: [Entry] = []
         var overrides: [RateKey: TraceSamplingChange] = [:]
+
+        /// What was changed comes before what is configured, and the route before its listener.
+        func sampling(of key: RateKey, _ configured: ConfiguredSampling) -> TraceSampling {
+            let listener = overrides[RateKey(listener: key.listener)] ?? TraceSamplingChange()
+            let own = key.route == nil ? TraceSamplingChange() : overrides[key] ?? TraceSamplingChange()
+            return configured.route.merging(own).applied(to: listener.applied(to: configured.listener))
+        }
     }
 
     let rings: SpanRings
@@ -60,32 +67,33 @@ package final class TracingHub: Sendable {
 
     /// The shares of a listener or route: the object that it has already, as long as the configuration says the same,
     /// because workers go on with a listener that did not change.
-    func rates(of key: RateKey, _ configured: TraceSampling) -> TraceRates {
+    func rates(of key: RateKey, _ configured: ConfiguredSampling) -> TraceRates {
         state.withLock { state in
             if let entry = state.rates.first(where: { $0.key == key && $0.configured == configured }) {
                 return entry.rates
             }
-            let rates = TraceRates(state.overrides[key]?.applied(to: configured) ?? configured)
+            let rates = TraceRates(state.sampling(of: key, configured))
             state.rates.append(Entry(key: key, configured: configured, rates: rates))
             return rates
         }
     }
 
-    /// Changes shares while the process runs. They hold until they are changed again, whatever is reloaded.
+    /// Changes shares while the process runs. They hold until they are changed again, whatever is reloaded; those of a
+    /// listener for its routes as well, as far as these have none of their own.
     ///
     /// - Parameter change: nil goes back to the configured ones
     func change(_ key: RateKey, _ change: TraceSamplingChange?) {
         state.withLock { state in
             let merged = change.map { (state.overrides[key] ?? TraceSamplingChange()).merging($0) }
             state.overrides[key] = merged
-            for entry in state.rates where entry.key == key {
-                entry.rates.set(merged?.applied(to: entry.configured) ?? entry.configured)
+            for entry in state.rates where entry.key.listener == key.listener {
+                entry.rates.set(state.sampling(of: entry.key, entry.configured))
             }
         }
     }
 
     /// Forgets what only other generations had.
-    func retain(exporters: Set<String>, rates: [(RateKey, TraceSampling)]) {
+    func retain(exporters: Set<String>, rates: [(RateKey, ConfiguredSampling)]) {
         state.withLock { state in
             state.slots = state.slots.filter { exporters.contains($0.key) }
             state.stats = state.stats.filter { exporters.contains($0.key) || $0.value.waiting > 0 }
@@ -96,8 +104,22 @@ package final class TracingHub: Sendable {
     }
 }
 
-/// Shares that differ from the configured ones; nil for those that do not.
-struct TraceSamplingChange: Sendable {
+/// The shares that a configuration has for a listener, or for one of its routes.
+struct ConfiguredSampling: Sendable, Equatable {
+    let listener: TraceSampling
+    /// What the route has different.
+    let route: TraceSamplingChange
+
+    init(_ listener: TraceSampling, of route: RouteTracingConfiguration? = nil) {
+        self.listener = listener
+        self.route = TraceSamplingChange(random: route?.random, client: route?.client, overall: route?.overall)
+    }
+
+    var sampling: TraceSampling { route.applied(to: listener) }
+}
+
+/// Shares that differ from those that would hold otherwise; nil for those that do not.
+struct TraceSamplingChange: Sendable, Equatable {
     var random: Percent?
     var client: Percent?
     var overall: Percent?

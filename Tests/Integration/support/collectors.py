@@ -6,9 +6,12 @@ import threading
 
 
 class Collector:
-    """Takes POSTs on a port of its own. `answers` says with which statuses, one after the other; then 200."""
+    """Takes POSTs on a port of its own. `answers` says with which statuses, one after the other; then 200.
 
-    def __init__(self, answers=(), port=0):
+    Speaks TLS with a context for it.
+    """
+
+    def __init__(self, answers=(), port=0, tls=None):
         self.requests: list[tuple[str, dict, bytes]] = []
         self.answers = list(answers)
         collector = self
@@ -31,6 +34,10 @@ class Collector:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
+        if tls:
+            # The handshake is the connection's thread's, which nobody else waits for.
+            self.server.socket = tls.wrap_socket(
+                self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 

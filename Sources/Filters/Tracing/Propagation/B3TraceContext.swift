@@ -9,17 +9,37 @@ enum B3TraceContext {
         }
         var context = TraceContext(traceHigh: id.high, traceLow: id.low, spanID: span)
         context.parentID = headers.single(.xB3Parentspanid)?.spanID ?? 0
-        if let flags = headers.single(.xB3Flags), flags == "1" {
-            context.sampled = .debug
-        } else if let sampled = headers.single(.xB3Sampled) {
-            // Some tracers write words.
-            if sampled == "1" || sampled.equalsIgnoringCase("true") { context.sampled = .yes }
-            if sampled == "0" || sampled.equalsIgnoringCase("false") { context.sampled = .no }
-        }
+        context.sampled = decisionOfMany(headers)
         return context
     }
 
-    /// `TRACE ID-SPAN ID`, perhaps with the decision and the parent's id behind it. A decision alone is no trace.
+    /// What was decided, with or without a trace: it may stand alone
+    /// (https://github.com/openzipkin/b3-propagation#sampling-state).
+    static func decision(_ headers: borrowing HeaderTable) -> TraceContext.Sampled {
+        guard let single = headers.single(.b3) else { return decisionOfMany(headers) }
+        if let context = extractSingle(single) { return context.sampled }
+        return single.count == 1 ? decision(single[0]) ?? .undecided : .undecided
+    }
+
+    private static func decisionOfMany(_ headers: borrowing HeaderTable) -> TraceContext.Sampled {
+        if let flags = headers.single(.xB3Flags), flags == "1" { return .debug }
+        guard let sampled = headers.single(.xB3Sampled) else { return .undecided }
+        // Some tracers write words.
+        if sampled == "1" || sampled.equalsIgnoringCase("true") { return .yes }
+        if sampled == "0" || sampled.equalsIgnoringCase("false") { return .no }
+        return .undecided
+    }
+
+    private static func decision(_ letter: UInt8) -> TraceContext.Sampled? {
+        switch letter {
+        case UInt8(ascii: "1"): .yes
+        case UInt8(ascii: "0"): .no
+        case UInt8(ascii: "d"): .debug
+        default: nil
+        }
+    }
+
+    /// `TRACE ID-SPAN ID`, perhaps with the decision and the parent's id behind it.
     private static func extractSingle(_ text: ByteSlice) -> TraceContext? {
         guard let dash = text.firstIndex(of: UInt8(ascii: "-")), let id = text[0..<dash].traceID,
             text.count >= dash + 17, let span = text[(dash + 1)..<(dash + 17)].spanID
@@ -27,13 +47,8 @@ enum B3TraceContext {
         var context = TraceContext(traceHigh: id.high, traceLow: id.low, spanID: span)
         var rest = text[(dash + 17)..<text.count]
         guard !rest.isEmpty else { return context }
-        guard rest.count >= 2, rest[0] == UInt8(ascii: "-") else { return nil }
-        switch rest[1] {
-        case UInt8(ascii: "1"): context.sampled = .yes
-        case UInt8(ascii: "0"): context.sampled = .no
-        case UInt8(ascii: "d"): context.sampled = .debug
-        default: return nil
-        }
+        guard rest.count >= 2, rest[0] == UInt8(ascii: "-"), let sampled = decision(rest[1]) else { return nil }
+        context.sampled = sampled
         rest = rest[2..<rest.count]
         guard !rest.isEmpty else { return context }
         guard rest[0] == UInt8(ascii: "-"), let parent = rest[1..<rest.count].spanID else { return nil }

@@ -46,9 +46,13 @@ enum DatadogTraceContext {
             case .no, .undecided: UInt8(ascii: "0")
             }
         headers.set(priority) { $0.append(digit) }
-        // Tags that came with the trace stay with it.
-        let hasHigh = headers[tags].map { $0.count <= tagsBytesMax && high(in: $0) == context.traceHigh } ?? false
-        guard context.traceHigh != 0, !hasHigh else { return }
+        // Tags that came with the trace stay with it, those of another one do not.
+        let told = headers[tags].flatMap { $0.count <= tagsBytesMax ? high(in: $0) : nil }
+        guard told ?? 0 != context.traceHigh else { return }
+        guard context.traceHigh != 0 else {
+            headers.remove(tags)
+            return
+        }
         headers.set(tags) { writer in
             writer.append("_dd.p.tid=")
             writer.append(hex16: context.traceHigh)

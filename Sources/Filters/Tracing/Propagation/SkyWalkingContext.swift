@@ -14,7 +14,8 @@ enum SkyWalkingContext {
 
     static func extract(_ headers: borrowing HeaderTable) -> TraceContext? {
         guard let text = headers[name]?.trimmed, let parts = parts(of: text), let trace = id(parts[1]),
-            let segment = id(parts[2]), let index = parts[3].decimal
+            let segment = id(parts[2]), let index = parts[3].decimal, index <= Int32.max,
+            (4..<partCount).allSatisfy({ Base64.decode(parts[$0]) { _ in } })
         else { return nil }
         let isSampled: Bool
         switch parts[0].first {
