@@ -47,7 +47,8 @@ private final class FinishedExchange {
         context.info.requestEndedNs = 1_010_000_000
         context.info.upstreamHeadNs = 1_030_000_000
         context.nowNs = 1_050_999_999
-        context.cluster = cluster
+        context.clusterNames = cluster?.names
+        unsafe context.ownCluster = cluster
         return context
     }
 
@@ -160,15 +161,17 @@ struct CommandOperatorTests {
             "%DOWNSTREAM_LOCAL_PORT%",
         ].joined(separator: " ")
         #expect(try exchange.write(addresses, .text, context) == "- - - - - - - - -")
-        context.addresses = ConnectionAddresses(
-            remote: .init(NetworkAddress(ipv4Bits: 0x7F00_0001, port: 5)),
-            local: .init(NetworkAddress(ipv6Bits: 1, port: 6)))
+        let ends = ConnectionAddresses(
+            remote: NetworkAddress(ipv4Bits: 0x7F00_0001, port: 5), local: NetworkAddress(ipv6Bits: 1, port: 6))
+        (context.remote, context.local) = (ends.remote, ends.local)
         #expect(
             try exchange.write(addresses, .text, context)
                 == "127.0.0.1:5 127.0.0.1 5 127.0.0.1:5 127.0.0.1 5 [::1]:6 ::1 6")
         // An IPv4 client of a dual-stack listener.
-        let mapped = ConnectionAddresses.Address(NetworkAddress(ipv6Bits: 0xFFFF_0A00_0001, port: 7))
-        #expect(String(decoding: mapped.text, as: UTF8.self) == "10.0.0.1:7")
+        let mapped = ConnectionAddresses(remote: NetworkAddress(ipv6Bits: 0xFFFF_0A00_0001, port: 7), local: nil)
+        #expect(mapped.remote?.text.text == "10.0.0.1:7")
+        #expect(mapped.remote?.host.text == "10.0.0.1")
+        withExtendedLifetime((ends, mapped)) {}
     }
 
     @Test(arguments: [
@@ -180,10 +183,11 @@ struct CommandOperatorTests {
         let exchange = try FinishedExchange(["GET / HTTP/1.1", "Host: a", "X-Forwarded-For: \(header)"])
         var context = exchange.context
         context.trustedHops = hops
-        context.addresses = ConnectionAddresses(
-            remote: .init(NetworkAddress(ipv4Bits: 0x7F00_0001, port: 5)), local: nil)
+        let ends = ConnectionAddresses(remote: NetworkAddress(ipv4Bits: 0x7F00_0001, port: 5), local: nil)
+        context.remote = ends.remote
         #expect(try exchange.write("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", .text, context) == expected)
         #expect(try exchange.write("%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%", .text, context) == "127.0.0.1:5")
+        withExtendedLifetime(ends) {}
     }
 
     @Test func responseFieldsTrailersAndMetadataAreNoted() throws {

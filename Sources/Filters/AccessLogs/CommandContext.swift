@@ -4,9 +4,15 @@ internal import Upstream
 
 /// What the operators of one line, or of one header value, are about: an exchange, or a connection of a `tcp:`
 /// listener.
+///
+/// A view for the length of a call, in which all that it is about stays. What most lines tell is at hand without a
+/// reference that is counted; the objects are for the rest.
 struct CommandContext {
     /// nil for a connection, which has no request.
-    var stream: HTTPStream?
+    unowned(unsafe) let stream: HTTPStream?
+    /// nil where there is none that was understood.
+    let head: Stable<RequestHead>?
+    let trace: Stable<TraceState>?
     var info: StreamInfo
     /// Monotonic nanoseconds.
     var startedNs: UInt64
@@ -15,16 +21,20 @@ struct CommandContext {
     /// 0 without a response.
     var status: UInt16
     var details: StaticString?
-    var cluster: Cluster?
-    var notes: StreamNotes?
+    /// nil where it went nowhere.
+    var clusterNames: ClusterNames?
+    unowned(unsafe) let notes: StreamNotes?
     var attempts: UInt64
-    var routeName: String?
-    var connection: UInt64
-    var addresses: ConnectionAddresses?
+    /// Empty without one.
+    let routeName: ByteSlice
+    /// Of the client's connection; nil where nobody asked in time.
+    var remote: ConnectionAddresses.Address?
+    var local: ConnectionAddresses.Address?
     /// The client's address as the proxies in front of this one tell it; nil for the connection's peer.
     var trustedHops: Int?
-    /// The client's connection; nil when it is gone.
-    var client: Connection?
+    /// Of a connection.
+    private let ownClient: Connection?
+    unowned(unsafe) var ownCluster: Cluster?
     /// Of a connection: why it ended.
     var closeReason: CloseReason?
 
@@ -32,8 +42,10 @@ struct CommandContext {
     ///
     /// - Parameter response: the status of a head that is about to be sent
     init(_ stream: HTTPStream, response: HTTPStatus? = nil) {
-        self.stream = stream
+        unsafe self.stream = stream
         info = stream.hot.value.info
+        head = info.hasHead ? stream.requestHead : nil
+        trace = stream.trace
         startedNs = stream.hot.value.startedNs
         nowNs = stream.worker.nowNs
         flag = stream.hot.value.flag
@@ -45,15 +57,19 @@ struct CommandContext {
         } else {
             details = flag.details
         }
-        cluster = unsafe stream.route.pool?.cluster.cluster
+        clusterNames = stream.route.clusterNames
         attempts =
             stream.route.isAttempted ? 1 + UInt64(stream.route.retries) + (stream.route.wasRepeated ? 1 : 0) : 0
-        routeName = unsafe stream.route.route?.name
-        notes = stream.notes
-        client = stream.connection
-        connection = client?.number ?? 0
-        addresses = stream.codec?.manager.addresses
-        trustedHops = unsafe stream.chain.settings.trustedHops
+        routeName = stream.route.routeName
+        unsafe notes = info.hasNotes ? stream.ownNotes : nil
+        trustedHops = stream.settings.trustedHops
+        ownClient = nil
+        unsafe ownCluster = nil
+        var addresses: (ConnectionAddresses.Address?, ConnectionAddresses.Address?) = (nil, nil)
+        stream.withCodec { codec in
+            codec.withManager { addresses = ($0.addresses?.remote, $0.addresses?.local) }
+        }
+        (remote, local) = addresses
     }
 
     /// A connection that has ended.
@@ -61,6 +77,9 @@ struct CommandContext {
         connection: Connection, startedNs: UInt64, flag: ResponseFlag, cluster: Cluster?, endpoint: Int?,
         attempts: UInt64, addresses: ConnectionAddresses?, reason: CloseReason
     ) {
+        unsafe stream = nil
+        head = nil
+        trace = nil
         info = StreamInfo()
         info.bytesReceived = connection.bytesReceived
         info.bytesSent = connection.bytesSent
@@ -68,36 +87,46 @@ struct CommandContext {
         nowNs = connection.worker.nowNs
         self.flag = flag
         status = 0
-        self.cluster = cluster
+        unsafe ownCluster = cluster
+        clusterNames = cluster?.names
         info.endpoint = Int32(endpoint ?? -1)
         self.attempts = attempts
-        client = connection
-        self.connection = connection.number
-        self.addresses = addresses
+        ownClient = connection
+        unsafe notes = nil
+        routeName = .empty
+        remote = addresses?.remote
+        local = addresses?.local
         closeReason = reason
+    }
+
+    /// The client's connection; nil when it is gone.
+    var client: Connection? { unsafe stream?.connection ?? ownClient }
+
+    var endpoint: Endpoint? {
+        let cluster = unsafe ownCluster ?? stream?.route.pool?.cluster.cluster
+        guard let cluster, cluster.endpoints.indices.contains(Int(info.endpoint)) else { return nil }
+        return cluster.endpoints[Int(info.endpoint)]
     }
 
     /// The address of the client: the entry of `x-forwarded-for` that the number of trusted proxies points at, from
     /// the right; nil where the peer of the connection is the client. With `use_remote_address` the peer is an entry
     /// itself.
     var forwardedAddress: ByteSlice? {
-        guard let stream, info.hasHead, let trustedHops, stream.request.headers.contains(.xForwardedFor) else {
-            return nil
-        }
+        guard let head, let trustedHops, head.value.headers.contains(.xForwardedFor) else { return nil }
         // The last entries, as many as are looked back: the oldest of them is the one.
         var recent = InlineArray<17, ByteSlice>(repeating: .empty)
         let span = min(trustedHops + 1, recent.count)
         var count = 0
-        var index = stream.request.headers.firstIndex(of: .xForwardedFor)
+        var index = head.value.headers.firstIndex(of: .xForwardedFor)
         while let current = index {
-            if let field = stream.request.headers.field(at: current) {
+            if let field = head.value.headers.field(at: current) {
                 var elements = ListElements(field.value)
                 while let element = elements.next() {
                     recent[count % span] = element
                     count += 1
                 }
             }
-            index = stream.request.headers.firstIndex(of: .xForwardedFor, from: current + 1)
+            index = head.value.headers.firstIndex(of: .xForwardedFor, from: current + 1)
         }
         guard count >= span else { return nil }
         let entry = recent[count % span]

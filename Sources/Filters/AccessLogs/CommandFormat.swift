@@ -22,9 +22,9 @@ public struct CommandFormat: Sendable {
     enum Command: Sendable {
         case fact(Fact)
         case startTime(Int)
-        case request(Int)
-        case response(Int)
-        case trailer(Int)
+        case request(FieldChoice)
+        case response(FieldChoice)
+        case trailer(FieldChoice)
         case metadata(Int)
     }
 
@@ -51,7 +51,6 @@ public struct CommandFormat: Sendable {
     private(set) var segments: [Segment] = []
     private(set) var literals: [UInt8] = []
     private(set) var times: [TimeFormat] = []
-    private(set) var fields: [FieldChoice] = []
     private(set) var otherNames: [OtherName] = []
     private(set) var metadataKeys: [[UInt8]] = []
     /// Whether the addresses of the connection are asked for.
@@ -139,15 +138,14 @@ public struct CommandFormat: Sendable {
 
     private mutating func field(
         _ name: String, _ argument: String?, pseudo: Bool
-    ) throws(ConfigProblem) -> Int {
+    ) throws(ConfigProblem) -> FieldChoice {
         let names = argument?.split(separator: "?", omittingEmptySubsequences: false).map(String.init) ?? []
         guard (1...2).contains(names.count) else { throw ConfigProblem("where %\(name)(X?Y)% takes one or two names") }
         var choices: [FieldName] = []
         for text in names {
             choices.append(try fieldName(text, of: name, pseudo: pseudo))
         }
-        fields.append(FieldChoice(first: choices[0], second: choices.count > 1 ? choices[1] : nil))
-        return fields.count - 1
+        return FieldChoice(first: choices[0], second: choices.count > 1 ? choices[1] : nil)
     }
 
     /// - Parameter pseudo: whether `:METHOD` and its kin are allowed
@@ -184,14 +182,14 @@ public struct CommandFormat: Sendable {
     // MARK: What has to be kept for it
 
     /// Response fields that are asked for: the head is gone when a log line is written.
-    var responseFields: NotedFields { noted { if case .response(let index) = $0 { index } else { nil } } }
-    var trailerFields: NotedFields { noted { if case .trailer(let index) = $0 { index } else { nil } } }
+    var responseFields: NotedFields { noted { if case .response(let choice) = $0 { choice } else { nil } } }
+    var trailerFields: NotedFields { noted { if case .trailer(let choice) = $0 { choice } else { nil } } }
 
-    private func noted(_ index: (Command) -> Int?) -> NotedFields {
+    private func noted(_ choice: (Command) -> FieldChoice?) -> NotedFields {
         var result = NotedFields()
         for segment in segments {
-            guard case .command(let command, _, _) = segment, let index = index(command) else { continue }
-            for name in [fields[index].first, fields[index].second] {
+            guard case .command(let command, _, _) = segment, let choice = choice(command) else { continue }
+            for name in [choice.first, choice.second] {
                 switch name {
                 case .known(let known): result.known.append(known)
                 case .other(let other): result.other.append(otherNames[other])

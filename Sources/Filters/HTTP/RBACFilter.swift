@@ -90,7 +90,7 @@ public final class RBACFilter: HTTPFilter, ConfigurableHTTPFilter {
         if needsAddresses {
             stream.askForAddresses()
             let context = CommandContext(stream)
-            direct = context.addresses?.remote?.ip
+            direct = context.remote?.ip
             client = context.forwardedAddress.map { IPAddress(text: $0) } ?? direct
         }
         return policies.first { $0.fits(stream.request, client: client, direct: direct) }

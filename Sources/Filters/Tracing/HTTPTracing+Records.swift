@@ -92,7 +92,7 @@ extension HTTPTracing {
         writeWay(of: stream, trace, hasHead: hasHead, to: &texts)
         texts.end(.way)
         if let remote = stream.codec?.manager.addresses?.remote {
-            ByteSlice.withBytes(of: remote.text) { texts.append(.peerAddress, $0) }
+            texts.append(.peerAddress, remote.text)
         }
         if hasHead {
             write(.userAgent, .userAgent, of: stream, to: &texts)

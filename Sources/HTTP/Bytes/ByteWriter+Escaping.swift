@@ -52,8 +52,9 @@ extension ByteWriter {
     private mutating func appendEscaped(
         _ bytes: ByteSlice, _ escape: (inout ByteWriter, ByteSlice, Int) -> Int
     ) {
-        var runStart = 0
         var index = bytes.firstLogStop(from: 0)
+        if index == bytes.count { return append(bytes) }
+        var runStart = 0
         while index < bytes.count {
             append(bytes[runStart..<index])
             runStart = index &+ escape(&self, bytes, index)
@@ -65,12 +66,21 @@ extension ByteWriter {
 
 extension ByteSlice {
     /// The first byte at or after `start` that a log line cannot hold as it is; `count` when there is none.
+    @inline(__always)
     fileprivate func firstLogStop(from start: Int) -> Int {
         var index = start
         while index &+ 16 <= count {
             let stops = vector(at: index).logStops
             if stops != 0 { return index &+ stops.trailingZeroBitCount }
             index &+= 16
+        }
+        if index &+ 8 <= count {
+            // The last eight bytes may have been looked at before.
+            let end = count &- 8
+            let stops = ByteVector(low: word(at: index), high: word(at: end)).logStops
+            guard stops != 0 else { return count }
+            let first = stops.trailingZeroBitCount
+            return first < 8 ? index &+ first : end &+ first &- 8
         }
         while index < count, !ASCII.isLogStop(self[index]) { index &+= 1 }
         return index

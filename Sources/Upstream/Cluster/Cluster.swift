@@ -24,6 +24,7 @@ package final class Cluster: Sendable {
     /// Where a smaller share of the endpoints is healthy, all of them are used.
     package let panicThreshold: Percent
     package let stats: StatsRegistry.Range
+    package let names: ClusterNames
 
     /// - Parameter previous: the cluster that this one replaces. What is known about the health of endpoints that both
     ///   have stays known.
@@ -50,6 +51,7 @@ package final class Cluster: Sendable {
         self.outlierDetection = outlierDetection
         self.panicThreshold = panicThreshold
         self.stats = stats
+        names = ClusterNames([name] + endpoints.map(\.name))
         guard healthCheck != nil || outlierDetection != nil else {
             health = nil
             return
@@ -68,6 +70,8 @@ package final class Cluster: Sendable {
                 return health
             })
     }
+
+    deinit { names.deallocate() }
 
     /// By the name of the endpoint; empty where the cluster does not have what finds it out.
     private func knownHealth<Source>(_ source: KeyPath<Cluster, Source?>) -> [String: EndpointHealth] {

@@ -12,6 +12,7 @@ extension Operation {
             Operation("request-get-1KiB-5-filters") { ask(filters: 5, routes: 1) },
             Operation("request-get-1KiB-100-routes") { ask(filters: 0, routes: 100) },
             Operation("request-get-1KiB-without-id") { ask(observed: Observation(id: false)) },
+            Operation("request-get-1KiB-logged") { ask(observed: Observation(log: true)) },
             Operation("request-get-1KiB-recorded") { ask(observed: Observation(recorder: true)) },
             Operation("request-get-1KiB-not-sampled") { ask(observed: Observation(sampling: .zero)) },
             Operation("request-get-1KiB-traced") { ask(observed: Observation(sampling: .all)) },
@@ -24,6 +25,8 @@ extension Operation {
         /// nil without tracing.
         var sampling: Percent?
         var recorder = false
+        /// An access log in JSON.
+        var log = false
     }
 
     private static func ask(
@@ -37,7 +40,7 @@ extension Operation {
         }
         let backend = MemoryBackend(request: Array(request.utf8), response: head + body)
         let spans = SpanRings(workers: 1)
-        let worker = proxy(on: backend, filters: filters, routes: routes, observed: observed, spans)
+        let (worker, log) = proxy(on: backend, filters: filters, routes: routes, observed: observed, spans)
         backend.connectClient()
         worker.turn()
         return { times in
@@ -45,8 +48,8 @@ extension Operation {
                 let before = backend.responseBytes
                 backend.sendRequest()
                 while backend.responseBytes - before < body.count { worker.turn() }
-                // The tracing thread's part, as far as the ring needs it.
-                spans.rings[0].consume(spans.rings[0].withReadable(\.count))
+                // What other threads do, as far as the rings need it.
+                for ring in [spans.rings[0], log.rings[0]] { unsafe ring.consume(ring.withReadable(\.count)) }
             }
             // The last turn of a request is the first of the next one; this one has none.
             worker.turn()
@@ -56,7 +59,7 @@ extension Operation {
     /// A worker with one listener that forwards to one endpoint.
     private static func proxy(
         on backend: MemoryBackend, filters: Int, routes: Int, observed: Observation, _ spans: SpanRings
-    ) -> Worker {
+    ) -> (Worker, AccessLogTarget) {
         var configuration = HTTPConfiguration(forwarding: (0..<routes - 1).map { .prefix("/routes/\($0)/") })
         configuration.requestID.isGenerated = observed.id
         let stats = StatsBlock()
@@ -82,9 +85,14 @@ extension Operation {
                 try registry.range(for: .init(.listener, "l"), count: HTTPStat.cellCount), worker: 0)
             let router = RouterFilter(
                 table: table, regexes: table.regexes(ofWorker: 0), pools: [pool], settings: settings, seed: 1)
+            let log = AccessLogTarget(
+                path: "log", workers: 1,
+                stats: try registry.range(for: .init(.accessLog, "log"), count: AccessLogStat.cellCount),
+                doorbell: Doorbell())
             let chain = HTTPChain(
                 settings: settings, filters: (0..<filters).map { _ in PassingFilter() },
                 router: router, counters: counters, worker: worker,
+                accessLogs: observed.log ? accessLogs(to: log, on: worker, registry) : nil,
                 tracing: try observed.sampling.map {
                     try tracing(sampling: $0, configuration, spans, registry).makeTracing(on: worker, registry)
                 },
@@ -92,7 +100,7 @@ extension Operation {
             _ = worker.addListener(
                 socket: MemoryBackend.listener, isShared: false, counters: counters, limit: nil,
                 chain: NetworkFilterChain([HTTPConnectionManagerFactory(chain: chain)]))
-            return worker
+            return (worker, log)
         } catch {
             preconditionFailure("\(error)")
         }
@@ -113,6 +121,18 @@ extension Operation {
         ) { TraceRates($1) }
         guard let plan else { preconditionFailure("\(diagnostics)") }
         return plan
+    }
+}
+
+extension Operation {
+    private static func accessLogs(
+        to target: AccessLogTarget, on worker: Worker, _ registry: StatsRegistry
+    ) -> HTTPAccessLogs {
+        let diagnostics = Diagnostics(file: "micro.yaml")
+        let configuration = AccessLogConfiguration(path: target.path, format: .json)
+        let plan = AccessLogPlan(configuration, exchanges: true, target: target, diagnostics)
+        guard let plan else { preconditionFailure("\(diagnostics)") }
+        return HTTPAccessLogs([plan], on: worker, counters: [registry.scope(target.stats, worker: 0)])
     }
 }
 

@@ -47,6 +47,7 @@ package final class RouterFilter {
         }
         table.withRoute(at: index) { route in
             unsafe stream.route.route = route
+            stream.route.routeName = route.nameText.bytes
             stream.route.hasResponseEdits = !route.responseHeaders.isEmpty
             if index < routeCells.count { stream.count(for: routeCells[index]) }
             if let cluster = route.onlyCluster {
@@ -102,6 +103,7 @@ package final class RouterFilter {
     private func forward(_ stream: HTTPStream, _ route: Route, to pool: HTTPConnectionPool) {
         unsafe stream.route.pool = pool
         stream.route.clusterCounters = pool.cluster.counters
+        stream.route.clusterNames = pool.cluster.cluster.names
         stream.route.detectsOutliers = pool.cluster.detectsOutliers
         stream.route.timeoutNs = route.timeoutNs
         stream.route.perTryTimeoutNs = route.perTryTimeoutNs

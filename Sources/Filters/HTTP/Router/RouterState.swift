@@ -9,6 +9,9 @@ struct RouterState {
     unowned(unsafe) var pool: HTTPConnectionPool?
     // Of route and pool, at hand: each look at an uncounted object counts it for as long as it takes.
     var clusterCounters: StatsScope?
+    var clusterNames: ClusterNames?
+    /// Empty without one.
+    var routeName = ByteSlice.empty
     var detectsOutliers = false
     /// Where the route counts; 0 for nowhere.
     var routeCell: UInt32 = 0

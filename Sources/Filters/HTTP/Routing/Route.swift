@@ -34,6 +34,8 @@ package final class Route: Sendable {
     let mirrors: RouteArray<RouteMirror>
     package let requestHeaders: HeaderEdits
     package let responseHeaders: HeaderEdits
+    /// Empty without one.
+    let nameText: RouteText
     private let memory: RouteMemory
 
     /// - Parameters:
@@ -77,6 +79,7 @@ package final class Route: Sendable {
             forward.mirrors.map { RouteMirror(cluster: clusterIndex($0.cluster.name), fraction: $0.fraction) })
         requestHeaders = HeaderEdits(forward.requestHeaders, in: memory)
         responseHeaders = HeaderEdits(configuration.responseHeaders, in: memory)
+        nameText = memory.store(configuration.name ?? "")
     }
 
     /// What stats and logs call it, if anything.
