@@ -311,7 +311,7 @@ class Top(StatsCase):
             thread.join()
         self.assertEqual((shown.returncode, shown.stderr), (0, ""))
         self.assertNotIn("\x1b", shown.stdout)
-        self.assertRegex(shown.stdout, r"(?m)^ringway \S+  LIVE  generation 1 .* req/s$")
+        self.assertRegex(shown.stdout, r"(?m)^ringway \S+  LIVE  generation 1 .* req/s  descriptors \d+$")
         for row in (r"edge +\d+", r"raw +0", r"backend +1/1 ", r"/gone +edge +[0-9.]+", r"0 +[0-9.]+% ", r"1 +[0-9.]+% ",
                     r"127\.0\.0\.1:\d+ +backend +\d+ +0 "):
             self.assertRegex(shown.stdout, re.compile("^" + row, re.MULTILINE))

@@ -52,9 +52,14 @@ struct TopView {
         let memory = Self.bytes(after.sum("process_resident_memory_bytes"))
         let generation = Int(after.sum("ringway_config_generation"))
         let connections = Int(after.sum("ringway_listener_connections_active"))
-        return "ringway \(version)  \(state)  generation \(generation)  cpu \(cpu)  memory \(memory)  "
-            + "descriptors \(Int(after.sum("process_open_fds")))  clients \(connections)  "
-            + "\(Self.number(change.rate("ringway_http_requests_total"))) req/s"
+        let parts = [
+            "ringway \(version)", state, "generation \(generation)", "cpu \(cpu)", "memory \(memory)",
+            "clients \(connections)", "\(Self.number(change.rate("ringway_http_requests_total"))) req/s",
+            "descriptors \(Int(after.sum("process_open_fds")))",
+        ]
+        return parts.dropFirst().reduce(parts[0]) { line, part in
+            line.count + 2 + part.count <= columns ? "\(line)  \(part)" : line
+        }
     }
 
     private var listeners: [[String]] {
