@@ -94,6 +94,32 @@ struct ByteRingTests {
         ring.destroy()
     }
 
+    @Test func aRingWhoseConsumerLooksOftenTakesLess() {
+        let ring = ByteRing(capacity: 64 * Self.page, restartBytes: 32 * Self.page, steadyRestartBytes: 4 * Self.page)
+        var addresses: Set<Int> = []
+        for _ in 0..<1000 {
+            #expect(append(record(7, 2000), to: ring) == 2000)
+            unsafe ring.withReadable { _ = addresses.insert(Int(bitPattern: $0.baseAddress)) }
+            #expect(take(from: ring) == record(7, 2000))
+        }
+        // 16 KiB instead of 128.
+        #expect(addresses.count < 11)
+        ring.destroy()
+    }
+
+    @Test func aRingInWhichLittleComesPromisesAsMuchRoomAsAnother() {
+        let ring = ByteRing(capacity: 64 * Self.page, restartBytes: 32 * Self.page, steadyRestartBytes: 4 * Self.page)
+        for _ in 0..<100 {
+            for _ in 0..<300 {
+                #expect(append(record(8, 100), to: ring) == 100)
+                while !ring.isDrained { _ = take(from: ring) }
+            }
+            for _ in 0..<31 { #expect(append(record(7, Self.page), to: ring) != nil) }
+            while !ring.isDrained { _ = take(from: ring) }
+        }
+        ring.destroy()
+    }
+
     @Test func keepsEveryByteInOrderWhateverTheSizes() {
         var random = SimulationRandom(seed: 11)
         let ring = ByteRing(capacity: 2 * Self.page)

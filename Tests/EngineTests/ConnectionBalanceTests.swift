@@ -77,7 +77,9 @@ struct ConnectionBalanceTests {
         var meter = LoadMeter(nowNs: 0)
         #expect(!meter.isOver(atNs: LoadMeter.intervalNs - 1))
         #expect(meter.isOver(atNs: LoadMeter.intervalNs))
+        #expect(meter.time(atNs: 100_000_000, cpuNs: 75_000_000) == (75_000_000, 25_000_000))
         #expect(meter.end(atNs: 100_000_000, cpuNs: 75_000_000) == 750)
+        #expect(meter.time(atNs: 1_100_000_000, cpuNs: 175_000_000) == (100_000_000, 900_000_000))
         #expect(meter.end(atNs: 1_100_000_000, cpuNs: 175_000_000) == 100)
         #expect(meter.interval == 2)
     }

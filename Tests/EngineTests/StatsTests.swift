@@ -61,6 +61,14 @@ struct StatsRegistryTests {
         #expect(registry.sum(reused, ConnectionStat.opened) == 0)
     }
 
+    @Test func handsCellsOutAgainToOwnersOfTheirKindOnly() throws {
+        let registry = StatsRegistry(blocks: [StatsBlock()])
+        let old = try registry.range(for: owner("old"), count: 10)
+        registry.retain(only: [])
+        #expect(try registry.range(for: StatsRegistry.Owner(.route, "x"), count: 10).base != old.base)
+        #expect(try registry.range(for: owner("y"), count: 10).base == old.base)
+    }
+
     @Test func retiresCellsOfAnOwnerThatNeedsMore() throws {
         let registry = StatsRegistry(blocks: [StatsBlock()])
         let small = try registry.range(for: owner("a"), count: 10)

@@ -1,12 +1,20 @@
 """/requests: where a request went, from the memory of the workers. And the CPU time of routes."""
 
+import fcntl
 import http.client
+import os
+import pty
 import re
+import struct
+import subprocess
+import termios
 import threading
 import time
+from pathlib import Path
 
 from support import cluster, document, free_port
 from support.peers import http as web
+from support.proxy import BINARY, Ringway
 from test_stats import StatsCase
 
 
@@ -65,6 +73,18 @@ class Requests(StatsCase):
         self.assertEqual((down["cluster"], down["endpoint"]), ("down", nobody["endpoints"][0]))
         self.assertIn("connection_failure", down["details"])
 
+    def test_a_request_that_is_none_has_no_method(self):
+        self.edge()
+        client = self.connect(self.port)
+        client.sendall(b"NONSENSE\r\n\r\n")
+        self.assertIn(b" 400 ", client.recv(65536))
+        client.close()
+        self.eventually_equal(lambda: len(self.requests()), 1)
+        (request,) = self.requests("&flag=DPE")
+        self.assertEqual((request["status"], request["details"]), (400, "invalid_request_line"))
+        self.assertEqual([request[key] for key in ("method", "host", "path", "protocol")], [None] * 4)
+        self.assertRegex(self.proxy.admin("/requests").text, r"^\S+Z 400 DPE - - - duration=")
+
     def test_filters_leave_what_was_asked_for(self):
         self.edge()
         self.get("/a", 3)
@@ -114,6 +134,19 @@ class Requests(StatsCase):
         (found,) = self.requests("&id=" + seen[0])
         self.assertEqual(found["trace_id"], seen[0])
 
+    def test_what_is_remembered_in_part_is_found_by_the_whole(self):
+        self.edge()
+        path, name = "/" + "p" * 200, "i" * 80
+        client = http.client.HTTPConnection("127.0.0.1", self.port)
+        client.request("GET", path, headers={"x-request-id": name})
+        client.getresponse().read()
+        client.close()
+        self.eventually_equal(lambda: len(self.requests()), 1)
+        self.assertEqual(len(self.requests("&path=" + path)), 1)
+        self.assertEqual(len(self.requests("&id=" + name)), 1)
+        self.assertEqual(self.requests("&id=" + name[:20]), [])
+        self.assertEqual(self.requests("&path=/q"), [])
+
     def test_a_rewritten_path_is_shown_as_it_came(self):
         self.edge()
         self.get("/old/thing")
@@ -149,9 +182,16 @@ class Requests(StatsCase):
 
     def test_what_it_does_not_know_is_a_bad_request(self):
         self.edge()
-        for query in ("status=abc", "status=9xx", "bogus=1", "limit=0", "min_duration=5", "filter=status"):
+        for query, expected in (
+            ("status=abc", "503, 5xx or 500-504"), ("status=9xx", "503, 5xx or 500-504"), ("status=42", "503, 5xx"),
+            ("bogus=1", "status, flag, listener"), ("limit=0", "from 1 to 100000"), ("min_duration=5", "250ms"),
+            ("filter=status", "status=5xx,min_duration"), ("filter=format=json", "status=5xx,min_duration"),
+            ("flag=XX", "UF, UC, UT"), ("format=xml", "text or json"),
+        ):
             with self.subTest(query):
-                self.assertEqual(self.proxy.admin("/requests?" + query).status, 400)
+                answer = self.proxy.admin("/requests?" + query)
+                self.assertEqual(answer.status, 400)
+                self.assertIn(expected, answer.text)
 
     def test_reading_while_writing_shows_whole_records_only(self):
         self.edge(stats={"recent_requests": 4}, workers=2)
@@ -220,6 +260,34 @@ class Routes(StatsCase):
         self.assertEqual(metrics("ringway_route_cpu_seconds_total", listener="edge", route="*"), 0)
         self.assertLess(spent, time.monotonic() - before)
 
+    def test_the_costs_of_routes_are_what_the_workers_spend(self):
+        self.edge()
+
+        def spent() -> tuple[float, float, float]:
+            threads = Path(f"/proc/{self.proxy.pid}/task").iterdir()
+            worker = next(thread for thread in threads if (thread / "comm").read_text().startswith("worker"))
+            metrics = self.proxy.metrics()
+            return (
+                int((worker / "schedstat").read_text().split()[0]) / 1e9,
+                metrics("ringway_worker_loop_seconds_total", worker="0", state="busy"),
+                metrics.sum("ringway_route_cpu_seconds_total"),
+            )
+
+        before = spent()
+        # On connections that stay: opening them is nobody's work.
+        client = http.client.HTTPConnection("127.0.0.1", self.port)
+        self.addCleanup(client.close)
+        while spent()[0] - before[0] < 1:
+            for path in ("/gone", "/") * 250:
+                client.request("GET", path)
+                client.getresponse().read()
+        cpu, busy, routes = (after - first for after, first in zip(spent(), before))
+        # Published every tenth of a second.
+        self.assertLess(abs(busy - cpu), 0.15)
+        # Of some thousands of measured turns, and scrapes are served by the worker as well.
+        self.assertGreater(routes, 0.6 * cpu)
+        self.assertLess(routes, 1.25 * cpu)
+
     fetch = Requests.fetch
 
 
@@ -243,10 +311,67 @@ class Top(StatsCase):
             thread.join()
         self.assertEqual((shown.returncode, shown.stderr), (0, ""))
         self.assertNotIn("\x1b", shown.stdout)
-        self.assertRegex(shown.stdout, r"(?m)^ringway \S+  LIVE  generation 1 .* req/s$")
+        self.assertRegex(shown.stdout, r"(?m)^ringway \S+  LIVE  generation 1 .* req/s  descriptors \d+$")
         for row in (r"edge +\d+", r"raw +0", r"backend +1/1 ", r"/gone +edge +[0-9.]+", r"0 +[0-9.]+% ", r"1 +[0-9.]+% ",
                     r"127\.0\.0\.1:\d+ +backend +\d+ +0 "):
             self.assertRegex(shown.stdout, re.compile("^" + row, re.MULTILINE))
+
+    def test_a_terminal_is_filled_and_not_overrun(self):
+        Requests.edge(
+            self, [{"name": "a-route-with-a-long-name-that-goes-on-for-a-while", "match": {}, "cluster": "backend"}],
+            [cluster(f"a-cluster-with-a-long-name-number-{number}", "127.0.0.1:1") for number in range(50)])
+        self.get("/", 3)
+        for rows, columns in ((24, 80), (60, 200), (10, 40), (4, 20)):
+            with self.subTest(rows=rows, columns=columns):
+                screen = self.screen(rows, columns)
+                self.assertLessEqual(len(screen), rows)
+                self.assertLessEqual(max(map(len, screen)), columns)
+                if rows >= 24:
+                    self.assertGreater(len(screen), rows - 3)
+                    for head in ("LISTENER", "CLUSTER", "WORKER"):
+                        self.assertTrue(any(line.startswith(head) for line in screen), head)
+                    self.assertTrue(any("P99" in line for line in screen))
+
+    def screen(self, rows: int, columns: int) -> list[str]:
+        """The first frame of a terminal of this size."""
+        terminal, inside = pty.openpty()
+        self.addCleanup(os.close, terminal)
+        fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        top = subprocess.Popen(
+            [BINARY, "top", "--admin", f"127.0.0.1:{self.proxy.admin_port}", "--interval", "0.2"], stdout=inside)
+        os.close(inside)
+        shown = b""
+        # The second frame ends the first.
+        while shown.count(b"\x1b[H") < 2:
+            shown += os.read(terminal, 65536)
+        top.kill()
+        top.wait()
+        return shown.split(b"\x1b[H\x1b[2J")[1].decode().replace("\r\n", "\n").split("\n")
+
+    def test_a_proxy_that_comes_back_is_shown_again(self):
+        self.edge()
+        address = f"127.0.0.1:{self.proxy.admin_port}"
+        top = subprocess.Popen(
+            [BINARY, "top", "--admin", address, "--interval", "0.1"], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(top.stdout.close)
+        self.addCleanup(top.wait)
+        self.addCleanup(top.kill)
+
+        def until(text: str):
+            for line in top.stdout:
+                if text in line:
+                    return
+            self.fail(f"it ended before it said {text!r}")
+
+        until("LIVE")
+        self.proxy.stop()
+        until("no admin interface at " + address)
+        again = Ringway(
+            ["run", str(self.folder / "ringway.yaml"), "--admin", address], self.folder, self.proxy.admin_port)
+        self.addCleanup(again.stop)
+        again.wait_ready()
+        until(address + " is back")
+        until("LIVE")
 
     def test_nobody_there_is_said(self):
         shown = self.command("top", "--admin", f"127.0.0.1:{free_port()}", "--once")

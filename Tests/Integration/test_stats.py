@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
 from support import Case, Metrics, cluster, connect, document, free_port, listener
+from support.certificates import Authority
 from support.peers import http as web
 from support.sockets import PATIENCE
 
@@ -43,7 +44,16 @@ ENVOY = """
     envoy_cluster_upstream_rq_pending_active envoy_cluster_upstream_rq_pending_overflow envoy_cluster_upstream_rq_retry
     envoy_cluster_upstream_rq_retry_success envoy_cluster_upstream_rq_retry_overflow envoy_cluster_lb_healthy_panic
     envoy_listener_worker_downstream_cx_active envoy_server_concurrency envoy_server_state
-    envoy_server_days_until_first_cert_expiring
+    envoy_server_days_until_first_cert_expiring envoy_cluster_upstream_rq_active_overflow
+    envoy_cluster_circuit_breakers_default_cx_open envoy_cluster_circuit_breakers_default_rq_open
+    envoy_cluster_circuit_breakers_default_rq_pending_open envoy_cluster_circuit_breakers_default_rq_retry_open
+"""
+
+# The same, of clusters with health checks and of listeners with TLS.
+ENVOY_MORE = """
+    envoy_cluster_health_check_attempt envoy_cluster_health_check_success envoy_cluster_health_check_failure
+    envoy_listener_ssl_handshake envoy_listener_ssl_connection_error
+    envoy_listener_ssl_certificate_expiration_unix_time_seconds
 """
 
 
@@ -152,6 +162,17 @@ class Envoy(StatsCase):
         }
         self.assertEqual(set(ENVOY.split()) - families, set())
 
+    def test_checks_and_tls_have_theirs(self):
+        certificate = Authority(self.folder).issue("edge")
+        edge = {"name": "edge", "address": f"127.0.0.1:{free_port()}", "tls": {"certificates": [certificate.files]},
+                "http": {"routes": [{"match": {}, "cluster": "backend"}]}}
+        backend = cluster("backend", self.peer(web("hello")), health_check={"http": {"path": "/"}})
+        self.proxy = self.ringway(document([edge], [backend]))
+        families = {
+            line.split()[2] for line in self.scrape("/stats/prometheus").text.splitlines() if line.startswith("# TYPE")
+        }
+        self.assertEqual(set(ENVOY_MORE.split()) - families, set())
+
     def test_a_parser_of_prometheus_takes_it(self):
         self.edge(workers=2)
         self.assertGreater(len(list(text_families(self.scrape("/stats/prometheus").text))), 50)
@@ -183,6 +204,12 @@ class Envoy(StatsCase):
         self.assertEqual(envoy("envoy_server_live"), 1)
 
     def test_requests_that_are_broken_off_are_counted_by_who_does_it(self):
+        self.break_off()
+
+    def test_they_are_counted_where_nobody_remembers_requests(self):
+        self.break_off(stats={"recent_requests": 0})
+
+    def break_off(self, **top):
         asked = threading.Event()
 
         def moody(sock):
@@ -194,7 +221,7 @@ class Envoy(StatsCase):
         self.port = free_port()
         edge = {"name": "edge", "address": f"127.0.0.1:{self.port}",
                 "http": {"routes": [{"match": {}, "cluster": "backend"}]}}
-        self.proxy = self.ringway(document([edge], [cluster("backend", self.peer(moody))]))
+        self.proxy = self.ringway(document([edge], [cluster("backend", self.peer(moody))], **top))
         self.get("/cut")
         client = self.connect(self.port)
         client.sendall(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -210,9 +237,75 @@ class Envoy(StatsCase):
                 envoy("envoy_cluster_upstream_rq_rx_reset", **upstream),
                 envoy("envoy_cluster_upstream_rq_tx_reset", **upstream),
                 envoy("envoy_http_downstream_rq_rx_reset", envoy_http_conn_manager_prefix="edge"),
+                # What was never answered counts among all of them.
+                envoy("envoy_cluster_upstream_rq_total", **upstream),
+                envoy("envoy_http_downstream_rq_total", envoy_http_conn_manager_prefix="edge"),
+                envoy("envoy_http_downstream_rq_completed", envoy_http_conn_manager_prefix="edge"),
             ]
 
-        self.eventually_equal(resets, [1, 1, 1])
+        self.eventually_equal(resets, [1, 1, 1, 2, 2, 1])
+
+    def test_limits_and_times_are_told_apart(self):
+        held = threading.Event()
+        self.addCleanup(held.set)
+
+        def silent(sock):
+            sock.recv(65536)
+            held.wait(PATIENCE)
+
+        self.port = free_port()
+        routes = [
+            {"match": {"path": "/whole"}, "cluster": "slow", "timeout": "50ms"},
+            {"match": {"path": "/tries"}, "cluster": "slow",
+             "retry": {"on": ["reset"], "attempts": 2, "per_try_timeout": "50ms", "back_off": "1ms"}},
+            {"match": {"path": "/requests"}, "cluster": "requests"},
+            {"match": {"path": "/pending"}, "cluster": "pending"},
+        ]
+        edge = {"name": "edge", "address": f"127.0.0.1:{self.port}", "http": {"routes": routes}}
+        peer = self.peer(silent)
+        self.proxy = self.ringway(document([edge], [
+            cluster("slow", peer), cluster("requests", peer, pool={"max_requests": 1}),
+            cluster("pending", peer, pool={"max_connections": 1, "max_pending": 1})]))
+
+        def ask(path: str):
+            client = self.connect(self.port)
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            return client
+
+        def status(client) -> int:
+            return int(client.recv(65536).split()[1])
+
+        self.assertEqual([status(ask("/whole")), status(ask("/tries"))], [504, 504])
+        first = ask("/requests")
+        self.eventually_equal(
+            lambda: self.proxy.metrics()("ringway_cluster_requests_active", cluster="requests"), 1)
+        self.assertEqual([status(ask("/requests")) for _ in range(3)], [503] * 3)
+        waiting = [ask("/pending")]
+        self.eventually_equal(
+            lambda: self.proxy.metrics()("ringway_cluster_requests_active", cluster="pending"), 1)
+        waiting.append(ask("/pending"))
+        self.eventually_equal(
+            lambda: self.proxy.metrics()("ringway_cluster_pending_requests", cluster="pending"), 1)
+        self.assertEqual([status(ask("/pending")) for _ in range(2)], [503] * 2)
+
+        own, envoy = self.proxy.metrics(), Metrics(self.scrape("/stats/prometheus").text)
+        for name, limit, count in (
+            ("requests", "max_requests", 3), ("requests", "max_pending", 0), ("pending", "max_pending", 2),
+            ("pending", "max_requests", 0), ("pending", "max_connections", 0),
+        ):
+            self.assertEqual(own("ringway_cluster_overflows_total", cluster=name, limit=limit), count, (name, limit))
+        for name, stat, count in (
+            ("slow", "upstream_rq_timeout", 1), ("slow", "upstream_rq_per_try_timeout", 3),
+            ("slow", "upstream_rq_total", 4), ("slow", "upstream_rq_retry", 2),
+            ("requests", "upstream_rq_active_overflow", 3), ("requests", "upstream_rq_pending_overflow", 0),
+            ("requests", "circuit_breakers_default_rq_open", 1), ("pending", "upstream_rq_pending_overflow", 2),
+            ("pending", "upstream_rq_active_overflow", 0), ("pending", "circuit_breakers_default_rq_pending_open", 1),
+            ("pending", "circuit_breakers_default_cx_open", 1), ("slow", "circuit_breakers_default_cx_open", 0),
+        ):
+            self.assertEqual(envoy(f"envoy_cluster_{stat}", envoy_cluster_name=name), count, (name, stat))
+        self.assertEqual(own("ringway_cluster_request_timeouts_total", cluster="slow"), 4)
+        for client in (first, *waiting):
+            client.close()
 
     def test_buckets_are_envoys_and_cumulative(self):
         self.edge()
@@ -264,6 +357,7 @@ class Stats(StatsCase):
         used = self.lines("?usedonly")
         self.assertIn("cluster.backend.upstream_rq_2xx", used)
         self.assertNotIn("cluster.backend.upstream_rq_5xx", used)
+        self.assertEqual([line for line, value in used.items() if value in ("0", "0.0")], [])
 
     def test_histograms_are_quantiles(self):
         self.edge()
@@ -381,3 +475,49 @@ class ManySeries(StatsCase):
         self.assertEqual(self.proxy.configure(json.dumps(config)).status, 200)
         after = {dict(labels)["cluster"] for labels in self.proxy.metrics().all("ringway_cluster_connections_total")}
         self.assertEqual(names, after)
+
+    def test_listeners_routes_and_filters_fold_as_well(self):
+        """What is asked at the last listener counts in sums, before and after a reload that moves it about."""
+        port = free_port()
+
+        def config(listeners: int, routes: int) -> str:
+            def http_listener(number: int) -> dict:
+                address = port if number == listeners - 1 else free_port()
+                return {"name": f"l-{number}" if number < listeners - 1 else "last", "address": f"127.0.0.1:{address}",
+                        "http": {"filters": [{"rbac": {"action": "allow", "policies": [{"name": "all"}]}}], "routes": [
+                            {"name": f"r-{route}", "match": {"path": f"/{route}"}, "respond": {"status": 200}}
+                            for route in range(routes)]}}
+
+            return document(
+                [http_listener(number) for number in range(listeners)],
+                [cluster(f"c-{number}", "127.0.0.1:1") for number in range(20)], stats={"max_series": 10_000})
+
+        self.port = port
+        self.proxy = self.ringway(config(60, 60))
+
+        def ask(count: int):
+            for number in range(count):
+                client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+                client.request("GET", f"/{number % 60}")
+                self.assertEqual(client.getresponse().status, 200)
+                client.close()
+
+        def sums() -> list:
+            own, envoy = self.proxy.metrics(), Metrics(self.scrape("/stats/prometheus").text)
+            self.assertLessEqual(len(own.samples), 10_000)
+            self.assertLessEqual(len(envoy.samples), 10_000)
+            self.assertGreater(own("ringway_stats_folded_owners"), 0)
+            return [
+                own.sum("ringway_http_requests_total"), own.sum("ringway_route_requests_total"),
+                own.sum("ringway_http_request_duration_seconds_count"),
+                own.sum("ringway_http_filter_events_total", filter="rbac", event="allowed"),
+                envoy.sum("envoy_http_downstream_rq_total"), own.sum("ringway_cluster_endpoints"),
+            ]
+
+        ask(120)
+        self.eventually_equal(sums, [120, 120, 120, 120, 120, 20])
+        self.assertTrue(self.proxy.metrics().all("ringway_route_requests_total", route="(overflow)"))
+        # Half of the listeners and some of the routes are gone; the last one goes on as it was.
+        self.assertEqual(self.proxy.configure(config(50, 90)).status, 200)
+        ask(60)
+        self.eventually_equal(sums, [180, 180, 180, 180, 180, 20])

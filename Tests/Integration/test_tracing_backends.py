@@ -173,6 +173,29 @@ class OTLP(TracingCase):
         self.eventually(lambda: zipkin.requests and otlp.requests)
         self.assertEqual(zipkin.zipkin_spans[0]["id"], otlp.otlp_spans[0].span_id.hex())
 
+    def test_backends_get_the_same_of_texts_of_every_kind(self):
+        zipkin, otlp = self.collector(), self.collector()
+        long_tags = {f"long-{n}": "%REQ(X-LONG)%" for n in range(5)}
+        self.proxy(
+            {"max_path_tag_length": 1024, "tags": long_tags},
+            [{"zipkin": {"cluster": "z"}}, {"otlp": {"cluster": "o"}}],
+            [cluster("z", zipkin.port), cluster("o", otlp.port)])
+        requests = [
+            {}, {"target": "/" + "a" * 900}, {"user_agent": "the agent\u00e4"}, {"x_request_id": "no uuid"},
+            {"user_agent": "u" * 256, "x_client_trace_id": "c" * 100}, {"x_client_trace_id": "\u00fc" * 20},
+            # A span that is longer than those whose lengths are kept.
+            {"x_long": "t" * 1000}, {},
+        ]
+        for fields in requests:
+            self.get(**fields)
+        self.eventually(lambda: len(zipkin.zipkin_spans) == len(otlp.otlp_spans) == len(requests))
+        others = {span["id"]: span for span in zipkin.zipkin_spans}
+        for span in otlp.otlp_spans:
+            other = others[span.span_id.hex()]
+            del other["tags"]["node_id"]
+            self.assertEqual({key: str(value) for key, value in otlp_attributes(span).items()}, other["tags"])
+            self.assertEqual((span.name, span.trace_id.hex()), (other["name"], other["traceId"]))
+
     def test_a_listener_says_who_gets_its_spans_and_an_exporter_where_they_go(self):
         wanted, other = self.collector(), self.collector()
         where = {"cluster": "o", "path": "/tenant/v1/traces?key=a", "host": "collector.example:4318"}

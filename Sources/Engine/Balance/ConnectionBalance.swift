@@ -104,6 +104,14 @@ package struct LoadMeter: Sendable {
     @inline(__always)
     package func isOver(atNs nowNs: UInt64) -> Bool { nowNs >= startNs + Self.intervalNs }
 
+    /// The interval by whether the worker used a CPU. Time in system calls counts by what they did: the one that waits
+    /// also submits, and most of what a worker costs is sent there.
+    package func time(atNs nowNs: UInt64, cpuNs: UInt64) -> (busyNs: UInt64, idleNs: UInt64) {
+        let wholeNs = nowNs - startNs
+        let busyNs = min(cpuNs - cpuBeforeNs, wholeNs)
+        return (busyNs, wholeNs - busyNs)
+    }
+
     /// - Parameter cpuNs: the CPU time that the worker has used in its life: what it waits for a CPU that others use is no
     ///   work that others could take over
     /// - Returns: thousandths of the interval that ends now

@@ -28,6 +28,8 @@ package struct ConnectionState: BitwiseCopyable {
     package var pipeBytes: UInt32
     /// How much this direction looks like a stream; see `SpliceRelay`.
     package var streamScore: UInt8
+    /// Whose work sending is; see `Connection.charge`.
+    package var costCell: UInt32 = 0
     /// Bytes that a transfer has still to take from this socket; 0 as long as nobody has said how many.
     package var transferLeft: UInt64 = 0
     /// Bytes that transfers have given to the peer's socket and that the handler has not asked for.

@@ -19,11 +19,15 @@ package struct ByteRing: BitwiseCopyable, @unchecked Sendable {
     /// Where the bytes end that are skipped at the back; means something while wrapped. The producer's, as `write`.
     private let last: UnsafeMutablePointer<Atomic<Int>>
     private let read: UnsafeMutablePointer<Atomic<Int>>
+    /// Where the producer last found the ring empty. Its own.
+    private let lastEmpty: UnsafeMutablePointer<Int>
     private let bytes: UnsafeMutableRawPointer
     package let capacity: Int
 
     /// An empty ring begins anew when there is at least so much room at the front.
     private let restartBytes: Int
+    /// So much room at the front is enough while the consumer looks often.
+    private let steadyRestartBytes: Int
 
     private static let headerBytes = 4096
 
@@ -31,15 +35,20 @@ package struct ByteRing: BitwiseCopyable, @unchecked Sendable {
     ///   - capacity: bytes, a multiple of the page size. Memory comes page by page with use.
     ///   - restartBytes: how much the producer can be sure of after it found the ring empty, and about what a ring
     ///     takes of memory whose consumer keeps up
-    package init(capacity: Int, restartBytes: Int = 65_536) {
+    ///   - steadyRestartBytes: the same while the consumer looks often, which shows in how much came between the last
+    ///     two times that the ring was empty: the room is four times that at least. nil when that makes no difference
+    package init(capacity: Int, restartBytes: Int = 65_536, steadyRestartBytes: Int? = nil) {
         precondition(capacity > 0 && capacity.isMultiple(of: 4096))
         let memory = unsafe ReservedMemory.map(bytes: Self.headerBytes + capacity)
         unsafe write = memory.bindMemory(to: Atomic<Int>.self, capacity: 2)
         unsafe last = write + 1
+        unsafe lastEmpty = (memory + 64).bindMemory(to: Int.self, capacity: 1)
+        unsafe lastEmpty.initialize(to: 0)
         unsafe read = (memory + 128).bindMemory(to: Atomic<Int>.self, capacity: 1)
         unsafe bytes = memory + Self.headerBytes
         self.capacity = capacity
         self.restartBytes = restartBytes
+        self.steadyRestartBytes = steadyRestartBytes ?? restartBytes
     }
 
     /// Gives the memory back. Neither side may use the ring afterwards.
@@ -69,10 +78,21 @@ package struct ByteRing: BitwiseCopyable, @unchecked Sendable {
         // A ring that is full to the byte before `read` would look empty with one more.
         let frontRoom = max(read - 1, 0)
         if write < read { return place(at: write, room: read - write - 1, otherStart: 0, otherRoom: -1, write, read) }
-        if write == read, frontRoom >= restartBytes {
-            return place(at: 0, room: frontRoom, otherStart: write, otherRoom: capacity - write, write, read)
+        if write == read {
+            let came = unsafe write - lastEmpty.pointee
+            let isRoomy = frontRoom >= restartBytes || frontRoom >= steadyRestartBytes && isSteady(came, frontRoom)
+            unsafe lastEmpty.pointee = isRoomy ? 0 : write
+            if isRoomy {
+                return place(at: 0, room: frontRoom, otherStart: write, otherRoom: capacity - write, write, read)
+            }
         }
         return place(at: write, room: capacity - write, otherStart: 0, otherRoom: frontRoom, write, read)
+    }
+
+    /// Whether the consumer looks so often that `frontRoom` will do until it looks again, as far as the last time says
+    /// anything: where next to nothing came, more may come at once.
+    private func isSteady(_ came: Int, _ frontRoom: Int) -> Bool {
+        came >= steadyRestartBytes / 16 && came <= frontRoom / 4
     }
 
     /// The other place, for a record that turned out to be longer than the room in the first one; nil when it does not

@@ -48,6 +48,7 @@ package enum ListenerStat: Int, Sendable {
 /// What each worker counts about itself.
 package enum WorkerStat: Int, CaseIterable, Sendable {
     case connectionsActive
+    /// CPU time, and the rest. As of the end of the last interval of the worker's `LoadMeter`.
     case busyNs, idleNs
     case turns
     case completions

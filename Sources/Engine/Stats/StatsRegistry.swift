@@ -73,7 +73,11 @@ package final class StatsRegistry: Sendable {
                 state.retired.append((owner.kind, range))
             }
             let range: Range
-            if let index = state.retired.firstIndex(where: { $0.range.count == count && isQuiet($0.range) }) {
+            // For owners of its kind only: what still knows the cells of one that is gone counts the same things.
+            let index = state.retired.firstIndex {
+                $0.kind == owner.kind && $0.range.count == count && isQuiet($0.range)
+            }
+            if let index {
                 range = state.retired.remove(at: index).range
                 clear(range)
             } else {

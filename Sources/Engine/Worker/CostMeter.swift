@@ -118,7 +118,19 @@ extension Worker {
         if core.value.meter.isMeasuring { core.value.meter.charge(cell, nowNs: io { $0.nowNs() }) }
     }
 
+    /// What the kernel has sent belongs to whom it was sent for.
+    @inline(__always)
+    func chargeSent(on connection: Connection) {
+        if core.value.meter.isMeasuring { charge(connection.state.costCell) }
+    }
+
     /// Counts in a cell of this worker that a registry gave out.
     @inline(__always)
     package func count(_ amount: UInt64 = 1, inCell cell: UInt32) { core.value.stats.add(amount, to: Int(cell)) }
+}
+
+extension Connection {
+    /// From here on what is sent on the connection is sent for the owner of this cell; 0 for nobody.
+    @inline(__always)
+    package func charge(to cell: UInt32) { state.costCell = cell }
 }

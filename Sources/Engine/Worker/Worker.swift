@@ -89,7 +89,6 @@ public struct Worker {
     private func sleepAndReap() -> Int {
         let own = core.value.own
         let beforeNs = io { $0.nowNs() }
-        own.add(beforeNs - nowNs, to: WorkerStat.busyNs)
         if core.value.load.isOver(atNs: beforeNs) { publishLoad(beforeNs) }
         let isIdle = core.value.dirty.isEmpty && core.value.sessions.isEmpty
         var wakeNs = isIdle ? core.value.timers.nextWakeNs : beforeNs
@@ -98,7 +97,6 @@ public struct Worker {
         let timeoutNs = wakeNs.map { $0 > beforeNs ? $0 - beforeNs : 0 }
         let count = io { $0.wait(timeoutNs: timeoutNs, into: core.value.completions) }
         let afterNs = io { $0.nowNs() }
-        own.add(afterNs - beforeNs, to: WorkerStat.idleNs)
         own.add(to: WorkerStat.turns)
         own.add(UInt64(count), to: WorkerStat.completions)
         core.value.nowNs = afterNs
@@ -114,7 +112,9 @@ public struct Worker {
             guard connection.generation == id.generation else { return dropStale(completion) }
             switch operation {
             case .receive: connection.received(completion)
-            case .send: connection.sent(completion)
+            case .send:
+                chargeSent(on: connection)
+                connection.sent(completion)
             case .connect: connection.connected(completion)
             case .readable: connection.sourceReady(completion)
             default: connection.destinationReady(completion)
@@ -168,7 +168,11 @@ public struct Worker {
 
     private func publishLoad(_ atNs: UInt64) {
         let own = core.value.own
-        let busyPermille = core.value.load.end(atNs: atNs, cpuNs: io { $0.cpuTimeNs() })
+        let cpuNs = io { $0.cpuTimeNs() }
+        let time = core.value.load.time(atNs: atNs, cpuNs: cpuNs)
+        own.add(time.busyNs, to: WorkerStat.busyNs)
+        own.add(time.idleNs, to: WorkerStat.idleNs)
+        let busyPermille = core.value.load.end(atNs: atNs, cpuNs: cpuNs)
         own.set(busyPermille, in: WorkerStat.busyPermille)
         own.set(atNs, in: WorkerStat.loadMeasuredNs)
     }

@@ -39,6 +39,9 @@ package struct RequestRecord: Sendable {
             case .path: 28..<40
             }
         }
+
+        @inline(__always)
+        var bytesMax: Int { words.count * 8 }
     }
 
     static let never = UInt64.max
@@ -94,6 +97,12 @@ package struct RequestRecord: Sendable {
     package var path: String { text(.path, Int(word(.lengths) >> 40 & 0xFF)) }
     /// Texts that were longer than there is room.
     package var isPathCut: Bool { word(.lengths) >> 48 & 1 != 0 }
+
+    /// Whether this is its id, as far as that is remembered.
+    package func hasID(_ id: String) -> Bool { self.id.utf8.elementsEqual(id.utf8.prefix(Text.id.bytesMax)) }
+
+    /// Whether the path begins so, as far as it is remembered.
+    package func hasPath(prefix: String) -> Bool { path.utf8.starts(with: prefix.utf8.prefix(Text.path.bytesMax)) }
 
     private func text(_ text: Text, _ count: Int) -> String {
         var bytes: [UInt8] = []

@@ -163,6 +163,8 @@ package enum HTTPStat: Int, Sendable {
     case requestHeadTimeouts, requestBodyTimeouts, streamIdleTimeouts
     /// Requests that the client did not wait for.
     case requestsReset
+    /// Requests whose head came, and those that ended without, whether or not they were answered.
+    case requestsStarted
     /// One cell an `HTTPMessageError`.
     case refused = 96
     case requestTime = 192

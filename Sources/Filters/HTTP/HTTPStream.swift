@@ -120,6 +120,7 @@ public final class HTTPStream: UpstreamRequest {
         hot.value.use = use
         hot.value.isEnded = false
         hot.value.startedNs = worker.nowNs
+        costCell = 0
         requestHead.value.reset()
         trace?.value.reset()
         if filters.count > 0 { for index in filterWords.indices { filterWords[index] = 0 } }
@@ -132,6 +133,7 @@ public final class HTTPStream: UpstreamRequest {
     func keepHead(_ bytes: ByteSlice) {
         requestHead.value.moveSource(to: headMemory.copy(bytes))
         hot.value.info.hasHead = true
+        counters.add(to: HTTPStat.requestsStarted)
     }
 
     /// Gives back most of the memory of the request: a tunnel may last for days, and all that is looked at in the end
@@ -163,15 +165,16 @@ public final class HTTPStream: UpstreamRequest {
             counters.record(worker.nowNs - hot.value.startedNs, in: HTTPStat.requestTime)
         }
         trace { $0.finish(self, $1) }
-        if accessLogs != nil || recorder != nil, !hot.value.info.isNothing { report() }
+        if !hot.value.info.isNothing { report() }
         endCount()
         routing.value.clear()
         unsafe hot.value.codec = nil
         if !hot.value.isShrunk { unsafe chain.giveBack(self) }
     }
 
-    /// Tells logs and the recorder of the exchange, which is over.
+    /// Counts what became of the exchange, which is over, and tells logs and the recorder of it.
     private func report() {
+        if !hot.value.info.hasHead { counters.add(to: HTTPStat.requestsStarted) }
         if !hot.value.responseStarted, hot.value.flag == .none { hot.value.flag = .downstreamConnectionTermination }
         if hot.value.flag == .downstreamConnectionTermination { counters.add(to: HTTPStat.requestsReset) }
         // A tunnel of HTTP/2 is one stream of many, and its bytes were counted as they passed.

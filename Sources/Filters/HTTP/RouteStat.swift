@@ -1,4 +1,5 @@
 internal import Engine
+internal import Upstream
 
 /// What is counted for each route of an `http:` listener.
 package enum RouteStat: Int, Sendable {
@@ -16,6 +17,8 @@ extension HTTPStream {
     @inline(__always)
     func count(for cell: UInt32) {
         route.routeCell = cell
+        costCell = cell
+        connection?.charge(to: cell)
         guard cell != 0 else { return }
         worker.charge(cell)
         worker.count(inCell: cell + UInt32(RouteStat.active.rawValue))

@@ -77,7 +77,7 @@ extension HTTPTracing {
             offset += MemoryLayout<TraceTry>.stride
         }
         let room = SpanRecord.bytesMax - offset
-        var texts = SpanTextWriter(unsafe ByteWriter(start: place.memory + offset, capacity: room), bytesMax: room)
+        var texts = unsafe SpanTextWriter(start: place.memory + offset, bytesMax: room)
         writeTexts(of: stream, trace, to: &texts)
         // The next record begins aligned.
         let count = (offset + texts.out.count + 7) & ~7
@@ -89,10 +89,18 @@ extension HTTPTracing {
 
     private func writeTexts(of stream: HTTPStream, _ trace: Stable<TraceState>, to texts: inout SpanTextWriter) {
         let hasHead = stream.hot.value.info.hasHead
-        writeWay(of: stream, trace, hasHead: hasHead, to: &texts)
+        let way = SpanWayMemory.Way(stream, trace)
+        if let way, let known = ways.texts(of: way) {
+            texts.append(group: known)
+        } else {
+            writeWay(of: stream, trace, hasHead: hasHead, to: &texts)
+            if let way { ways.keep(texts.openGroup, of: way) }
+        }
         texts.end(.way)
-        if let remote = stream.codec?.manager.addresses?.remote {
-            texts.append(.peerAddress, remote.text)
+        stream.withCodec { codec in
+            codec.withManager { manager in
+                if let remote = manager.addresses?.remote { texts.append(.peerAddress, remote.text) }
+            }
         }
         if hasHead {
             write(.userAgent, .userAgent, of: stream, to: &texts)
@@ -128,15 +136,18 @@ extension HTTPTracing {
         of stream: HTTPStream, _ trace: Stable<TraceState>, hasHead: Bool, to texts: inout SpanTextWriter
     ) {
         texts.append(.listener, listener.bytes)
-        if let name = unsafe stream.route.route?.name { texts.append(.route, utf8: name) }
+        if !stream.route.routeName.isEmpty { texts.append(.route, stream.route.routeName) }
         let flag = stream.hot.value.flag
         if flag != .none { texts.append(.responseFlags, ByteSlice(flag.label)) }
-        if let cluster = unsafe stream.route.pool?.cluster.cluster {
-            texts.append(.upstreamCluster, utf8: cluster.name)
+        if let names = stream.route.clusterNames {
+            texts.append(.upstreamCluster, names.cluster)
+            // Also without an endpoint, so that the texts keep the order of the tries.
             for index in 0..<trace.value.tryCount {
-                writeAddress(of: trace.value.tries[index].endpoint, in: cluster, to: &texts)
+                texts.append(.upstreamAddress, names.endpoint(Int(trace.value.tries[index].endpoint)) ?? .empty)
             }
-            if trace.value.tryCount == 0 { writeAddress(of: stream.hot.value.info.endpoint, in: cluster, to: &texts) }
+            if trace.value.tryCount == 0 {
+                texts.append(.upstreamAddress, names.endpoint(Int(stream.hot.value.info.endpoint)) ?? .empty)
+            }
         }
         if !trace.value.tryName.isEmpty { trace.value.tryName.withBytes { texts.append(.tryName, $0) } }
         if hasHead {
@@ -178,12 +189,6 @@ extension HTTPTracing {
             out.append(query.prefix(bytesMax - out.count))
             texts.append(.path, unsafe ByteSlice(start: start, count: out.count), max: bytesMax)  // written just now
         }
-    }
-
-    private func writeAddress(of endpoint: Int32, in cluster: Cluster, to texts: inout SpanTextWriter) {
-        let isKnown = cluster.endpoints.indices.contains(Int(endpoint))
-        // Also without one, so that the texts keep the order of the tries.
-        texts.append(.upstreamAddress, utf8: isKnown ? cluster.endpoints[Int(endpoint)].name : "")
     }
 
     /// Of the listener's format, of the request, of the route, or the host.

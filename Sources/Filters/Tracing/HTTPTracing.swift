@@ -19,6 +19,7 @@ package final class HTTPTracing {
     /// Late traces of this second.
     var lateSecond: UInt64 = 0
     var lateCount = 0
+    let ways = SpanWayMemory()
     private let formats: [TraceFormat]
     private let usesW3C: Bool
     private let usesSkyWalking: Bool
@@ -79,8 +80,9 @@ package final class HTTPTracing {
         let isClients = stream.request.headers.contains(.xClientTraceId)
         let needsChance = isClients || !stream.request.headers.contains(.xRequestId)
         let chance = needsChance ? UInt32(random.next() % 1_000_000) : 0
-        let question = plan.question(stream.request.headers, decided, origin, chance: chance)
-        let sampling = (own.flatMap { plan.routes[$0]?.rates } ?? plan.rates).current
+        let sampling = own.flatMap { plan.routes[$0]?.rates.current } ?? plan.rates.current
+        let question = plan.question(
+            stream.request.headers, decided, origin, chance: chance, readsID: plan.isByChance(sampling))
         let reason = plan.answer(question, sampling, stream.request, nowNs: worker.nowNs)
         trace.value.isDecided = true
         trace.value.reason = reason
@@ -138,7 +140,8 @@ package final class HTTPTracing {
                 service: service.bytes, instance: instance.bytes, endpoint: stream.request.path,
                 target: stream.request.authority)
         }
-        for format in formats { format.inject(context, segment, into: &stream.request.headers) }
+        // By index, because an array is counted while it is iterated.
+        for index in formats.indices { formats[index].inject(context, segment, into: &stream.request.headers) }
     }
 
     /// It is a health check, which leaves no span however it ends.

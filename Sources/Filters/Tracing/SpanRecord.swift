@@ -61,15 +61,33 @@ package enum SpanTextGroup: Int, Sendable, CaseIterable {
 }
 
 /// Writes the texts of a record behind its head.
+@safe
 struct SpanTextWriter {
     private(set) var out: ByteWriter
     private(set) var groupBytes: [4 of UInt16] = [0, 0, 0, 0]
     private var groupStart = 0
     private let bytesMax: Int
 
-    init(_ out: ByteWriter, bytesMax: Int) {
-        self.out = out
+    private let start: UnsafeMutableRawPointer
+
+    /// Writes to the `bytesMax` bytes at `start`, which the caller keeps to itself while it writes.
+    @unsafe
+    init(start: UnsafeMutableRawPointer, bytesMax: Int) {
+        unsafe self.start = start
+        unsafe out = ByteWriter(start: start, capacity: bytesMax)
         self.bytesMax = bytesMax
+    }
+
+    /// What was appended since the last group ended.
+    var openGroup: ByteSlice {
+        // Nothing is appended that has no room.
+        unsafe ByteSlice(start: start + groupStart, count: out.count - groupStart)
+    }
+
+    /// Texts that another writer has written.
+    mutating func append(group: ByteSlice) {
+        guard out.count + group.count <= bytesMax else { return }
+        out.append(group)
     }
 
     /// What was appended since the last group makes up this one.
@@ -85,12 +103,5 @@ struct SpanTextWriter {
         out.append(text: UInt64(kind.rawValue) | UInt64(key.count) &<< 8 | UInt64(kept.count) &<< 16, count: 4)
         if !key.isEmpty { out.append(key) }
         out.append(kept)
-    }
-
-    mutating func append(_ kind: SpanText, utf8 text: String) {
-        _ = unsafe text.utf8.withContiguousStorageIfAvailable { buffer in
-            guard let start = buffer.baseAddress else { return }
-            append(kind, unsafe ByteSlice(start: start, count: buffer.count))  // the string outlives the call
-        }
     }
 }

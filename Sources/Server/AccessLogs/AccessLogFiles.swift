@@ -132,6 +132,7 @@ package final class AccessLogFiles: Sendable {
 
     /// Lives as long as the process.
     private func run() -> Never {
+        ThreadStanding.usual.apply(name: "access-logs")
         let log = log ?? Logger(label: "ringway")
         while true {
             var isBusy = false

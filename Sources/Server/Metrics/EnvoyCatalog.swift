@@ -62,6 +62,9 @@ struct EnvoyCatalog {
         sum(owner, (0..<5).map { StatCell(rawValue: firstCell + $0) })
     }
 
+    /// An end without its announcement is none, as there.
+    private static func isConnectionError(_ reason: CloseReason) -> Bool { reason.isOfTLS && reason != .tlsTruncated }
+
     // MARK: Clusters
 
     private var clusterOwners: [Owned<Cluster>] {
@@ -99,7 +102,10 @@ struct EnvoyCatalog {
             family("upstream_cx_destroy", .counter, owners) { closes($0.owner) { _ in true } },
             family("upstream_cx_idle_timeout", .counter, owners) { closes($0.owner) { $0 == .idleTimeout } },
             family("upstream_cx_protocol_error", .counter, owners) { closes($0.owner) { $0 == .protocolError } },
-            counter("upstream_cx_overflow", ClusterStat.overflowed),
+            // Requests that find no connection free count when there is no room to wait either.
+            family("upstream_cx_overflow", .counter, owners) {
+                sum($0.owner, [ClusterStat.overflowed, .pendingOverflowed])
+            },
             counter("upstream_flow_control_paused_reading_total", ConnectionStat.readPauses),
             MetricFamily(
                 Self.name("cluster", "upstream_cx_connect_ms"), .histogram, "", stat: "upstream_cx_connect_ms", owners
@@ -135,7 +141,7 @@ struct EnvoyCatalog {
                 sum($0.owner, [ConnectionStat.tls12Handshakes, .tls13Handshakes])
             },
             family("ssl.session_reused", .counter, secure) { registry.sum($0.owner, ConnectionStat.tlsResumptions) },
-            family("ssl.connection_error", .counter, secure) { closes($0.owner) { $0.isOfTLS } },
+            family("ssl.connection_error", .counter, secure) { closes($0.owner, where: Self.isConnectionError) },
         ]
     }
 
@@ -154,7 +160,7 @@ struct EnvoyCatalog {
             family(stat, .gauge) { registry.sum($0.owner, cell) }
         }
         return [
-            family("upstream_rq_total", .counter) { responses($0.owner, firstCell: first) },
+            counter("upstream_rq_total", .requestsStarted),
             family("upstream_rq_completed", .counter) { responses($0.owner, firstCell: first) },
             codeClasses("cluster", "upstream_rq", owners, firstCell: first),
             MetricFamily(Self.name("cluster", "upstream_rq"), .counter, "", stat: "upstream_rq", owners) {
@@ -169,13 +175,14 @@ struct EnvoyCatalog {
             counter("upstream_rq_tx_reset", .resetsSent),
             gauge("upstream_rq_active", .requestsActive),
             gauge("upstream_rq_pending_active", .pendingRequests),
-            counter("upstream_rq_pending_overflow", .overflowed),
+            counter("upstream_rq_pending_overflow", .pendingOverflowed),
+            counter("upstream_rq_active_overflow", .requestsOverflowed),
             counter("upstream_rq_timeout", .timeouts),
+            counter("upstream_rq_per_try_timeout", .triesTimedOut),
             family("upstream_rq_retry", .counter) {
                 sum($0.owner, [ClusterStat.retriesSucceeded, .retriesFailed])
             },
             counter("upstream_rq_retry_success", .retriesSucceeded),
-            counter("upstream_rq_retry_limit_exceeded", .retriesFailed),
             counter("upstream_rq_retry_overflow", .retriesOverflowed),
             family("circuit_breakers.default.rq_pending_open", .gauge) { item in
                 item.members.contains { cluster in
@@ -186,6 +193,11 @@ struct EnvoyCatalog {
                 item.members.contains { cluster in
                     guard let max = cluster.pool.maxRequests else { return false }
                     return registry.sum(cluster.stats, ClusterStat.requestsActive) >= UInt64(max)
+                } ? 1 : 0
+            },
+            family("circuit_breakers.default.rq_retry_open", .gauge) { item in
+                item.members.contains { cluster in
+                    registry.sum(cluster.stats, ClusterStat.retriesActive) >= UInt64(cluster.pool.maxRetries)
                 } ? 1 : 0
             },
             MetricFamily(
@@ -211,7 +223,7 @@ struct EnvoyCatalog {
             _ stat: String, _ kind: MetricFamily.Kind, _ value: @escaping Value<ListenerPlan>
         ) -> MetricFamily { Self.family("http", stat, kind, owners, value) }
         return [
-            family("downstream_rq_total", .counter) { responses($0.owner, firstCell: first) },
+            family("downstream_rq_total", .counter) { registry.sum($0.owner, HTTPStat.requestsStarted) },
             family("downstream_rq_completed", .counter) { responses($0.owner, firstCell: first) },
             codeClasses("http", "downstream_rq", owners, firstCell: first),
             family("downstream_rq_active", .gauge) { registry.sum($0.owner, HTTPStat.requestsActive) },
@@ -278,7 +290,7 @@ struct EnvoyCatalog {
                 sum($0.owner, [ConnectionStat.tls12Handshakes, .tls13Handshakes])
             },
             family("ssl.session_reused", .counter, secure) { registry.sum($0.owner, ConnectionStat.tlsResumptions) },
-            family("ssl.connection_error", .counter, secure) { closes($0.owner) { $0.isOfTLS } },
+            family("ssl.connection_error", .counter, secure) { closes($0.owner, where: Self.isConnectionError) },
             MetricFamily(
                 Self.name("listener", "ssl.certificate.expiration_unix_time_seconds"), .gauge, "",
                 stat: "ssl.certificate.expiration_unix_time_seconds", expirations

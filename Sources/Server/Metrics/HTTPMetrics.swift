@@ -122,7 +122,8 @@ struct HTTPMetrics {
             MetricFamily(
                 "ringway_cluster_request_timeouts_total", .counter, "Tries and requests that ran out of time.", clusters
             ) { [registry] writer, item in
-                writer.sample(item.owner, registry.sum(item.owner, ClusterStat.timeouts))
+                let count = registry.sum(item.owner, ClusterStat.timeouts)
+                writer.sample(item.owner, count &+ registry.sum(item.owner, ClusterStat.triesTimedOut))
             },
             MetricFamily("ringway_cluster_retries_total", .counter, "Retries by what came of them.", clusters) {
                 [registry] writer, item in

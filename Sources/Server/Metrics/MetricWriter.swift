@@ -93,6 +93,7 @@ struct MetricWriter {
     mutating func sample(
         _ owner: SeriesOwner, _ label: (StaticString, String)? = nil, seconds: Double
     ) {
+        if usedOnly, seconds == 0 { return }
         put(owner, label, nil) { $0.append("\(seconds)") }
     }
 

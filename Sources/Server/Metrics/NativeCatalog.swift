@@ -142,6 +142,11 @@ struct NativeCatalog {
 
     // MARK: Clusters
 
+    /// Of `pool`, by what has no room.
+    private static let limits: [(name: String, stat: ClusterStat)] = [
+        ("max_connections", .overflowed), ("max_pending", .pendingOverflowed), ("max_requests", .requestsOverflowed),
+    ]
+
     private var clusters: [MetricFamily] {
         [
             MetricFamily(
@@ -173,9 +178,11 @@ struct NativeCatalog {
             },
             MetricFamily(
                 "ringway_cluster_overflows_total", .counter,
-                "Connections refused because the cluster was at its limit.", plan.clusters
+                "Connections and requests refused because the cluster was at a limit.", plan.clusters
             ) { [registry] writer, item in
-                writer.sample(item.owner, registry.sum(item.owner, ClusterStat.overflowed))
+                for (limit, stat) in Self.limits {
+                    writer.sample(item.owner, "limit", limit, registry.sum(item.owner, stat))
+                }
             },
         ] + HealthMetrics(registry: registry, plan: plan).families + [
             MetricFamily(
@@ -254,7 +261,7 @@ struct NativeCatalog {
 
     private var workers: [MetricFamily] {
         let loop = MetricFamily(
-            "ringway_worker_loop_seconds_total", .counter, "Time of the worker's loop, working or waiting.",
+            "ringway_worker_loop_seconds_total", .counter, "Time of the worker by whether it used a CPU.",
             plan.workers
         ) { [registry] writer, item in
             let block = registry.blocks[item.members[0]]

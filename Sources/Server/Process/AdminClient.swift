@@ -13,7 +13,8 @@ struct AdminClient {
 
     struct Answer {
         let status: Int
-        let body: String
+        let bytes: [UInt8]
+        var body: String { String(decoding: bytes, as: UTF8.self) }
     }
 
     struct Failure: Error {
@@ -33,7 +34,7 @@ struct AdminClient {
         guard words.count > 1, words[0].hasPrefix("HTTP/1."), let status = Int(words[1]) else {
             throw Failure(message: "\(address) does not speak HTTP")
         }
-        return Answer(status: status, body: String(decoding: bytes[end.upperBound...], as: UTF8.self))
+        return Answer(status: status, bytes: Array(bytes[end.upperBound...]))
     }
 
     /// Everything that comes back until the other side closes.

@@ -21,32 +21,62 @@ package enum TopCommand {
     }
 
     private static func watch(_ client: AdminClient, intervalSeconds: Double, once: Bool) -> Int32 {
-        let isTerminal = isatty(STDOUT_FILENO) == 1
+        // A proxy that is not there at all is said at once; one that goes away may come back.
+        var before: Look?
         do throws(AdminClient.Failure) {
-            var before = try look(client)
-            while true {
-                usleep(UInt32(intervalSeconds * 1_000_000))
-                let after = try look(client)
-                let view = TopView(
-                    change: ScrapedChange(
-                        before: before.samples, after: after.samples,
-                        seconds: Double(after.atNs - before.atNs) / 1_000_000_000),
-                    requests: after.requests.split(separator: "\n"), state: after.state,
-                    rowsMax: isTerminal && !once ? max((rows - 16) / 4, 3) : 50,
-                    columns: isTerminal ? columns : 1000)
-                // Home, the frame, and nothing behind it: no flicker.
-                write(once || !isTerminal ? view.text : "\u{1B}[H\u{1B}[2J" + view.text)
-                if once { return ExitStatus.done }
-                before = after
-            }
+            before = try look(client)
         } catch {
             writeError(error.message)
             return ExitStatus.systemLack
         }
+        while true {
+            usleep(UInt32(intervalSeconds * 1_000_000))
+            do throws(AdminClient.Failure) {
+                let after = try look(client)
+                // Counts of another process began anew.
+                if let earlier = before, earlier.startTime == after.startTime {
+                    show(view(from: earlier, to: after, once: once), once: once)
+                    if once { return ExitStatus.done }
+                } else {
+                    show("\(client.address) is back\n", once: once)
+                }
+                before = after
+            } catch {
+                if once {
+                    writeError(error.message)
+                    return ExitStatus.systemLack
+                }
+                show(error.message + "; waiting for it\n", once: once)
+                before = nil
+            }
+        }
     }
+
+    private static func view(from before: Look, to after: Look, once: Bool) -> String {
+        let change = ScrapedChange(
+            before: before.samples, after: after.samples, seconds: Double(after.atNs - before.atNs) / 1_000_000_000)
+        let fits = isTerminal && !once
+        // A line behind the last one would move the first one out of sight.
+        return TopView(
+            change: change, requests: after.requests.split(separator: "\n"), state: after.state,
+            lines: fits ? size.rows : linesElsewhere, columns: isTerminal ? size.columns : columnsElsewhere
+        ).text + (fits ? "" : "\n")
+    }
+
+    /// Home, nothing behind it, and the frame, so that nothing flickers.
+    private static func show(_ text: String, once: Bool) {
+        write(once || !isTerminal ? text : "\u{1B}[H\u{1B}[2J" + text)
+    }
+
+    /// Where the output is no terminal.
+    private static let (linesElsewhere, columnsElsewhere) = (250, 1000)
+
+    private static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
 
     private struct Look {
         let atNs: UInt64
+        /// Of the process, which tells one from another.
+        let startTime: Double
         let samples: ScrapedSamples
         let requests: String
         let state: String
@@ -55,14 +85,17 @@ package enum TopCommand {
     /// Requests that endpoints are judged by.
     private static let requestCount = 2000
 
+    private static let startTimeFamily = "process_start_time_seconds"
+
     private static func look(_ client: AdminClient) throws(AdminClient.Failure) -> Look {
         let metrics = try client.get("/metrics")
         let atNs = monotonicNowNs()
         guard metrics.status == 200 else {
             throw AdminClient.Failure(message: "\(client.address) answers \(metrics.status) for /metrics")
         }
+        let samples = ScrapedSamples(metrics.bytes, of: TopView.families.union([startTimeFamily]))
         return Look(
-            atNs: atNs, samples: ScrapedSamples(metrics.body),
+            atNs: atNs, startTime: samples.sum(startTimeFamily), samples: samples,
             requests: try client.get("/requests?limit=\(requestCount)").body,
             state: try client.get("/ready").body.filter { $0 != "\n" })
     }
@@ -76,12 +109,9 @@ package enum TopCommand {
         }
     }
 
-    private static var size: winsize {
+    private static var size: (rows: Int, columns: Int) {
         var size = winsize()
         _ = unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size)
-        return size
+        return (size.ws_row > 0 ? Int(size.ws_row) : 40, size.ws_col > 0 ? Int(size.ws_col) : 120)
     }
-
-    private static var rows: Int { size.ws_row > 0 ? Int(size.ws_row) : 40 }
-    private static var columns: Int { size.ws_col > 0 ? Int(size.ws_col) : 120 }
 }

@@ -54,6 +54,8 @@ struct RecentRequests: Sendable {
 
 extension RequestRecord {
     fileprivate var endedNs: UInt64 { startedNs &+ durationNs }
+    /// A head that never came, or that was refused, says nothing that could be believed.
+    fileprivate var hasHead: Bool { !host.isEmpty || !path.isEmpty }
 }
 
 /// How recent requests are shown: a line each, or JSON.
@@ -75,8 +77,8 @@ struct RecentRequestsPage {
             let (record, facts) = (request.record, request.record.facts)
             var line =
                 "\(time(record.startedNs)) \(facts.responseStarted ? "\(facts.status)" : "-") \(facts.flag.label)"
-            line +=
-                " \(facts.method.text) \(record.host)\(record.path)\(record.isPathCut ? "…" : "") \(facts.version.text)"
+            let target = "\(record.host)\(record.path)\(record.isPathCut ? "…" : "")"
+            line += record.hasHead ? " \(facts.method.text) \(target) \(facts.version.text)" : " - - -"
             line += " duration=\(Self.milliseconds(record.durationNs))"
             for phase in Self.phases(of: record) { line += " \(phase.name)=\(Self.milliseconds(phase.ns))" }
             line += " received=\(record.bytesReceived) sent=\(record.bytesSent) listener=\(request.listener)"
@@ -104,10 +106,10 @@ struct RecentRequestsPage {
             ("status", facts.responseStarted ? .number(UInt64(facts.status)) : .null),
             ("flag", facts.flag == .none ? .null : .string(facts.flag.label.description)),
             ("details", optional(record.details)),
-            ("method", .string(facts.method.text.description)),
-            ("host", .string(record.host)),
-            ("path", .string(record.path)),
-            ("protocol", .string(facts.version.text.description)),
+            ("method", record.hasHead ? .string(facts.method.text.description) : .null),
+            ("host", optional(record.host)),
+            ("path", optional(record.path)),
+            ("protocol", record.hasHead ? .string(facts.version.text.description) : .null),
             ("duration_ms", Self.number(record.durationNs)),
             ("phases_ms", .object(Self.phases(of: record).map { ($0.name, Self.number($0.ns)) })),
             ("bytes_received", .number(record.bytesReceived)),

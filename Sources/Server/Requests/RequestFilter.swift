@@ -5,7 +5,7 @@ internal import Filters
 /// as one parameter, `filter=status=5xx,min_duration=250ms`.
 struct RequestFilter {
     var statuses: ClosedRange<Int>?
-    var flag: String?
+    var flag: ResponseFlag?
     var listener: String?
     var route: String?
     var cluster: String?
@@ -30,7 +30,7 @@ struct RequestFilter {
             }
             for part in parameter.value.split(separator: ",") {
                 let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-                guard pair.count == 2 else {
+                guard pair.count == 2, pair[0] != "format" else {
                     throw Invalid(message: "filter= is a list like status=5xx,min_duration=250ms, not \"\(part)\"")
                 }
                 try set(String(pair[0]), String(pair[1]))
@@ -45,7 +45,12 @@ struct RequestFilter {
                 throw Invalid(message: "status= is a status, a class or a range: 503, 5xx or 500-504")
             }
             statuses = range
-        case "flag": flag = value
+        case "flag":
+            guard let known = ResponseFlag.allCases.first(where: { $0.label.description == value }) else {
+                let labels = ResponseFlag.allCases.map(\.label.description).joined(separator: ", ")
+                throw Invalid(message: "flag= is one of \(labels)")
+            }
+            flag = known
         case "listener": listener = value
         case "route": route = value
         case "cluster": cluster = value
@@ -62,7 +67,8 @@ struct RequestFilter {
                 throw Invalid(message: "limit= is a number from 1 to \(Self.countMax)")
             }
             count = number
-        case "format": break
+        case "format":
+            guard ["text", "json"].contains(value) else { throw Invalid(message: "format= is text or json") }
         default:
             throw Invalid(
                 message: "unknown parameter \"\(name)\"; there are status, flag, listener, route, cluster, id, path, "
@@ -75,9 +81,9 @@ struct RequestFilter {
             return digit * 100...digit * 100 + 99
         }
         let bounds = text.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
-        guard let first = bounds.first ?? nil, let last = bounds.last ?? nil, bounds.count <= 2, first <= last else {
-            return nil
-        }
+        guard let first = bounds.first ?? nil, let last = bounds.last ?? nil, bounds.count <= 2,
+            100 <= first, first <= last, last <= 999
+        else { return nil }
         return first...last
     }
 
@@ -86,9 +92,9 @@ struct RequestFilter {
         let facts = record.facts
         if let statuses, !statuses.contains(Int(facts.status)) { return false }
         if record.durationNs < minDurationNs { return false }
-        if let flag, facts.flag.label.description != flag { return false }
-        if let id, record.id != id, record.trace != id { return false }
-        if let pathPrefix, !record.path.hasPrefix(pathPrefix) { return false }
+        if let flag, facts.flag != flag { return false }
+        if let id, !record.hasID(id), record.trace != id { return false }
+        if let pathPrefix, !record.hasPath(prefix: pathPrefix) { return false }
         return true
     }
 

@@ -4,49 +4,78 @@ struct TopView {
     /// Lines of `/requests`.
     let requests: [Substring]
     let state: String
-    /// Rows of each table at most.
-    let rowsMax: Int
+    /// Of the terminal.
+    let lines: Int
     let columns: Int
 
+    /// The families that are looked at.
+    static let families: Set<String> = [
+        "ringway_build_info", "ringway_config_generation", "process_cpu_seconds_total", "process_resident_memory_bytes",
+        "process_open_fds", "ringway_listener_connections_active", "ringway_listener_connections_total",
+        "ringway_http_requests_total", "ringway_http_requests_active", "ringway_http_request_duration_seconds_bucket",
+        "ringway_bytes_total", "ringway_cluster_connections_total", "ringway_cluster_connections_active",
+        "ringway_cluster_requests_total", "ringway_cluster_requests_active", "ringway_cluster_pending_requests",
+        "ringway_cluster_retries_total", "ringway_cluster_endpoints", "ringway_cluster_request_duration_seconds_bucket",
+        "ringway_route_requests_total", "ringway_route_cpu_seconds_total", "ringway_worker_turns_total",
+        "ringway_worker_loop_seconds_total", "ringway_worker_connections_active", "ringway_ring_completions_total",
+    ]
+
+    /// As many lines as there is room for, and as many columns of each table.
     var text: String {
-        var lines = [summary]
-        lines += table(
-            ["LISTENER", "CONNS", "CONN/S", "REQ/S", "ACTIVE", "4XX/S", "5XX/S", "P50", "P99", "IN/S", "OUT/S"],
-            listeners)
-        lines += table(
-            ["CLUSTER", "HEALTHY", "CONNS", "REQ/S", "ACTIVE", "QUEUED", "5XX/S", "RETRY/S", "P50", "P99"], clusters)
-        lines += table(["ROUTE", "LISTENER", "REQ/S", "CPU"], routes)
-        lines += table(["SLOWEST ENDPOINT", "CLUSTER", "REQUESTS", "ERRORS", "MEAN", "MAX"], endpoints)
-        lines += table(["WORKER", "BUSY", "CONNS", "TURNS/S", "EVENTS/TURN"], workers)
-        return lines.map { String($0.prefix(columns)) + "\n" }.joined()
+        let tables = [
+            TopTable(
+                ["LISTENER", "CONNS", "REQ/S", "ACTIVE", "4XX/S", "5XX/S", "P50", "P99", "CONN/S", "IN/S", "OUT/S"],
+                names: 1, listeners),
+            TopTable(
+                ["CLUSTER", "HEALTHY", "CONNS", "REQ/S", "5XX/S", "P50", "P99", "ACTIVE", "QUEUED", "RETRY/S"],
+                names: 1, clusters),
+            TopTable(["ROUTE", "LISTENER", "REQ/S", "CPU"], names: 2, routes),
+            TopTable(
+                ["SLOWEST ENDPOINT", "CLUSTER", "REQUESTS", "ERRORS", "MEAN", "MAX"], names: 2, endpoints),
+            TopTable(["WORKER", "BUSY", "CONNS", "TURNS/S", "EVENTS/TURN"], names: 1, workers),
+        ].filter { !$0.isEmpty }
+        var shown = [String(summary.prefix(columns))]
+        for (table, rows) in zip(tables, TopTable.share(lines - 1, among: tables)) where rows > 0 {
+            shown += [""] + table.lines(rows: rows, columns: columns)
+        }
+        return shown.joined(separator: "\n")
     }
+
+    /// Of a table.
+    private static let rowsMax = 1000
 
     private var after: ScrapedSamples { change.after }
 
     private var summary: String {
-        let version = after.values(of: "version", in: "ringway_build_info").first ?? "?"
+        let version = after.owners("ringway_build_info").first ?? "?"
         let cpu = Self.percent(change.rate("process_cpu_seconds_total"))
         let memory = Self.bytes(after.sum("process_resident_memory_bytes"))
         let generation = Int(after.sum("ringway_config_generation"))
         let connections = Int(after.sum("ringway_listener_connections_active"))
-        return "ringway \(version)  \(state)  generation \(generation)  cpu \(cpu)  memory \(memory)  "
-            + "descriptors \(Int(after.sum("process_open_fds")))  clients \(connections)  "
-            + "\(Self.number(change.rate("ringway_http_requests_total"))) req/s"
+        let parts = [
+            "ringway \(version)", state, "generation \(generation)", "cpu \(cpu)", "memory \(memory)",
+            "clients \(connections)", "\(Self.number(change.rate("ringway_http_requests_total"))) req/s",
+            "descriptors \(Int(after.sum("process_open_fds")))",
+        ]
+        return parts.dropFirst().reduce(parts[0]) { line, part in
+            line.count + 2 + part.count <= columns ? "\(line)  \(part)" : line
+        }
     }
 
     private var listeners: [[String]] {
-        after.values(of: "listener", in: "ringway_listener_connections_total").map { name in
+        after.owners("ringway_listener_connections_total").prefix(Self.rowsMax).map { name in
             func rate(_ family: String) -> Double { change.rate(family, ["listener": name]) }
             let requests = "ringway_http_requests_total"
             let duration = "ringway_http_request_duration_seconds"
             return [
                 name, Self.number(after.sum("ringway_listener_connections_active", ["listener": name])),
-                Self.number(rate("ringway_listener_connections_total")), Self.number(rate(requests)),
+                Self.number(rate(requests)),
                 Self.number(after.sum("ringway_http_requests_active", ["listener": name])),
                 Self.number(change.rate(requests, ["listener": name, "code_class": "4xx"])),
                 Self.number(change.rate(requests, ["listener": name, "code_class": "5xx"])),
                 Self.duration(change.quantile(0.5, of: duration, "listener", name)),
                 Self.duration(change.quantile(0.99, of: duration, "listener", name)),
+                Self.number(rate("ringway_listener_connections_total")),
                 Self.bytes(change.rate("ringway_bytes_total", ["listener": name, "direction": "received"])),
                 Self.bytes(change.rate("ringway_bytes_total", ["listener": name, "direction": "sent"])),
             ]
@@ -55,36 +84,46 @@ struct TopView {
 
     /// The busiest first.
     private var clusters: [[String]] {
-        let names = after.values(of: "cluster", in: "ringway_cluster_connections_total").map { name in
+        let names = after.owners("ringway_cluster_connections_total").map { name in
             (name: name, rate: change.rate("ringway_cluster_requests_total", ["cluster": name]))
         }
-        return names.sorted { ($1.rate, $0.name) < ($0.rate, $1.name) }.prefix(rowsMax).map { name, rate in
+        return names.sorted { ($1.rate, $0.name) < ($0.rate, $1.name) }.prefix(Self.rowsMax).map { name, rate in
             let duration = "ringway_cluster_request_duration_seconds"
             let endpoints = after.sum("ringway_cluster_endpoints", ["cluster": name])
             let healthy = after.sum("ringway_cluster_endpoints", ["cluster": name, "state": "healthy"])
             return [
                 name, "\(Int(healthy))/\(Int(endpoints))",
                 Self.number(after.sum("ringway_cluster_connections_active", ["cluster": name])), Self.number(rate),
-                Self.number(after.sum("ringway_cluster_requests_active", ["cluster": name])),
-                Self.number(after.sum("ringway_cluster_pending_requests", ["cluster": name])),
                 Self.number(change.rate("ringway_cluster_requests_total", ["cluster": name, "code_class": "5xx"])),
-                Self.number(change.rate("ringway_cluster_retries_total", ["cluster": name])),
                 Self.duration(change.quantile(0.5, of: duration, "cluster", name)),
                 Self.duration(change.quantile(0.99, of: duration, "cluster", name)),
+                Self.number(after.sum("ringway_cluster_requests_active", ["cluster": name])),
+                Self.number(after.sum("ringway_cluster_pending_requests", ["cluster": name])),
+                Self.number(change.rate("ringway_cluster_retries_total", ["cluster": name])),
             ]
         }
     }
 
     /// Those that cost most.
     private var routes: [[String]] {
-        let rows = after.series("ringway_route_requests_total").compactMap {
-            series -> (labels: [String], cost: Double, rate: Double)? in
-            guard let route = series.labels["route"], let listener = series.labels["listener"] else { return nil }
-            let cost = change.rate("ringway_route_cpu_seconds_total", ["listener": listener, "route": route])
-            let rate = change.rate("ringway_route_requests_total", ["listener": listener, "route": route])
-            return rate > 0 || cost > 0 ? ([route, listener], cost, rate) : nil
+        // A listener may have thousands of them, so each is looked up once.
+        func rates(_ name: String) -> [[String]: Double] {
+            func values(_ samples: ScrapedSamples) -> [[String]: Double] {
+                Dictionary(
+                    samples.series(name).map { ([$0["route"] ?? "", $0["listener"] ?? ""], $0.value) }
+                ) { $1 }
+            }
+            let old = values(change.before)
+            return values(after).reduce(into: [:]) { rates, new in
+                let before = old[new.key] ?? 0
+                rates[new.key] = (new.value >= before ? new.value - before : new.value) / change.seconds
+            }
         }
-        return rows.sorted { $0.cost > $1.cost }.prefix(rowsMax).map {
+        let costs = rates("ringway_route_cpu_seconds_total")
+        let rows = rates("ringway_route_requests_total").map { labels, rate in
+            (labels: labels, cost: costs[labels] ?? 0, rate: rate)
+        }.filter { $0.rate > 0 || $0.cost > 0 }
+        return rows.sorted { ($0.cost, $0.rate) > ($1.cost, $1.rate) }.prefix(Self.rowsMax).map {
             $0.labels + [Self.number($0.rate), Self.percent($0.cost)]
         }
     }
@@ -92,7 +131,8 @@ struct TopView {
     /// By how long they took for the requests that the workers remember, on average.
     private var endpoints: [[String]] {
         struct Sum {
-            var cluster = ""
+            let endpoint: Substring
+            let cluster: Substring
             var count = 0
             var errors = 0
             var seconds = 0.0
@@ -107,25 +147,26 @@ struct TopView {
             guard let endpoint = value("endpoint"), let milliseconds = value("upstream")?.dropLast(2),
                 let upstream = Double(milliseconds), words.count > 2
             else { continue }
-            var sum = sums[String(endpoint)] ?? Sum()
-            sum.cluster = String(value("cluster") ?? "")
+            let cluster = value("cluster") ?? ""
+            let key = "\(cluster) \(endpoint)"
+            var sum = sums[key] ?? Sum(endpoint: endpoint, cluster: cluster)
             sum.count += 1
             sum.errors += words[1].hasPrefix("5") || words[2] != "-" ? 1 : 0
             sum.seconds += upstream / 1000
             sum.longest = max(sum.longest, upstream / 1000)
-            sums[String(endpoint)] = sum
+            sums[key] = sum
         }
-        let rows = sums.sorted { $0.value.seconds / Double($0.value.count) > $1.value.seconds / Double($1.value.count) }
-        return rows.prefix(rowsMax).map { endpoint, sum in
+        let rows = sums.values.sorted { $0.seconds / Double($0.count) > $1.seconds / Double($1.count) }
+        return rows.prefix(Self.rowsMax).map { sum in
             [
-                endpoint, sum.cluster, "\(sum.count)", "\(sum.errors)",
+                String(sum.endpoint), String(sum.cluster), "\(sum.count)", "\(sum.errors)",
                 Self.duration(sum.seconds / Double(sum.count)), Self.duration(sum.longest),
             ]
         }
     }
 
     private var workers: [[String]] {
-        after.values(of: "worker", in: "ringway_worker_turns_total").map { worker in
+        after.owners("ringway_worker_turns_total").map { worker in
             let turns = change.rate("ringway_worker_turns_total", ["worker": worker])
             let events = change.rate("ringway_ring_completions_total", ["worker": worker])
             return [
@@ -138,25 +179,6 @@ struct TopView {
     }
 
     // MARK: Cells
-
-    /// Nothing for a table without rows. The first column is on the left, the others on the right.
-    private func table(_ head: [String], _ rows: [[String]]) -> [String] {
-        guard !rows.isEmpty else { return [] }
-        let all = [head] + rows.prefix(max(rowsMax, 1)).map { $0.map(Self.printable) }
-        let widths = head.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
-        return [""]
-            + all.map { row in
-                row.indices.map { column in
-                    let gap = String(repeating: " ", count: widths[column] - row[column].count)
-                    return column == 0 ? row[column] + gap : gap + row[column]
-                }.joined(separator: "  ")
-            }
-    }
-
-    /// A terminal obeys what looks like a command.
-    private static func printable(_ text: String) -> String {
-        String(text.map { $0.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control } ? $0 : "?" })
-    }
 
     private static func number(_ value: Double) -> String {
         if value >= 10_000 { return rounded(value / 1000, 1) + "k" }

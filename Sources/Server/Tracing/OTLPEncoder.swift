@@ -1,5 +1,4 @@
 internal import Filters
-internal import FoundationEssentials
 internal import HTTP
 internal import SwiftProtobuf
 internal import TracingProtocols
@@ -9,26 +8,26 @@ internal import TracingProtocols
 ///
 /// With every request traced this is where the CPU time of tracing goes, and the message of one span is dozens of
 /// objects. So the library is asked for each part of a span by itself, and what it made is used again where the part
-/// comes again. Parts of a message in a row are the message, and a message of one field ends with the field's value
-/// (https://protobuf.dev/programming-guides/encoding/), which is where ids and times are put in.
+/// comes again: as it is, or with the ids, times and texts in it that are this span's. Parts of a message in a row are
+/// the message, and a message of one field ends with the field's value
+/// (https://protobuf.dev/programming-guides/encoding/).
 final class OTLPEncoder: SpanEncoder {
     private typealias Message = Opentelemetry_Proto_Trace_V1_Span
 
     let contentType: String
     private let isGRPC: Bool
-    private let resource: Data
-    private let scope: Data
+    private var nesting: OTLPNesting
     private let serverFrame = OTLPSpanFrame(.server)
     private let clientFrame = OTLPSpanFrame(.client)
     private let parentField = OTLPSpanFrame.parentField
-    private let requestIDField: [UInt8]
+    private let fields = OTLPTextFields()
     private let parts = SpanPartCache()
-    /// The spans since the last request, one after the other, and where each ends.
+    /// The span that is put together.
+    private let span = SpanBytes()
+    private let key = SpanBytes()
+    /// The spans since the last request, one after the other.
     private var bytes: [UInt8] = []
-    private var ends: [Int] = []
-    private var key: [UInt8] = []
-
-    private static let requestIDBytes = 36
+    private(set) var count = 0
 
     init(_ source: SpanSource, isGRPC: Bool) {
         self.isGRPC = isGRPC
@@ -37,17 +36,12 @@ final class OTLPEncoder: SpanEncoder {
         resource.attributes = Self.attributes([
             ("service.name", .text(source.serviceName)), ("service.instance.id", .text(source.nodeID)),
         ])
-        self.resource = Data(encoded(resource))
         var scope = Opentelemetry_Proto_Common_V1_InstrumentationScope()
         scope.name = "ringway"
         scope.version = RingwayVersion.current
-        self.scope = Data(encoded(scope))
-        requestIDField = Self.part([
-            ("guid:x-request-id", .text(String(repeating: "0", count: Self.requestIDBytes)))
-        ])
+        nesting = OTLPNesting(resource: resource, scope: scope)
     }
 
-    var count: Int { ends.count }
     var byteCount: Int { bytes.count }
 
     func append(_ view: SpanView) -> Int {
@@ -58,111 +52,157 @@ final class OTLPEncoder: SpanEncoder {
     }
 
     func finish() -> EncodedSpans {
-        let all = Data(bytes)
-        var scopeSpans = Ringway_Tracing_EncodedScopeSpans()
-        scopeSpans.scope = scope
-        scopeSpans.spans.reserveCapacity(ends.count)
-        var start = 0
-        for end in ends {
-            scopeSpans.spans.append(all[start..<end])
-            start = end
-        }
-        var resourceSpans = Ringway_Tracing_EncodedResourceSpans()
-        resourceSpans.resource = resource
-        resourceSpans.scopeSpans = [scopeSpans]
-        var request = Ringway_Tracing_EncodedTraces()
-        request.resourceSpans = [resourceSpans]
-        bytes.removeAll(keepingCapacity: true)
-        ends.removeAll(keepingCapacity: true)
-        let body = encoded(request)
-        return EncodedSpans(prefix: isGRPC ? GRPCFrame.prefix(of: body) : [], body: body)
+        let body = bytes
+        bytes = []
+        // As much as the last time, so that the next spans are not moved while they come.
+        bytes.reserveCapacity(body.count)
+        count = 0
+        let start = nesting.start(spansCount: body.count)
+        let prefix = isGRPC ? GRPCFrame.prefix(count: start.count + body.count) : []
+        return EncodedSpans(prefix: prefix + start, body: body)
     }
 
     // MARK: Spans
 
     private func appendServer(_ view: SpanView) {
         let record = view.record
+        span.removeAll()
         serverFrame.append(
             traceHigh: record.traceHigh, traceLow: record.traceLow, id: record.spanID, startedNs: record.startedNs,
-            endedNs: record.endedNs, to: &bytes)
+            endedNs: record.endedNs, to: span)
         if record.parentID != 0 { append(parent: record.parentID) }
         let way = view[.way]
-        let client = view[.client]
-        let target = view[.target]
-        parts.append(.way, way, to: &bytes) { Self.part(SpanTags.way(SpanTexts([way]))) }
-        parts.append(.client, client, to: &bytes) { Self.part(SpanTags.client(SpanTexts([client]))) }
-        parts.append(.target, target, to: &bytes) {
-            let texts = SpanTexts([target])
-            return Self.part(SpanTags.target(texts), name: SpanTags.name(texts))
-        }
+        parts.append(.way, way, to: span) { Self.part(SpanTags.way(SpanTexts([way]))) }
+        appendClient(view[.client])
+        appendTarget(view[.target])
         appendOwn(view[.own])
-        number(record.requestBytes)
-        cached(.requestSize) { Self.part([SpanTags.requestSize(record.requestBytes)]) }
-        number(record.responseBytes)
-        cached(.responseSize) { Self.part([SpanTags.responseSize(record.responseBytes)]) }
-        number(
+        cached(.requestSize, record.requestBytes) { Self.part([SpanTags.requestSize(record.requestBytes)]) }
+        cached(.responseSize, record.responseBytes) { Self.part([SpanTags.responseSize(record.responseBytes)]) }
+        let result =
             UInt64(record.status) | UInt64(UInt16(bitPattern: record.grpcStatus)) &<< 16
-                | UInt64(record.reason) &<< 32 | (record.isError ? 1 &<< 40 : 0))
-        cached(.result) { Self.part(SpanTags.result(record), isError: record.isError) }
-        ends.append(bytes.count)
+            | UInt64(record.reason) &<< 32 | (record.isError ? 1 &<< 40 : 0)
+        cached(.result, result) { Self.part(SpanTags.result(record), isError: record.isError) }
+        spanEnds()
     }
 
-    /// What no other span has is encoded for each, but for the id of a request in its usual form.
-    private func appendOwn(_ own: ByteSlice) {
-        var rest: [Opentelemetry_Proto_Common_V1_KeyValue] = []
-        SpanView.forEachText(in: own) { kind, key, value in
+    private func appendClient(_ group: ByteSlice) {
+        var hasCluster = false
+        SpanView.forEachText(in: group) { kind, _, value in
             switch kind {
-            case .requestID where value.count == Self.requestIDBytes && value.isASCII:
-                bytes += requestIDField
-                bytes.replaceEnd(with: value)
-            case .requestID: rest.append(Self.attribute("guid:x-request-id", .text(value.text)))
-            case .clientTraceID: rest.append(Self.attribute("guid:x-client-trace-id", .text(value.text)))
-            case .custom: rest.append(Self.attribute(key.text, .text(value.text)))
+            case .peerAddress: append(.peerAddress, value)
+            case .userAgent: append(.userAgent, value)
+            case .downstreamCluster:
+                append(.downstreamCluster, value)
+                hasCluster = true
             default: break
             }
         }
-        guard !rest.isEmpty else { return }
-        var message = Message()
-        message.attributes = rest
-        bytes += encoded(message)
+        if !hasCluster { append(.downstreamCluster, ByteSlice("-")) }
     }
 
-    private func appendTries(_ view: SpanView) {
-        let way = SpanTexts([view[.way]])
-        let tries = view.tries
-        for (index, attempt) in tries.enumerated() {
-            clientFrame.append(
-                traceHigh: view.record.traceHigh, traceLow: view.record.traceLow, id: attempt.spanID,
-                startedNs: attempt.startedNs, endedNs: max(attempt.endedNs, attempt.startedNs), to: &bytes)
-            append(parent: view.record.spanID)
-            let address = index < way.addresses.count ? way.addresses[index] : ""
-            number(UInt64(attempt.status) | UInt64(index) &<< 16 | (attempt.failed ? 1 &<< 32 : 0))
-            let name = SpanTags.name(ofTryIn: way, isLast: index == tries.count - 1)
-            ByteSlice.withBytes(of: "\(way[.upstreamCluster] ?? "-") \(address) \(name)") { key.append($0) }
-            cached(.attempt) {
-                Self.part(
-                    SpanTags.attempt(attempt, index, address: address, way), name: name, isError: attempt.isError)
+    private func appendTarget(_ group: ByteSlice) {
+        var name = ByteSlice.empty
+        var scheme = ByteSlice("http")
+        var host: ByteSlice?
+        var path = ByteSlice.empty
+        SpanView.forEachText(in: group) { kind, _, value in
+            switch kind {
+            case .name: name = value
+            case .scheme: scheme = value
+            case .host: host = value
+            case .path: path = value
+            default: break
             }
-            ends.append(bytes.count)
+        }
+        append(.name, name.isEmpty ? ByteSlice(SpanTags.nameOfNone) : name)
+        guard let host else { return }
+        let slashes = ByteSlice("://")
+        let urlCount = scheme.count + slashes.count + host.count + path.count
+        guard urlCount <= OTLPTextFields.textMax, scheme.isASCII, host.isASCII, path.isASCII else {
+            return span.append(Self.part(SpanTags.target(SpanTexts([group]))))
+        }
+        fields.appendStart(of: .url, textCount: urlCount, to: span) { Self.part(.url, $0) }
+        span.append(scheme)
+        span.append(slashes)
+        span.append(host)
+        span.append(path)
+    }
+
+    private func appendOwn(_ group: ByteSlice) {
+        SpanView.forEachText(in: group) { kind, key, value in
+            switch kind {
+            case .requestID: append(.requestID, value)
+            case .clientTraceID: append(.clientTraceID, value)
+            case .custom: span.append(Self.part([(key.text, .text(value.text))]))
+            default: break
+            }
         }
     }
 
+    private func appendTries(_ view: SpanView) {
+        let way = view[.way]
+        let tries = view.tries
+        for (index, attempt) in tries.enumerated() {
+            span.removeAll()
+            clientFrame.append(
+                traceHigh: view.record.traceHigh, traceLow: view.record.traceLow, id: attempt.spanID,
+                startedNs: attempt.startedNs, endedNs: max(attempt.endedNs, attempt.startedNs), to: span)
+            append(parent: view.record.spanID)
+            let isLast = index == tries.count - 1
+            let number =
+                UInt64(attempt.status) | UInt64(index) &<< 16 | (attempt.failed ? 1 &<< 32 : 0)
+                | (isLast ? 1 &<< 33 : 0)
+            key.removeAll()
+            unsafe withUnsafeBytes(of: number) { unsafe key.append($0) }
+            key.append(way)
+            key.withSlice { key in
+                parts.append(.attempt, key, to: span) {
+                    let texts = SpanTexts([way])
+                    let address = index < texts.addresses.count ? texts.addresses[index] : ""
+                    return Self.part(
+                        SpanTags.attempt(attempt, index, address: address, texts),
+                        name: SpanTags.name(ofTryIn: texts, isLast: isLast), isError: attempt.isError)
+                }
+            }
+            spanEnds()
+        }
+    }
+
+    /// The span is whole.
+    private func spanEnds() {
+        nesting.appendSpanStart(count: span.count, to: &bytes)
+        unsafe span.withBytes { unsafe bytes.append(contentsOf: $0) }
+        count += 1
+    }
+
     private func append(parent id: UInt64) {
-        bytes += parentField
-        bytes.replaceEnd(with: id.bigEndian)
+        span.append(parentField)
+        span.replace(before: span.count, with: id.byteSwapped)
     }
 
-    /// Begins a key with a number.
-    private func number(_ value: UInt64) {
-        key.removeAll(keepingCapacity: true)
-        unsafe withUnsafeBytes(of: value) { unsafe key.append(contentsOf: $0) }
+    /// Whatever is not plain and short is encoded for each.
+    private func append(_ field: OTLPTextFields.Field, _ text: ByteSlice) {
+        guard text.count <= OTLPTextFields.textMax, text.isASCII else {
+            return span.append(Self.part(field, text.text))
+        }
+        fields.appendStart(of: field, textCount: text.count, to: span) { Self.part(field, $0) }
+        span.append(text)
     }
 
-    private func cached(_ kind: SpanPartCache.Kind, make: () -> [UInt8]) {
-        ByteSlice.withBytes(of: key) { parts.append(kind, $0, to: &bytes, make: make) }
+    private func cached(_ kind: SpanPartCache.Kind, _ number: UInt64, make: () -> [UInt8]) {
+        unsafe withUnsafeBytes(of: number) { bytes in
+            guard let start = bytes.baseAddress else { return }
+            let key = unsafe ByteSlice(start: start, count: bytes.count)  // there during the call
+            parts.append(kind, key, to: span, make: make)
+        }
     }
 
     // MARK: Parts, by the library
+
+    private static func part(_ field: OTLPTextFields.Field, _ text: String) -> [UInt8] {
+        guard let key = field.key else { return part([], name: text) }
+        return part([(key, .text(text))])
+    }
 
     private static func part(_ tags: [SpanTags.Tag], name: String = "", isError: Bool = false) -> [UInt8] {
         var message = Message()
@@ -189,8 +229,8 @@ final class OTLPEncoder: SpanEncoder {
 
 /// gRPC's framing of messages: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 enum GRPCFrame {
-    /// What stands before a message that is not compressed.
-    static func prefix(of body: [UInt8]) -> [UInt8] {
-        [0] + (0..<4).map { UInt8(truncatingIfNeeded: body.count >> (24 - $0 * 8)) }
+    /// What stands before a message of `count` bytes that is not compressed.
+    static func prefix(count: Int) -> [UInt8] {
+        [0] + (0..<4).map { UInt8(truncatingIfNeeded: count >> (24 - $0 * 8)) }
     }
 }

@@ -39,46 +39,16 @@ struct OTLPSpanFrame {
     }
 
     func append(
-        traceHigh: UInt64, traceLow: UInt64, id: UInt64, startedNs: UInt64, endedNs: UInt64, to out: inout [UInt8]
+        traceHigh: UInt64, traceLow: UInt64, id: UInt64, startedNs: UInt64, endedNs: UInt64, to span: SpanBytes
     ) {
-        let start = out.count
-        out += bytes
-        unsafe out.withUnsafeMutableBytes { out in
-            // The frame was appended just now, so these places are in it.
-            unsafe out.storeBytes(of: traceHigh.bigEndian, toByteOffset: start + traceID - 16, as: UInt64.self)
-            unsafe out.storeBytes(of: traceLow.bigEndian, toByteOffset: start + traceID - 8, as: UInt64.self)
-            unsafe out.storeBytes(of: id.bigEndian, toByteOffset: start + spanID - 8, as: UInt64.self)
-            unsafe out.storeBytes(of: startedNs.littleEndian, toByteOffset: start + started - 8, as: UInt64.self)
-            unsafe out.storeBytes(of: endedNs.littleEndian, toByteOffset: start + ended - 8, as: UInt64.self)
-        }
-    }
-}
-
-extension [UInt8] {
-    /// Writes `word` over the last eight bytes.
-    mutating func replaceEnd(with word: UInt64) {
-        precondition(count >= 8)
-        unsafe withUnsafeMutableBytes { bytes in
-            unsafe bytes.storeBytes(of: word, toByteOffset: bytes.count - 8, as: UInt64.self)
-        }
-    }
-
-    /// Writes `text` over as many bytes at the end.
-    mutating func replaceEnd(with text: ByteSlice) {
-        precondition(count >= text.count)
-        unsafe withUnsafeMutableBytes { bytes in
-            text.withSpan { span in
-                unsafe span.withUnsafeBytes { source in
-                    guard let base = source.baseAddress, let start = bytes.baseAddress else { return }
-                    let end = unsafe start + bytes.count
-                    unsafe (end - source.count).copyMemory(from: base, byteCount: source.count)
-                }
-            }
-        }
-    }
-
-    mutating func append(_ text: ByteSlice) {
-        text.withSpan { span in unsafe span.withUnsafeBytes { unsafe append(contentsOf: $0) } }
+        let start = span.count
+        span.append(bytes)
+        // Ids are bytes, the highest first, and times numbers, the lowest byte first.
+        span.replace(before: start + traceID - 8, with: traceHigh.byteSwapped)
+        span.replace(before: start + traceID, with: traceLow.byteSwapped)
+        span.replace(before: start + spanID, with: id.byteSwapped)
+        span.replace(before: start + started, with: startedNs)
+        span.replace(before: start + ended, with: endedNs)
     }
 }
 

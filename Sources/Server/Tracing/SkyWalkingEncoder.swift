@@ -33,7 +33,8 @@ final class SkyWalkingEncoder: SpanEncoder {
             return object
         }
         let message = encoded(segment)
-        body += GRPCFrame.prefix(of: message) + message
+        body += GRPCFrame.prefix(count: message.count)
+        body += message
         count += exchange.spans.count
         return exchange.spans.count
     }

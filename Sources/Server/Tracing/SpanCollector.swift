@@ -9,13 +9,20 @@ final class SpanCollector: TimerTask {
     private let registry: StatsRegistry
     private let rings: SpanRings
     private var exporters: [any SpanSink] = []
+    /// Of the exporters, in the same order: what is set in the records that are theirs.
+    private var bits: [UInt32] = []
     private var clusters: [String: WorkerCluster] = [:]
     private var pools: [String: HTTPConnectionPool] = [:]
     private var isFlushing = false
+    private var pauseNs = SpanCollector.busyMaxNs
 
-    /// How often the rings are looked at, while there is anything in them and otherwise.
-    private static let busyNs: UInt64 = 20_000_000
+    /// How often the rings are looked at while there is nothing in them, and otherwise, at most and at least.
     private static let idleNs: UInt64 = 50_000_000
+    private static let busyMaxNs: UInt64 = 20_000_000
+    private static let busyMinNs: UInt64 = 2_500_000
+    /// So many bytes at a look are best: neither worker nor reader goes through much of a CPU's caches with them, and
+    /// waking for them costs next to nothing.
+    private static let goodBytes = 96 << 10
     /// Of one ring, before it is another's turn.
     private static let passesMax = 4
 
@@ -51,6 +58,7 @@ final class SpanCollector: TimerTask {
         }
         for exporter in old { exporter.stop() }
         exporters = kept
+        bits = kept.map { 1 << UInt32($0.plan.slot) }
         for (name, pool) in pools where !used.contains(name) {
             pool.close()
             pools[name] = nil
@@ -84,16 +92,20 @@ final class SpanCollector: TimerTask {
     override func onTimer(_ tag: Int, on worker: Worker) {
         let found = drain()
         for exporter in exporters { exporter.tick(nowNs: worker.nowNs, all: isFlushing) }
-        _ = worker.schedule(self, afterNs: found || isFlushing ? Self.busyNs : Self.idleNs)
+        // A change by half at most, so that a single burst or gap does not decide.
+        let ideal = found > 0 ? UInt64(Self.goodBytes) * pauseNs / UInt64(found) : .max
+        pauseNs = min(max(min(max(ideal, pauseNs / 2), pauseNs * 3 / 2), Self.busyMinNs), Self.busyMaxNs)
+        _ = worker.schedule(self, afterNs: found > 0 || isFlushing ? pauseNs : Self.idleNs)
     }
 
     /// Sends everything as soon as it can.
     func flush() { isFlushing = true }
 
-    /// - Returns: whether there was anything
-    private func drain() -> Bool {
-        var found = false
+    /// - Returns: bytes of the ring that had most
+    private func drain() -> Int {
+        var most = 0
         for ring in rings.rings {
+            var total = 0
             for _ in 0..<Self.passesMax {
                 let count = unsafe ring.withReadable { bytes in
                     var reader = unsafe SpanReader(bytes)
@@ -102,15 +114,16 @@ final class SpanCollector: TimerTask {
                 }
                 guard count > 0 else { break }
                 ring.consume(count)
-                found = true
+                total += count
             }
+            most = max(most, total)
         }
-        return found
+        return most
     }
 
     private func give(_ view: SpanView) {
-        for exporter in exporters where view.record.exporters & (1 << UInt32(exporter.plan.slot)) != 0 {
-            exporter.append(view, nowNs: worker.nowNs)
+        for index in exporters.indices where view.record.exporters & bits[index] != 0 {
+            exporters[index].append(view, nowNs: worker.nowNs)
         }
     }
 }

@@ -47,22 +47,29 @@ final class SpanExporterStats: Sendable {
         }
     }
 
-    func requestSucceeded() { requestsOK.add(1, ordering: .relaxed) }
-    func requestFailed() { requestsFailed.add(1, ordering: .relaxed) }
-    func arrived(_ spans: Int) { waitingSpans.add(UInt64(spans), ordering: .relaxed) }
+    func requestSucceeded() { Self.add(1, to: requestsOK) }
+    func requestFailed() { Self.add(1, to: requestsFailed) }
+    func arrived(_ spans: Int) { Self.add(spans, to: waitingSpans) }
 
     func left(_ spans: Int) {
-        waitingSpans.subtract(UInt64(spans), ordering: .relaxed)
-        exportedSpans.add(UInt64(spans), ordering: .relaxed)
+        Self.add(-spans, to: waitingSpans)
+        Self.add(spans, to: exportedSpans)
     }
 
     func drop(_ spans: Int, _ reason: Drop) {
-        waitingSpans.subtract(UInt64(spans), ordering: .relaxed)
+        Self.add(-spans, to: waitingSpans)
         switch reason {
-        case .queueFull: queueFull.add(UInt64(spans), ordering: .relaxed)
-        case .rejected: rejected.add(UInt64(spans), ordering: .relaxed)
-        case .gaveUp: gaveUp.add(UInt64(spans), ordering: .relaxed)
-        case .replaced: replaced.add(UInt64(spans), ordering: .relaxed)
+        case .queueFull: Self.add(spans, to: queueFull)
+        case .rejected: Self.add(spans, to: rejected)
+        case .gaveUp: Self.add(spans, to: gaveUp)
+        case .replaced: Self.add(spans, to: replaced)
         }
+    }
+
+    /// With one writer an addition is a load and a store.
+    @inline(__always)
+    private static func add(_ count: Int, to cell: borrowing Atomic<UInt64>) {
+        let now = cell.load(ordering: .relaxed)
+        cell.store(now &+ UInt64(bitPattern: Int64(count)), ordering: .relaxed)
     }
 }

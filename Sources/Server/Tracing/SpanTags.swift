@@ -28,9 +28,12 @@ struct SpanTexts {
 enum SpanTags {
     typealias Tag = (key: String, value: Span.Value)
 
+    /// Of the span of a request that nobody named and that has no host.
+    static let nameOfNone = StaticString("ingress")
+
     /// Of `SpanTextGroup.target`.
     static func name(_ texts: SpanTexts) -> String {
-        guard let name = texts[.name], !name.isEmpty else { return "ingress" }
+        guard let name = texts[.name], !name.isEmpty else { return "\(nameOfNone)" }
         return name
     }
 

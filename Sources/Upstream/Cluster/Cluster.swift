@@ -99,7 +99,7 @@ package final class Endpoint: Sendable {
 
 /// What is counted for each cluster, after `ConnectionStat`.
 package enum ClusterStat: Int, Sendable {
-    /// Connections refused because the cluster was at its limit.
+    /// Connections of TCP clients refused because the cluster had as many as it may.
     case overflowed = 56
     /// Connects that another endpoint was tried after.
     case retries
@@ -122,6 +122,12 @@ package enum ClusterStat: Int, Sendable {
     /// not take them fast enough or the original broke off; not begun.
     case mirrorsCompleted = 184
     case mirrorsFailed, mirrorsCutOff, mirrorsRefused
+    /// Requests refused because as many waited for a connection, or were in progress, as may.
+    case pendingOverflowed, requestsOverflowed
+    /// Tries that ran out of the time of one try.
+    case triesTimedOut
+    /// Requests that were given to a connection, each try by itself.
+    case requestsStarted
 
     // HTTP.
     /// Requests that wait for a connection.
@@ -132,6 +138,7 @@ package enum ClusterStat: Int, Sendable {
     /// Retries that were started, by what came of them.
     case retriesSucceeded, retriesFailed, retriesOverflowed
     case retriesActive
+    /// Requests that ran out of their time as a whole.
     case timeouts
     /// Health checks that this process had no descriptor for.
     case healthChecksSkipped

@@ -94,6 +94,7 @@ final class HTTP1UpstreamConnection: UpstreamConnection {
         _ head: borrowing RequestHead, of request: UpstreamRequest, isComplete: Bool, offersUpgrade: Bool
     ) {
         guard let connection = hot.value.connection else { return }
+        connection.charge(to: request.costCell)
         hot.value.answering = HTTP1ResponseParser.Request(method: head.method, offersUpgrade: offersUpgrade)
         hot.value.requestIsChunked = head.bodyLength == .unknown
         let length: HTTP1LengthField =

@@ -75,7 +75,7 @@ package class HTTPConnectionPool: TimerTask {
         let start = tryStart(request, excluding: tried, fresh: fresh)
         guard case .refused(.overflow) = start else { return start }
         guard cluster.sum(ClusterStat.pendingRequests) < settings.pendingMax else {
-            cluster.counters.add(to: ClusterStat.overflowed)
+            cluster.counters.add(to: ClusterStat.pendingOverflowed)
             return start
         }
         pending.append(request)
@@ -198,12 +198,13 @@ package class HTTPConnectionPool: TimerTask {
     /// The cluster takes another request. One that it does not take is counted.
     final func admitsRequest() -> Bool {
         guard let max = settings.requestsMax, cluster.sum(ClusterStat.requestsActive) >= max else { return true }
-        cluster.counters.add(to: ClusterStat.overflowed)
+        cluster.counters.add(to: ClusterStat.requestsOverflowed)
         return false
     }
 
     final func requestStarted(_ endpoint: Int) {
         cluster.counters.add(to: ClusterStat.requestsActive)
+        cluster.counters.add(to: ClusterStat.requestsStarted)
         cluster.addLoad(to: endpoint)
     }
 

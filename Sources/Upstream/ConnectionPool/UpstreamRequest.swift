@@ -9,6 +9,8 @@ public import HTTP
 open class UpstreamRequest: TimerTask {
     /// What the connection keeps with the request to find its own state of it: a number that means nothing to others.
     package final var connectionSlot: UInt32 = 0
+    /// Whose work it is to send the request: see `Connection.charge`.
+    package final var costCell: UInt32 = 0
 
     /// The endpoint is asked to leave HTTP for another protocol (RFC 9110 §7.8). A version that has to know first whether
     /// the endpoint can do that keeps the request until then.

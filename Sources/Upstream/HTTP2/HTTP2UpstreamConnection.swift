@@ -135,6 +135,7 @@ final class HTTP2UpstreamConnection: UpstreamConnection {
         _ head: borrowing RequestHead, of request: UpstreamRequest, isComplete: Bool, offersUpgrade: Bool
     ) {
         guard let connection, connection.isOpen else { return }
+        connection.charge(to: request.costCell)
         // An endpoint that does not know how is asked without the upgrade, which any server may ignore.
         let upgrade = offersUpgrade && session.peerAllowsExtendedConnect ? HTTP2Upgrade(head) : nil
         let isTunnel = head.method == .connect || upgrade != nil

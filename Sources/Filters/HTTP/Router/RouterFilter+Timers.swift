@@ -60,7 +60,7 @@ extension RouterFilter {
 
     private func tryTimedOut(_ stream: HTTPStream) {
         guard !stream.responseStarted, let retry = unsafe stream.route.route?.retry else { return }
-        unsafe stream.route.pool?.cluster.counters.add(to: ClusterStat.timeouts)
+        unsafe stream.route.pool?.cluster.counters.add(to: ClusterStat.triesTimedOut)
         note(stream, isFailure: true)
         let endpoint = unsafe stream.route.upstream?.endpoint
         if unsafe stream.route.upstream != nil { cancelUpstream(stream) }

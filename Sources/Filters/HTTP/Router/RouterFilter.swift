@@ -47,6 +47,7 @@ package final class RouterFilter {
         }
         table.withRoute(at: index) { route in
             unsafe stream.route.route = route
+            stream.route.routeID = ObjectIdentifier(route)
             stream.route.routeName = route.nameText.bytes
             stream.route.hasResponseEdits = !route.responseHeaders.isEmpty
             if index < routeCells.count { stream.count(for: routeCells[index]) }
@@ -102,6 +103,7 @@ package final class RouterFilter {
 
     private func forward(_ stream: HTTPStream, _ route: Route, to pool: HTTPConnectionPool) {
         unsafe stream.route.pool = pool
+        stream.route.poolID = ObjectIdentifier(pool)
         stream.route.clusterCounters = pool.cluster.counters
         stream.route.clusterNames = pool.cluster.cluster.names
         stream.route.detectsOutliers = pool.cluster.detectsOutliers

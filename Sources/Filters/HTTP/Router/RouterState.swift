@@ -9,6 +9,8 @@ struct RouterState {
     unowned(unsafe) var pool: HTTPConnectionPool?
     // Of route and pool, at hand: each look at an uncounted object counts it for as long as it takes.
     var clusterCounters: StatsScope?
+    var routeID: ObjectIdentifier?
+    var poolID: ObjectIdentifier?
     var clusterNames: ClusterNames?
     /// Empty without one.
     var routeName = ByteSlice.empty
