@@ -18,10 +18,7 @@ import grpc
 import jsonschema
 import moto
 from opentelemetry.exporter.zipkin.proto.http.v2.gen import zipkin_pb2
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from skywalking.protocol.common.Command_pb2 import Commands
 from skywalking.protocol.language_agent.Tracing_pb2_grpc import (
     TraceSegmentReportServiceServicer,
@@ -29,7 +26,7 @@ from skywalking.protocol.language_agent.Tracing_pb2_grpc import (
 )
 from skywalking.trace.carrier import Carrier
 from support import cluster, document, free_port
-from support.collectors import otlp_attributes, otlp_spans
+from support.collectors import GRPCCollector, otlp_attributes, otlp_spans
 from support.tracing import TRACEPARENT, Service, TracingCase
 
 HEXADECIMAL = "[0-9a-f]"
@@ -158,31 +155,14 @@ class OTLP(TracingCase):
             self.assertLessEqual(child.end_time_unix_nano, span.end_time_unix_nano)
 
     def test_grpc(self):
-        received = []
-        refusals = [grpc.StatusCode.UNAVAILABLE]
-
-        class Handler(grpc.GenericRpcHandler):
-            def service(self, call):
-                self_path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-                return grpc.unary_unary_rpc_method_handler(
-                    self.export, ExportTraceServiceRequest.FromString,
-                    ExportTraceServiceResponse.SerializeToString) if call.method == self_path else None
-
-            def export(self, request, context):
-                if refusals:
-                    context.abort(refusals.pop(), "not yet")
-                received.append(request)
-                return ExportTraceServiceResponse()
-
-        server = grpc.server(futures.ThreadPoolExecutor(2), handlers=[Handler()])
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        self.addCleanup(server.stop, None)
+        collector = GRPCCollector([grpc.StatusCode.UNAVAILABLE])
+        self.addCleanup(collector.close)
         self.proxy(
-            {}, [{"otlp": {"cluster": "tracer", "protocol": "grpc"}}], [cluster("tracer", port, protocol="http2")])
+            {}, [{"otlp": {"cluster": "tracer", "protocol": "grpc"}}],
+            [cluster("tracer", collector.port, protocol="http2")])
         self.get()
-        self.eventually(lambda: received)
-        self.assertEqual(otlp_attributes(otlp_spans(received)[0])["http.method"], "GET")
+        self.eventually(lambda: collector.requests)
+        self.assertEqual(otlp_attributes(otlp_spans(collector.requests)[0])["http.method"], "GET")
 
     def test_several_backends_get_the_same_trace(self):
         zipkin, otlp = self.collector(), self.collector()

@@ -25,8 +25,6 @@ final class SpanExporter: UpstreamRequest, SpanSink {
     private static let batchesMax = 32
     private static let triesMax = 10
     private static let timeoutNs: UInt64 = 10_000_000_000
-    private static let pauseMinNs: UInt64 = 250_000_000
-    private static let pauseMaxNs: UInt64 = 30_000_000_000
     private static let sendNextTag = 1
     /// Pieces in which a body is given to the connection.
     private static let pieceBytes = 32 << 10
@@ -41,8 +39,7 @@ final class SpanExporter: UpstreamRequest, SpanSink {
     /// When the first of the spans came that the encoder has.
     private var openedNs: UInt64 = 0
     private var waiting: [Batch] = []
-    private var nextTryNs: UInt64 = 0
-    private var pauseNs = SpanExporter.pauseMinNs
+    private var backoff = ExportBackoff()
 
     // The request that is under way.
     private var sending: Batch?
@@ -54,6 +51,9 @@ final class SpanExporter: UpstreamRequest, SpanSink {
     private var startedNs: UInt64 = 0
     private var status = HTTPStatus.ok
     private var grpcStatus: Int?
+    private var retryAfterNs: UInt64 = 0
+    /// Of a backend that says which spans it takes.
+    private var answer: OTLPAnswer?
     private var wasRepeated = false
 
     init(
@@ -67,6 +67,7 @@ final class SpanExporter: UpstreamRequest, SpanSink {
         self.collector = collector
         encoder = makeSpanEncoder(backend, source)
         isGRPC = encoder.contentType == "application/grpc"
+        if case .otlp = backend { answer = OTLPAnswer(isGRPC: isGRPC) }
         super.init()
     }
 
@@ -93,7 +94,7 @@ final class SpanExporter: UpstreamRequest, SpanSink {
     }
 
     private func sendNext(nowNs: UInt64) {
-        guard sending == nil, !waiting.isEmpty, nowNs >= nextTryNs else { return }
+        guard sending == nil, !waiting.isEmpty, nowNs >= backoff.nextTryNs else { return }
         sending = waiting.removeFirst()
         wasRepeated = false
         start(fresh: false)
@@ -120,6 +121,8 @@ final class SpanExporter: UpstreamRequest, SpanSink {
         makeHead()
         status = .ok
         grpcStatus = nil
+        retryAfterNs = 0
+        answer?.begin()
         startedNs = worker.nowNs
         switch pool.start(self, excluding: TriedEndpoints(), fresh: fresh) {
         case .started(let connection): unsafe upstream = connection
@@ -165,8 +168,10 @@ final class SpanExporter: UpstreamRequest, SpanSink {
         switch outcome {
         case .accepted:
             plan.stats.requestSucceeded()
-            plan.stats.left(batch.spans)
-            pauseNs = Self.pauseMinNs
+            let rejected = min(answer?.rejectedSpans ?? 0, batch.spans)
+            plan.stats.drop(rejected, .rejected)
+            plan.stats.left(batch.spans - rejected)
+            backoff.succeeded()
             // What waits does not wait for the next look at the rings: a batch each would bound the rate. Not at once,
             // because the connection is not free yet.
             if !waiting.isEmpty { _ = worker.schedule(self, tag: Self.sendNextTag, afterNs: 0) }
@@ -181,9 +186,7 @@ final class SpanExporter: UpstreamRequest, SpanSink {
             } else {
                 plan.stats.drop(batch.spans, .gaveUp)
             }
-            // Half of it by chance, so that many proxies do not come back at once.
-            nextTryNs = worker.nowNs + pauseNs / 2 + .random(in: 0...(pauseNs / 2))
-            pauseNs = min(pauseNs * 2, Self.pauseMaxNs)
+            backoff.failed(nowNs: worker.nowNs, retryAfterNs: retryAfterNs)
         }
     }
 
@@ -224,13 +227,19 @@ final class SpanExporter: UpstreamRequest, SpanSink {
     override func onResponseHead(_ head: inout ResponseHead) {
         guard !head.status.isInformational else { return }
         status = head.status
-        grpcStatus = head.headers[.grpcStatus]?.decimal.map(Int.init)
+        grpcStatus = head.headers[.grpcStatus]?.decimal.map { Int(clamping: $0) }
+        if status == .tooManyRequests || status == .serviceUnavailable, let value = head.headers[.retryAfter] {
+            retryAfterNs = RetryAfter.delayNs(value)
+        }
+        answer?.read(head)
         pool.cluster.counters.countResponse(status)
         noteResult(isFailure: status.codeClass >= 5)
     }
 
-    /// Nobody reads what the backend has to say about it.
-    override func onResponseBody(_ data: consuming Lease) { worker.discard(data) }
+    override func onResponseBody(_ data: consuming Lease) {
+        data.withBytes { answer?.append($0) }
+        worker.discard(data)
+    }
 
     override func onResponseTrailers(_ fields: inout HeaderTable) {
         if let status = fields[.grpcStatus]?.decimal { grpcStatus = Int(clamping: status) }

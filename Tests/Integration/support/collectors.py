@@ -3,16 +3,27 @@
 import http.server
 import json
 import threading
+import time
+from concurrent import futures
+from typing import NamedTuple
+
+
+class Answer(NamedTuple):
+    status: int = 200
+    fields: dict = {}
+    body: bytes = b""
 
 
 class Collector:
-    """Takes POSTs on a port of its own. `answers` says with which statuses, one after the other; then 200.
+    """Takes POSTs on a port of its own. `answers` says how, with a status or an `Answer`, one after the other; then 200.
 
     Speaks TLS with a context for it.
     """
 
     def __init__(self, answers=(), port=0, tls=None):
+        # Those that were answered with 200, and when any came.
         self.requests: list[tuple[str, dict, bytes]] = []
+        self.arrivals: list[float] = []
         self.answers = list(answers)
         collector = self
 
@@ -21,13 +32,19 @@ class Collector:
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["content-length"]))
-                status = collector.answers.pop(0) if collector.answers else 200
-                if status == 200:
+                collector.arrivals.append(time.time())
+                answer = collector.answers.pop(0) if collector.answers else Answer()
+                if not isinstance(answer, Answer):
+                    answer = Answer(answer)
+                if answer.status == 200:
                     headers = {name.lower(): value for name, value in self.headers.items()}
                     collector.requests.append((self.path, headers, body))
-                self.send_response(status)
-                self.send_header("content-length", "0")
+                self.send_response(answer.status)
+                for name, value in answer.fields.items():
+                    self.send_header(name, value)
+                self.send_header("content-length", str(len(answer.body)))
                 self.end_headers()
+                self.wfile.write(answer.body)
 
             def log_message(self, *_):
                 pass
@@ -54,6 +71,44 @@ class Collector:
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
         return otlp_spans(ExportTraceServiceRequest.FromString(body) for _, _, body in self.requests)
+
+
+class GRPCCollector:
+    """Takes OTLP over gRPC on a port of its own. `answers` says with which status codes or responses, one after the other;
+    then with the response of full success."""
+
+    def __init__(self, answers=()):
+        import grpc
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+            ExportTraceServiceRequest,
+            ExportTraceServiceResponse,
+        )
+
+        # Those that were not answered with a status code.
+        self.requests: list[ExportTraceServiceRequest] = []
+        self.answers = list(answers)
+        collector = self
+
+        class Handler(grpc.GenericRpcHandler):
+            def service(self, call):
+                if call.method != "/opentelemetry.proto.collector.trace.v1.TraceService/Export":
+                    return None
+                return grpc.unary_unary_rpc_method_handler(
+                    self.export, ExportTraceServiceRequest.FromString, ExportTraceServiceResponse.SerializeToString)
+
+            def export(self, request, context):
+                answer = collector.answers.pop(0) if collector.answers else ExportTraceServiceResponse()
+                if isinstance(answer, grpc.StatusCode):
+                    context.abort(answer, "not yet")
+                collector.requests.append(request)
+                return answer
+
+        self.server = grpc.server(futures.ThreadPoolExecutor(2), handlers=[Handler()])
+        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.server.start()
+
+    def close(self):
+        self.server.stop(None)
 
 
 def otlp_spans(requests) -> list:
