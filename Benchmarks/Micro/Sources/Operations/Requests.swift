@@ -118,7 +118,7 @@ extension Operation {
             of: ListenerConfiguration(name: "l", address: .ip(.v4(0x7F00_0001), port: 1)), http,
             source: SpanSource(serviceName: "micro", nodeID: "node"), exporters: 1, rings: spans,
             stats: try registry.range(for: .init(.tracing, "l"), count: TracingStat.cellCount), diagnostics
-        ) { TraceRates($1) }
+        ) { _ in TraceRates(TraceSampling(random: sampling)) }
         guard let plan else { preconditionFailure("\(diagnostics)") }
         return plan
     }
