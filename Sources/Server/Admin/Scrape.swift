@@ -18,14 +18,15 @@ struct ScrapeQueues {
 /// Brings an exposition to its client: parts are made on a queue of scrapes and sent on the worker, each when the
 /// client has taken most of what came before.
 ///
-/// The next part is not asked for before the last one was sent, so `part` and `queue` have one user at a time.
+/// The next part is not asked for before the last one was sent, so `part` has one user at a time.
 final class Scrape: HTTPBodySource, @unchecked Sendable {
-    /// A part takes a tenth of a millisecond. One that takes this long found no idle CPU: the rest gets the other queue.
-    private static let patienceNs: UInt64 = 20_000_000
+    /// What is not written by then gets the other queue, so that it comes before its reader gives up (Prometheus: 10 s).
+    /// 2,000 clusters take a tenth of a second of an idle CPU.
+    private static let patienceNs: UInt64 = 2_000_000_000
 
     private let exposition: Exposition
     private let queues: ScrapeQueues
-    private var queue: ControlQueue
+    private let askedNs = monotonicNowNs()
     private let mailbox: Mailbox
     private let waiting: WaitingExchanges
     /// Kept until the next one is made, so that its memory goes back on the thread that took it. A worker that freed
@@ -35,7 +36,6 @@ final class Scrape: HTTPBodySource, @unchecked Sendable {
     init(_ exposition: Exposition, queues: ScrapeQueues, mailbox: Mailbox, waiting: WaitingExchanges) {
         self.exposition = exposition
         self.queues = queues
-        queue = queues.patient
         self.mailbox = mailbox
         self.waiting = waiting
     }
@@ -63,10 +63,9 @@ final class Scrape: HTTPBodySource, @unchecked Sendable {
 
     /// - Parameter send: what the worker does when `part` is there
     private func makePart(_ send: @escaping @Sendable () -> Void) {
-        let askedNs = monotonicNowNs()
-        queue.async { [self] in
+        let isLate = monotonicNowNs() &- askedNs > Self.patienceNs
+        (isLate ? queues.brisk : queues.patient).async { [self] in
             part = exposition.nextPart()
-            if monotonicNowNs() &- askedNs > Self.patienceNs { queue = queues.brisk }
             mailbox.send { _ in send() }
         }
     }
